@@ -1,0 +1,129 @@
+"""Node memory, and the Memory Allocator Ebb's free lists over it.
+
+A node has one block of memory, its "physical memory": an anonymous shared mapping. Everything a device may touch
+lives there: the rings, the posted receive buffers, packet headers, and the values an application keeps. Offsets into
+the block play the part of physical addresses.
+
+``MemoryAllocator`` hands out ``Buffer`` objects in power-of-two size classes, from free lists in the manner of SLQB
+(paper section 3.2): last freed, first reused; no lock, because one core owns it. A free object holds the offset of the
+next one in its own first bytes. CPython's reference counts are the ownership: when the last reference to a ``Buffer``
+goes, its memory is back on the free list. Read ``iobuf`` next.
+"""
+
+import ctypes
+import mmap
+
+from ebbrt.constants import LARGEST_CLASS, NO_OFFSET, PAGE, SMALLEST_CLASS
+
+
+class NodeMemory:
+    """One block of node memory of ``size`` bytes (a multiple of the page, at most 32 GiB).
+
+    ``mem``, ``mem16``, ``mem32`` and ``mem64`` are the same bytes seen as unsigned words in the machine's order.
+    ``payload_bytes_copied`` counts every payload byte that any component above the device copied; the path of a
+    memcached value must leave it at zero.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size <= 0 or size % PAGE or size > 32 << 30:
+            raise ValueError(f"node memory must be a multiple of {PAGE} bytes up to 32 GiB, not {size}")
+        self.size = size
+        block = mmap.mmap(-1, size)
+        # The mapping stays alive through the views; its address is what iovecs are made of.
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(block))
+        view = memoryview(block)
+        self.mem = view
+        self.mem16 = view.cast("H")
+        self.mem32 = view.cast("I")
+        self.mem64 = view.cast("Q")
+        self.payload_bytes_copied = 0
+
+    def view(self, start: int, length: int) -> memoryview:
+        """The bytes [start, start + length) as a memoryview; writing to it writes to node memory."""
+        return memoryview(self.mem)[start : start + length]
+
+
+class Buffer:
+    """``size`` bytes of node memory at ``offset``; freed when the last reference to it goes."""
+
+    def __init__(self, allocator: "MemoryAllocator", offset: int, size_class: int) -> None:
+        self.allocator = allocator
+        self.memory = allocator.memory
+        self.offset = offset
+        self.size_class = size_class
+
+    def size(self) -> int:
+        """How many bytes the buffer has."""
+        return 1 << self.size_class
+
+    def __del__(self) -> None:
+        self.allocator.release(self.offset, self.size_class)
+
+
+class MemoryAllocator:
+    """Buffers from node memory for one core, in power-of-two sizes from 128 bytes to 1 MiB.
+
+    It manages the bytes [start, end) of ``memory``; the whole of it by default.
+    """
+
+    def __init__(self, memory: NodeMemory, start: int = 0, end: int | None = None) -> None:
+        self.memory = memory
+        self._fresh = (start + PAGE - 1) & ~(PAGE - 1)
+        self._end = memory.size if end is None else end
+        # Heads of the free lists, as offsets in units of the smallest class: 32 bits span 512 GiB.
+        self._heads = memoryview(bytearray(4 * (LARGEST_CLASS + 1))).cast("I")
+        for size_class in range(LARGEST_CLASS + 1):
+            self._heads[size_class] = NO_OFFSET
+        self.allocated_bytes = 0
+        self.allocations = 0
+        self.failures = 0
+
+    def allocate(self, size: int) -> Buffer | None:
+        """A buffer of at least ``size`` bytes, or None (counted) when node memory is exhausted or size > 1 MiB."""
+        size_class = SMALLEST_CLASS
+        while (1 << size_class) < size:
+            size_class += 1
+        if size_class > LARGEST_CLASS:
+            self.failures += 1
+            return None
+        head = self._heads[size_class]
+        if head == NO_OFFSET:
+            if not self._refill(size_class):
+                self.failures += 1
+                return None
+            head = self._heads[size_class]
+        offset = head << SMALLEST_CLASS
+        self._heads[size_class] = self.memory.mem32[offset >> 2]
+        self.allocated_bytes += 1 << size_class
+        self.allocations += 1
+        return Buffer(self, offset, size_class)
+
+    def release(self, offset: int, size_class: int) -> None:
+        """Put memory back on its free list. Called by ``Buffer`` alone."""
+        self.memory.mem32[offset >> 2] = self._heads[size_class]
+        self._heads[size_class] = offset >> SMALLEST_CLASS
+        self.allocated_bytes -= 1 << size_class
+
+    def _refill(self, size_class: int) -> bool:
+        """Carve one slab of fresh memory into free objects; False when there is none left."""
+        size = 1 << size_class
+        slab = size if size > PAGE else PAGE
+        if self._fresh + slab > self._end:
+            return False
+        offset = self._fresh + slab
+        while offset > self._fresh:  # downwards, so that the list hands them out upwards
+            offset -= size
+            self.memory.mem32[offset >> 2] = self._heads[size_class]
+            self._heads[size_class] = offset >> SMALLEST_CLASS
+        self._fresh += slab
+        return True
+
+    def statistics(self) -> dict[str, int]:
+        """Bytes handed out now, bytes ever taken from node memory, allocations made and refused."""
+        return {
+            "allocated_bytes": self.allocated_bytes,
+            "touched_bytes": self._fresh,
+            "allocations": self.allocations,
+            "failures": self.failures,
+            "payload_bytes_copied": self.memory.payload_bytes_copied,
+        }

@@ -1,0 +1,23 @@
+from ebbrt.iobuf cimport IOBuf
+
+cdef class TcpHandler:
+    cdef public TcpConnection connection
+    cpdef void connected(self) except *
+    cpdef void receive(self, IOBuf data) except *
+    cpdef void send_window_opened(self) except *
+    cpdef void peer_closed(self) except *
+    cpdef void closed(self, str reason) except *
+
+cdef class TcpConnection:
+    cdef public TcpHandler handler
+    cpdef bint send(self, IOBuf data) except -1
+    cpdef unsigned int send_window(self) except? 0xFFFFFFFF
+    cpdef void pause(self) except *
+    cpdef void resume(self) except *
+    cpdef void close(self) except *
+    cpdef void abort(self) except *
+    cpdef tuple remote(self)
+
+cdef class NetworkManager:
+    cpdef void listen(self, unsigned int port, object accept, unsigned int backlog=?) except *
+    cpdef TcpConnection connect(self, str address, unsigned int port, TcpHandler handler)

@@ -1,0 +1,96 @@
+"""The interface of the Network Manager: what an application sees of TCP.
+
+An application subclasses ``TcpHandler`` for its upcalls, and calls down into the ``TcpConnection`` it was given. The
+same application runs over a node's own stack (``stack.network_manager``) and, in a front-end, over kernel sockets.
+All of it happens on one core's events: nothing here needs a lock, and an upcall runs to completion.
+They are base classes, so that in the compiled build an upcall is a C call. Paper section 4.1.1 and its Figure 3.
+"""
+
+from collections.abc import Callable
+
+from ebbrt.iobuf import IOBuf
+
+
+class TcpHandler:
+    """One connection's upcalls. Every one of them may call ``send``, ``close`` and ``abort``."""
+
+    connection: "TcpConnection"  # set before the first upcall
+
+    def connected(self) -> None:
+        """The three-way handshake is complete; an accepting handler is told this too."""
+
+    def receive(self, data: IOBuf) -> None:
+        """Take received bytes, in order, as a chain; it is the handler's own from here on.
+
+        Replies given to ``send`` during the call leave together when it returns.
+        """
+
+    def send_window_opened(self) -> None:
+        """``send_window()`` was too small for the application and has grown: more may be sent."""
+
+    def peer_closed(self) -> None:
+        """The peer has sent FIN: no more data will come; data may still be sent, and close() is due."""
+
+    def closed(self, reason: str) -> None:
+        """The connection is gone, and this is its last upcall.
+
+        ``reason``: "closed" after an orderly end in both directions; "reset" by the peer; "timeout" when the peer no
+        longer answers; "unreachable"; "refused"; "aborted" by this side.
+        """
+
+
+class TcpConnection:
+    """One connection as an application sees it; made by a Network Manager."""
+
+    handler: TcpHandler
+
+    def send(self, data: IOBuf) -> bool:
+        """Queue a chain for sending, without copying; False when the connection can no longer send.
+
+        The connection holds the chain until the peer has acknowledged it: the application must not write to it.
+        Everything is queued, even beyond ``send_window()``: an application that looks at the window bounds itself.
+        """
+        raise NotImplementedError
+
+    def send_window(self) -> int:
+        """Bytes that may be queued before the connection's send buffer is full; ``send_window_opened`` follows 0."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Deliver no more data until ``resume``: the receive window closes as the peer goes on sending."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Deliver again, at once what has been held back."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Send what is queued, then FIN. Data may still arrive until the peer closes too."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Send a reset and forget the connection."""
+        raise NotImplementedError
+
+    def remote(self) -> tuple[str, int]:
+        """Address and port of the peer."""
+        raise NotImplementedError
+
+
+class NetworkManager:
+    """The Ebb applications open connections with."""
+
+    def listen(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int = 1024) -> None:
+        """Accept connections on ``port``: ``accept`` is called when a handshake is complete, and gives its handler.
+
+        Raises AddressInUseError when something listens there already.
+        """
+        raise NotImplementedError
+
+    def connect(self, address: str, port: int, handler: TcpHandler) -> TcpConnection:
+        """Open a connection; ``handler.connected`` or ``handler.closed`` tells the outcome."""
+        raise NotImplementedError
+
+
+class AddressInUseError(OSError):
+    """Something listens on that port already."""

@@ -1,0 +1,100 @@
+"""The system calls of the hot path: one place, each with its plain Python twin.
+
+Compiled, they are C calls on structures that are filled once and reused; uncompiled, the same methods use ``os`` and
+``select``. Results follow the kernel's own convention: a count, or the negative errno; nothing here raises on the data
+path. The names that only the compiled build knows come from the ``.pxd``.
+"""
+
+import os
+import select
+import time
+
+import cython
+
+from ebbrt.memory import NodeMemory
+
+MOST_SEGMENTS = 1024  # IOV_MAX
+MOST_EVENTS = 64
+
+
+def monotonic_ns() -> int:
+    """CLOCK_MONOTONIC in nanoseconds."""
+    if cython.compiled:
+        clock_gettime(CLOCK_MONOTONIC, cython.address(_time))
+        return _time.tv_sec * 1_000_000_000 + _time.tv_nsec
+    return time.monotonic_ns()
+
+
+class IoVector:
+    """Up to 1024 pieces of node memory for one ``readv`` or ``writev``."""
+
+    def __init__(self, memory: NodeMemory) -> None:
+        self.memory = memory
+        self._pieces: list[memoryview] = [] if cython.compiled else [memory.view(0, 0)] * MOST_SEGMENTS
+
+    def put(self, index: int, offset: int, length: int) -> None:
+        """Let piece ``index`` be the ``length`` bytes of node memory at ``offset``."""
+        if cython.compiled:
+            self._vector[index].iov_base = cython.cast(cython.p_void, self.memory.address + offset)
+            self._vector[index].iov_len = length
+        else:
+            self._pieces[index] = self.memory.view(offset, length)
+
+    def read(self, fd: int, count: int) -> int:
+        """``readv`` into the first ``count`` pieces: bytes read, or -errno."""
+        if cython.compiled:
+            result = readv(fd, self._vector, count)
+            return result if result >= 0 else -errno
+        try:
+            return os.readv(fd, self._pieces[:count])
+        except OSError as error:
+            return -(error.errno or 0)
+
+    def write(self, fd: int, count: int) -> int:
+        """``writev`` from the first ``count`` pieces: bytes written, or -errno."""
+        if cython.compiled:
+            result = writev(fd, self._vector, count)
+            return result if result >= 0 else -errno
+        try:
+            return os.writev(fd, self._pieces[:count])
+        except OSError as error:
+            return -(error.errno or 0)
+
+
+class Epoll:
+    """An epoll instance whose results are read by index, without making objects."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._fd = self._epoll.fileno()
+        self._ready: list[tuple[int, int]] = []
+
+    def register(self, fd: int, events: int) -> None:
+        """Watch ``fd`` for ``events`` (EPOLLIN, EPOLLOUT), level-triggered."""
+        self._epoll.register(fd, events)
+
+    def modify(self, fd: int, events: int) -> None:
+        """Watch ``fd`` for other events."""
+        self._epoll.modify(fd, events)
+
+    def unregister(self, fd: int) -> None:
+        """Watch ``fd`` no longer."""
+        self._epoll.unregister(fd)
+
+    def wait(self, timeout_ms: int) -> int:
+        """Wait at most that long (-1: for ever; 0: not at all); how many are ready, 0 too when a signal came."""
+        if cython.compiled:
+            count = epoll_wait(self._fd, self._events, MOST_EVENTS, timeout_ms)
+            return count if count > 0 else 0
+        self._ready = self._epoll.poll(timeout_ms / 1000 if timeout_ms > 0 else timeout_ms, MOST_EVENTS)
+        return len(self._ready)
+
+    def ready_fd(self, index: int) -> int:
+        """The file descriptor of result ``index`` of the last wait."""
+        if cython.compiled:
+            return self._events[index].data.fd
+        return self._ready[index][0]
+
+    def close(self) -> None:
+        """Give the instance back."""
+        self._epoll.close()
