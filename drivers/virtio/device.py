@@ -1,14 +1,14 @@
 """The device side of virtio-net: what a hypervisor does between the rings and the TAP.
 
 Receiving, it maps the next posted buffers into one ``readv`` on the TAP, so that the kernel writes the frame straight
-into node memory; a frame longer than one buffer takes several (VIRTIO_NET_F_MRG_RXBUF, virtio 1.2 section 5.1.6.4). When
-no buffer is posted, the frame is read into a spill area, dropped and counted, as the paper's device does (section 4.1.1).
-Sending, it maps the descriptors of a chain into one ``writev``.
+into node memory; a frame longer than one buffer takes several (VIRTIO_NET_F_MRG_RXBUF, virtio 1.2 section 5.1.6.4).
+When no buffer is posted, the frame is read into a spill area, dropped and counted, as the paper's device does (section
+4.1.1). Sending, it maps the descriptors of a chain into one ``writev``.
 
 The same core runs device and driver: the event loop calls ``interrupt`` when the TAP is readable, and a polling driver
-calls ``receive`` itself, where a device of its own would run beside it. The TAP's own virtio-net header (12 bytes, from
-``IFF_VNET_HDR``) is the header of the ring, so offloads pass through untouched. A TAP without the header works too: then
-the device offers no offload, and puts an empty header before each frame itself.
+calls ``receive`` itself, where a device of its own would run beside it. The TAP's own virtio-net header (12 bytes,
+from ``IFF_VNET_HDR``) is the header of the ring, so offloads pass through untouched. A TAP without the header works
+too: then the device offers no offload, and puts an empty header before each frame itself.
 """
 
 import os
@@ -212,7 +212,7 @@ class NetDevice(InterruptHandler):
             self._small_reads = 0
 
     def _receive_spilled(self, length: int, room: int, offered: int) -> None:
-        """The frame was longer than the ``room`` in the buffers offered: move its end from the spill to further ones."""
+        """The frame was longer than the ``room`` in the buffers offered: move its end from the spill to others."""
         queue = self._receive
         if self._offer == FEW_BUFFERS:
             self._offer = (LONGEST_FRAME + NET_HEADER_LENGTH) // 512 + 1

@@ -181,6 +181,7 @@ class VirtioNet(EthernetDevice):
                     self.rx_dropped += 1  # a device that promised more buffers than it gave
                 return None
             buffer = self._posted[head]
+            assert buffer is not None  # every descriptor in flight has its buffer here
             self._posted[head] = None
             length = min(self._receive.used_length, RECEIVE_BUFFER)
             piece = IOBuf(buffer, buffer.offset, length)

@@ -1,7 +1,7 @@
 """Opening a TAP device: a plain one through pytap2, one with a virtio-net header and offloads ourselves.
 
-pytap2 knows TAPs without a header only; the ioctls for IFF_VNET_HDR, the 12-byte little-endian header and the offloads are
-in ``linux/if_tun.h``. Works in the network namespace of the calling process.
+pytap2 knows TAPs without a header only; the ioctls for IFF_VNET_HDR, the 12-byte little-endian header and the offloads
+are in ``linux/if_tun.h``. Works in the network namespace of the calling process.
 """
 
 import atexit

@@ -8,12 +8,12 @@ A queue of N descriptors is three areas of node memory:
 
 A transfer takes ten steps. The driver (1) fills descriptors, (2) puts the head of the chain in ``avail.ring``, (3)
 advances ``avail.idx``, (4) notifies the device if the device asked for it. The device (5) reads the head, (6) walks
-the chain, (7) moves the data, (8) puts head and length in ``used.ring``, (9) advances ``used.idx``, (10) interrupts the
-driver if the driver asked for it. ``DriverQueue`` does 1-4 and takes the result; ``DeviceQueue`` does 5-10.
+the chain, (7) moves the data, (8) puts head and length in ``used.ring``, (9) advances ``used.idx``, (10) interrupts
+the driver if the driver asked for it. ``DriverQueue`` does 1-4 and takes the result; ``DeviceQueue`` does 5-10.
 
 The code knows no transport: addresses are offsets into node memory, and both classes work on nothing but the areas. A
-foreign device or driver may be at the other end, so what it wrote is checked, counted in ``errors`` and never obeyed out
-of bounds. Both sides run on one core here; a peer on another core needs memory barriers before steps 3 and 9 and
+foreign device or driver may be at the other end, so what it wrote is checked, counted in ``errors`` and never obeyed
+out of bounds. Both sides run on one core here; a peer on another core needs memory barriers before steps 3 and 9 and
 after reading either index (2.7.13.3.1, 2.7.8.2).
 """
 
