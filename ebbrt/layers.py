@@ -2,8 +2,8 @@
 
 Device, driver, stack and application call each other through a handful of base classes. To measure, a node puts the
 wrappers below between them; each switches the stopwatch to the layer that is entered, and back. Without them nothing
-is added to any call: an unused instrument costs nothing. Used, it costs two clock readings a crossing, which are part of
-what it shows.
+is added to any call: an unused instrument costs nothing. Used, it costs two clock readings a crossing, which are part
+of what it shows.
 
 Times are exclusive: while a layer calls another, its own time stands still.
 """
