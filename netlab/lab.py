@@ -66,7 +66,7 @@ class Host:
         _require_program(argv[0])
         keywords.setdefault("start_new_session", True)
         command = namespaces.command_in(self.namespace, argv, self.cpu if cpu is None else cpu)
-        return subprocess.run(command, timeout=timeout, **keywords)  # noqa: PLW1510  (check is the caller's)
+        return subprocess.run(command, timeout=timeout, **keywords)
 
 
 @dataclass(frozen=True, slots=True)

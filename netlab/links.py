@@ -10,7 +10,7 @@ machine for the other's work. What happens on each way, with the machines' progr
   for a node: its ``write`` to the TAP does so. Nothing to steer; each pays for its own sending up to the far port.
 - *towards a host*: the frame appears on the host's ``eth0`` as a receive softirq on the sender's CPU. An RPS mask on
   ``eth0`` hands it to the host's CPU at that very point, so that IP, TCP and the wake-up run there.
-- *towards a node*: the frame is put in the TAP's ring, and the node's own ``read``, on its own CPU, takes it from there.
+- *towards a node*: the frame is put in the TAP's ring, from which the node's own ``read`` takes it, on its own CPU.
   Nothing of the node's receive path runs on the sender's CPU, and there is no receive queue to steer.
 
 A mask on the TAP itself would act on what the node *sends* and put a detour through a queue in front of the bridge,
@@ -67,7 +67,7 @@ def _rps_files(interface: str) -> list[Path]:
 
 def _mask_text(mask: int) -> str:
     """A CPU mask as sysfs wants it: hexadecimal, words of 32 bits, comma between."""
-    words = []
+    words: list[str] = []
     while mask or not words:
         words.append(f"{mask & 0xFFFFFFFF:08x}")
         mask >>= 32

@@ -7,6 +7,7 @@ snooping), IPv6 is off, and bridged frames do not visit netfilter: nothing is on
 """
 
 import fcntl
+import functools
 import os
 import struct
 from collections.abc import Callable
@@ -57,7 +58,8 @@ def build(lab: str, topology: Topology, switch: str, hosts: dict[str, str]) -> N
         quiet(namespace)
     with_netlink(switch, lambda netlink: _build_switch(netlink, topology, hosts, alias))
     for host in topology.hosts:
-        with_netlink(hosts[host.name], lambda netlink: _address_host(netlink, host, topology.prefix_length, alias))
+        configure = functools.partial(_configure_host, host=host, prefix_length=topology.prefix_length, alias=alias)
+        with_netlink(hosts[host.name], configure)
 
 
 def with_netlink(namespace: str, function: Callable[[IPRoute], _T]) -> _T:
@@ -97,7 +99,7 @@ def _build_switch(netlink: IPRoute, topology: Topology, hosts: dict[str, str], a
         netlink.link("set", index=index_of(netlink, machine.name), master=bridge, IFLA_IFALIAS=alias, state="up")
 
 
-def _address_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: str) -> None:
+def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: str) -> None:
     interface = index_of(netlink, HOST_INTERFACE)
     netlink.link("set", index=1, state="up")
     netlink.addr("add", index=interface, address=host.address, prefixlen=prefix_length)
