@@ -39,18 +39,24 @@ class LinkError(NetlabError):
 def steer_receive(namespace: str, interface: str, cpu: int | None) -> None:
     """Hand receive processing of the interface to ``cpu``, or leave it with the sender where None.
 
-    Sets ``rps_cpus`` of every receive queue (Documentation/networking/scaling.rst) and reads it back; raises LinkError
-    when the kernel did not take it.
+    Raises LinkError when the kernel did not take it.
     """
     mask = 0 if cpu is None else 1 << cpu
+    namespaces.run_in(namespace, lambda: write_masks(interface, mask))
 
-    def write_and_read() -> None:
-        for path in _rps_files(interface):
+
+def write_masks(interface: str, mask: int) -> None:
+    """Set the RPS mask of every receive queue (Documentation/networking/scaling.rst) and read each back.
+
+    Of an interface in the calling thread's namespace. Raises LinkError when the kernel did not take it.
+    """
+    for path in _rps_files(interface):
+        try:
             path.write_text(_mask_text(mask))
-            if _mask_value(path.read_text()) != mask:
-                raise LinkError(f"{path} in {namespace} did not take the mask {mask:x}", "netlab doctor probes RPS.")
-
-    namespaces.run_in(namespace, write_and_read)
+        except OSError as error:
+            raise LinkError(f"{path} refused the mask {mask:x}: {error.strerror}", "Is that CPU there?") from error
+        if _mask_value(path.read_text()) != mask:
+            raise LinkError(f"{path} did not take the mask {mask:x}", "netlab doctor probes RPS.")
 
 
 def receive_masks(namespace: str, interface: str) -> list[int]:
@@ -80,22 +86,22 @@ def _mask_value(text: str) -> int:
 
 def shape_port(switch: str, port: str, rate_bits_per_s: int, buffer_bytes: int) -> None:
     """Limit what leaves the switch through ``port`` to ``rate_bits_per_s``, queueing up to ``buffer_bytes``."""
+    wiring.with_netlink(switch, lambda netlink: add_bucket(netlink, port, rate_bits_per_s, buffer_bytes))
+
+
+def add_bucket(netlink: IPRoute, port: str, rate_bits_per_s: int, buffer_bytes: int) -> None:
+    """Put the token bucket on ``port``, or change the one there."""
     rate = rate_bits_per_s // 8
-    burst = max(int(rate * BUCKET_SECONDS), LARGEST_FRAME)
-
-    def set_bucket(netlink: IPRoute) -> None:
-        netlink.tc(
-            "replace",
-            "tbf",
-            index=wiring.index_of(netlink, port),
-            handle=HANDLE,
-            parent=TC_H_ROOT,
-            rate=rate,
-            burst=burst,
-            limit=buffer_bytes,
-        )
-
-    wiring.with_netlink(switch, set_bucket)
+    netlink.tc(
+        "replace",
+        "tbf",
+        index=wiring.index_of(netlink, port),
+        handle=HANDLE,
+        parent=TC_H_ROOT,
+        rate=rate,
+        burst=max(int(rate * BUCKET_SECONDS), LARGEST_FRAME),
+        limit=buffer_bytes,
+    )
 
 
 def unshape_port(switch: str, port: str) -> None:

@@ -94,7 +94,7 @@ def _build_switch(netlink: IPRoute, topology: Topology, hosts: dict[str, str], a
         peer = {"ifname": HOST_INTERFACE, "address": mac_address(host.address), "net_ns_fd": hosts[host.name]}
         netlink.link("add", ifname=host.name, kind="veth", peer=peer)
     for node in topology.nodes:
-        _make_tap(node.name)
+        make_tap(node.name)
     for machine in topology.machines:
         netlink.link("set", index=index_of(netlink, machine.name), master=bridge, IFLA_IFALIAS=alias, state="up")
 
@@ -106,7 +106,7 @@ def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: 
     netlink.link("set", index=interface, IFLA_IFALIAS=alias, state="up")
 
 
-def _make_tap(name: str) -> None:
+def make_tap(name: str) -> None:
     """Make the TAP ``name`` of one queue, with a virtio-net header, that stays when nobody has it open.
 
     A node attaches to it later by name, with the same flags. Called inside the switch's namespace.
