@@ -1,6 +1,7 @@
 """A device that keeps what it is told to send, and frames as a driver would deliver them: for tests of the stack."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
@@ -38,7 +39,7 @@ def make_frame(allocator: MemoryAllocator, data: bytes, *cuts: int) -> IOBuf:
     """``data`` in one receive buffer, or in several, cut at the given offsets (mergeable receive buffers)."""
     edges = [0, *cuts, len(data)]
     head = None
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         piece = allocate(allocator, end - start, VIRTIO_HEADER if head is None else 0)
         assert piece is not None
         piece.owns_headroom = False

@@ -73,9 +73,7 @@ def chain_sum(chain: IOBuf, length: int) -> int:
 
 def pseudo_header_sum(source: int, destination: int, protocol: int, length: int) -> int:
     """The sum of TCP's and UDP's pseudo header over IPv4 (RFC 9293 section 3.1, RFC 768)."""
-    return fold(
-        (source >> 16) + (source & 0xFFFF) + (destination >> 16) + (destination & 0xFFFF) + protocol + length
-    )
+    return fold((source >> 16) + (source & 0xFFFF) + (destination >> 16) + (destination & 0xFFFF) + protocol + length)
 
 
 def transport_sum(packet: IOBuf, length: int, protocol: int, source: int, destination: int) -> int:

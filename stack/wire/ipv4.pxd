@@ -33,6 +33,7 @@ cdef class Ipv4Header:
     cpdef Ipv4Header at(self, unsigned long long offset)
     @cython.locals(header_length=cython.uint, total_length=cython.uint)
     cpdef unsigned int check(self, unsigned int contiguous, unsigned int available) noexcept
+    cpdef unsigned int version(self) noexcept
     cpdef unsigned int header_length(self) noexcept
     cpdef unsigned int total_length(self) noexcept
     cpdef unsigned int identification(self) noexcept
@@ -42,6 +43,7 @@ cdef class Ipv4Header:
     cpdef unsigned int protocol(self) noexcept
     cpdef unsigned int source(self) noexcept
     cpdef unsigned int destination(self) noexcept
+    cpdef unsigned int payload_double_word(self, unsigned int at) noexcept
     @cython.locals(at=cython.ulonglong, total=cython.uint)
     cpdef void write(
         self,

@@ -50,7 +50,7 @@ class Ipv4Header:
         """
         if contiguous < IPV4_HEADER:
             return IPV4_SHORT
-        if self.mem[self.offset] >> 4 != 4:
+        if self.version() != 4:
             return IPV4_BAD_VERSION
         header_length = self.header_length()
         if header_length < IPV4_HEADER or header_length > contiguous:
@@ -61,6 +61,10 @@ class Ipv4Header:
         if memory_sum(self.memory, self.offset, header_length) != 0xFFFF:
             return IPV4_BAD_CHECKSUM
         return IPV4_DELIVERED
+
+    def version(self) -> int:
+        """4, in a header that is one."""
+        return self.mem[self.offset + VERSION_AND_LENGTH] >> 4
 
     def header_length(self) -> int:
         """Bytes in the header, with options."""
@@ -97,6 +101,10 @@ class Ipv4Header:
     def destination(self) -> int:
         """Whom the packet is for."""
         return self._double_word(DESTINATION)
+
+    def payload_double_word(self, at: int) -> int:
+        """The 4 bytes from ``at`` behind the header on: a transport's ports, or what follows them."""
+        return self._double_word(self.header_length() + at)
 
     def write(self, total_length: int, identification: int, protocol: int, source: int, destination: int) -> None:
         """Write a whole header without options: DF set, the default time to live, the checksum computed."""
