@@ -13,11 +13,14 @@ MOST_WINDOW = 1 << 30  # the largest window that window scaling can express
 
 
 class NewReno:
-    """The congestion window of one connection. ``initial_sequence``: what ``recover`` starts from (RFC 6582 3.2)."""
+    """The congestion window of one connection.
 
-    def __init__(self, mss: int, initial_sequence: int) -> None:
+    ``initial_sequence``: what ``recover`` starts from (RFC 6582 3.2); ``syn_lost``: begin with one segment.
+    """
+
+    def __init__(self, mss: int, initial_sequence: int, syn_lost: bool = False) -> None:
         self.mss = mss
-        self.cwnd = min(10 * mss, max(2 * mss, 14600))  # RFC 6928 section 2
+        self.cwnd = mss if syn_lost else min(10 * mss, max(2 * mss, 14600))  # RFC 6928 section 2
         self.initial_window = self.cwnd
         self.ssthresh = MOST_WINDOW
         self.duplicate_acks = 0
@@ -60,7 +63,9 @@ class NewReno:
             self.duplicate_acks = 0
             self._bytes_acked = 0
             return False
-        self.cwnd = max(self.cwnd - min(count, self.cwnd), 0) + self.mss if count >= self.mss else self.cwnd
+        self.cwnd -= min(count, self.cwnd)
+        if count >= self.mss:
+            self.cwnd += self.mss
         self.cwnd = max(self.cwnd, self.mss)
         return True
 
