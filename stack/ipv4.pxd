@@ -96,6 +96,7 @@ cdef class IPv4:
     ) except -1
     @cython.locals(frame=IOBuf)
     cpdef void poll(self, long long now) except *
+    cpdef long long next_deadline(self) noexcept
     @cython.locals(destination=cython.uint, source=cython.uint, network=cython.uint)
     cdef unsigned int _check_addresses(self, Ipv4Header header, bint link_broadcast) noexcept
     @cython.locals(total=cython.uint, at=cython.ulonglong)

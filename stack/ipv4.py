@@ -227,6 +227,10 @@ class IPv4:
                 ICMP_UNREACHABLE, UNREACHABLE_HOST, frame.start + ETHERNET_HEADER, frame.length - ETHERNET_HEADER, now
             )
 
+    def next_deadline(self) -> int:
+        """When ``poll`` is due, at the latest, in nanoseconds; or FOREVER."""
+        return self.neighbours.next_deadline()
+
     def statistics(self) -> dict[str, int]:
         """Received packets and what became of them; sent ones, and those that could not be."""
         counters = {"received": self._received}

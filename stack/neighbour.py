@@ -176,7 +176,7 @@ class NeighbourTable:
             self.ignored += 1
 
     def poll(self, now: int) -> list[IOBuf]:
-        """Ask again, or give up, where it is time; the frames given up: Ethernet frames whose owners are to be told."""
+        """Ask again, or give up, where it is time; the Ethernet frames given up, whose owners are to be told."""
         abandoned: list[IOBuf] = []
         if now < self._deadline:
             return abandoned
