@@ -15,6 +15,8 @@ cdef class SendQueue:
     @cython.locals(piece=IOBuf)
     cpdef void acknowledge(self, unsigned int count) except *
     cpdef void rewind(self) noexcept
+    @cython.locals(piece=IOBuf)
+    cpdef void skip(self, unsigned int count) except *
     @cython.locals(piece=IOBuf, offset=cython.uint, head=IOBuf, last=IOBuf, remaining=cython.uint)
     cpdef IOBuf cut(self, unsigned int length, unsigned int most_pieces)
     @cython.locals(piece=IOBuf, following=IOBuf)

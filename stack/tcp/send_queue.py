@@ -66,6 +66,17 @@ class SendQueue:
         self._cursor_offset = 0
         self.sent = 0
 
+    def skip(self, count: int) -> None:
+        """Move the cursor ``count`` bytes on; count <= self.length - self.sent."""
+        self.sent += count
+        piece = self._cursor
+        while piece is not None and count >= piece.length - self._cursor_offset:
+            count -= piece.length - self._cursor_offset
+            piece = piece.next
+            self._cursor_offset = 0
+        self._cursor = piece
+        self._cursor_offset += count
+
     def cut(self, length: int, most_pieces: int) -> IOBuf:
         """Views of the next bytes behind the cursor, and move it: ``cut_length`` bytes, at most ``length``.
 
