@@ -3,7 +3,8 @@
 An application subclasses ``TcpHandler`` for its upcalls, and calls down into the ``TcpConnection`` it was given; so
 with ``UdpHandler`` and ``UdpSocket``. The same application runs over a node's own stack (``stack.network_manager``)
 and, in a front-end, over kernel sockets. All of it happens on one core's events: nothing here needs a lock, and an
-upcall runs to completion. They are base classes, so that in the compiled build an upcall is a C call. Paper section 4.1.1 and its Figure 3.
+upcall runs to completion. They are base classes, so that in the compiled build an upcall is a C call. Paper section
+4.1.1 and its Figure 3.
 """
 
 from collections.abc import Callable
@@ -83,7 +84,7 @@ class UdpHandler:
     socket: "UdpSocket"  # set before the first upcall
 
     def receive(self, data: IOBuf, address: str, port: int) -> None:
-        """Take one datagram from ``address`` and ``port``: a chain, maybe of no bytes, the handler's own from now on."""
+        """Take one datagram from ``address`` and ``port``: a chain, maybe of no bytes, the handler's from now on."""
 
     def undelivered(self, reason: str, address: str, port: int) -> None:
         """A datagram sent there is known to be lost: "refused", nothing is bound there; or "unreachable".

@@ -19,7 +19,6 @@ cdef unsigned int QUOTED_PAYLOAD
 cdef long long ERROR_INTERVAL
 cdef long long ERROR_BURST
 
-@cython.final
 cdef class Icmp(Transport):
     cdef IPv4 ip
     cdef MemoryAllocator allocator
@@ -27,7 +26,7 @@ cdef class Icmp(Transport):
     cdef long long _allowance
     cdef long long _refilled_at
     cdef unsigned long long received
-    cdef unsigned long long short
+    cdef unsigned long long too_short
     cdef unsigned long long bad_checksum
     cdef unsigned long long echo_requests_answered
     cdef unsigned long long echo_requests_dropped
@@ -68,7 +67,6 @@ cdef class Icmp(Transport):
     cdef void _answer_echo(self, IOBuf request, unsigned int length, unsigned int source, long long now) except *
     cdef bint _take_token(self, long long now) noexcept
 
-@cython.final
 cdef class UnknownProtocol(Transport):
     cdef Icmp icmp
     cpdef void receive_segment(

@@ -38,7 +38,7 @@ class Icmp(Transport):
         self._refilled_at = 0
         # Each received message is counted in ``received`` and in one of the next nine.
         self.received = 0
-        self.short = 0
+        self.too_short = 0
         self.bad_checksum = 0
         self.echo_requests_answered = 0
         self.echo_requests_dropped = 0
@@ -60,7 +60,7 @@ class Icmp(Transport):
         """Take one ICMP message. Its checksum is always verified: devices vouch for TCP's and UDP's only."""
         self.received += 1
         if packet.length < ICMP_HEADER:
-            self.short += 1
+            self.too_short += 1
             return
         if chain_sum(packet, length) != 0xFFFF:
             self.bad_checksum += 1
@@ -71,11 +71,7 @@ class Icmp(Transport):
             self._answer_echo(packet, length, source, now)
         elif message_type == ICMP_ECHO_REPLY:
             self.echo_replies += 1
-        elif (
-            message_type == ICMP_UNREACHABLE
-            or message_type == ICMP_TIME_EXCEEDED
-            or message_type == ICMP_PARAMETER_PROBLEM
-        ):
+        elif message_type in (ICMP_UNREACHABLE, ICMP_TIME_EXCEEDED, ICMP_PARAMETER_PROBLEM):
             if self.ip.report_error(
                 message_type, header.code(), packet.start + ICMP_HEADER, packet.length - ICMP_HEADER, now
             ):
@@ -131,7 +127,7 @@ class Icmp(Transport):
         """Received messages by outcome; errors sent, and those held back."""
         return {
             "received": self.received,
-            "short": self.short,
+            "too_short": self.too_short,
             "bad_checksum": self.bad_checksum,
             "echo_requests_answered": self.echo_requests_answered,
             "echo_requests_dropped": self.echo_requests_dropped,

@@ -12,7 +12,6 @@ from stack.wire.ipv4 cimport Ipv4Header
 cdef unsigned long long BROADCAST_MAC
 cdef unsigned int ETHERNET_HEADER
 cdef unsigned int ETHERTYPE_IPV4
-cdef unsigned int GONE
 cdef unsigned int ICMP_UNREACHABLE
 cdef unsigned int IPV4_BAD_SOURCE
 cdef unsigned int IPV4_DELIVERED

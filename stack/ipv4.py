@@ -7,10 +7,11 @@ the device, or to the neighbour table when the next hop is not known. Fragments 
 any, and set DF.
 """
 
+from ipaddress import IPv4Address, IPv4Interface
+
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice
-from stack.address import Interface
 from stack.constants import (
     BROADCAST_MAC,
     ETHERNET_HEADER,
@@ -30,7 +31,7 @@ from stack.constants import (
     PROTOCOL_UDP,
     UNREACHABLE_HOST,
 )
-from stack.neighbour import GONE, Neighbour, NeighbourTable
+from stack.neighbour import Neighbour, NeighbourTable
 from stack.transport import Transport
 from stack.wire.checksum import chain_sum, fold, pseudo_header_sum
 from stack.wire.ethernet import EthernetHeader
@@ -45,29 +46,39 @@ class IPv4:
     headroom: bytes the first piece of a packet given to ``send`` must own before the transport header.
     address: our own. mtu: the longest packet, with IPv4's header. checksum_offload: the device completes TCP's and
     UDP's checksums. largest_segment: most payload bytes ``send`` takes with a ``segment_size``; 0: none.
+    identification: the first packet's, any 16-bit number.
     received_start, received_header_length, received_source, received_broadcast: about the packet that is being
     delivered, valid until the transport returns: the offset of its header in node memory, and so on.
     """
 
     def __init__(
-        self, allocator: MemoryAllocator, device: EthernetDevice, interface: Interface, identification: int = 0
+        self,
+        allocator: MemoryAllocator,
+        device: EthernetDevice,
+        interface: IPv4Interface,
+        gateway: IPv4Address | None,
+        identification: int,
     ) -> None:
+        network = interface.network
+        if gateway is not None and gateway not in network:
+            raise ValueError(f"the gateway {gateway} is not in the interface's network {network}")
         self.device = device
         self.headroom = device.headroom + LINK_AND_IPV4_HEADERS
-        self.address = interface.address
+        self.address = int(interface.ip)
         self.mtu = device.mtu
         self.checksum_offload = device.checksum_offload
         self.largest_segment = device.largest_segment
-        self.neighbours = NeighbourTable(allocator, device, interface.address, interface.mask())
+        self.neighbours = NeighbourTable(allocator, device, int(interface.ip), int(interface.netmask))
         self.received_start = 0
         self.received_header_length = 0
         self.received_source = 0
         self.received_broadcast = False
         self._memory = allocator.memory
         self._mac = int.from_bytes(device.mac, "big")
-        self._mask = interface.mask()
-        self._broadcast = interface.broadcast()
-        self._gateway = interface.gateway
+        self._mask = int(interface.netmask)
+        # Networks of one or two addresses have no broadcast address of their own (RFC 3021).
+        self._broadcast = int(network.broadcast_address) if network.prefixlen < 31 else LIMITED_BROADCAST
+        self._gateway = 0 if gateway is None else int(gateway)
         self._identification = identification
         self._transports: list[Transport | None] = [None] * 256
         self._unknown_protocol: Transport | None = None
@@ -124,7 +135,7 @@ class IPv4:
         checksum_offset: of the checksum field, now zero, in the transport header; 0: the packet needs none.
         segment_size: the device cuts the payload into TCP segments of this size; 0: it does not.
         """
-        if neighbour is None or neighbour.state == GONE:
+        if neighbour is None or neighbour.is_gone():
             neighbour = self.neighbour(destination)
         if neighbour is self._nobody:
             self._no_route += 1
@@ -234,8 +245,8 @@ class IPv4:
     def statistics(self) -> dict[str, int]:
         """Received packets and what became of them; sent ones, and those that could not be."""
         counters = {"received": self._received}
-        for outcome, name in enumerate(IPV4_OUTCOMES):
-            counters[name] = self._outcomes[outcome]
+        for outcome in range(len(IPV4_OUTCOMES)):
+            counters[IPV4_OUTCOMES[outcome]] = self._outcomes[outcome]
         counters["sent"] = self._sent
         counters["send_no_route"] = self._no_route
         counters["send_too_long"] = self._too_long

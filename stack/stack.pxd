@@ -14,7 +14,6 @@ cdef unsigned int ETHERTYPE_ARP
 cdef unsigned int ETHERTYPE_IPV4
 cdef unsigned int PROTOCOL_TCP
 
-@cython.final
 cdef class Stack(FrameHandler):
     cdef readonly Clock clock
     cdef readonly object interface

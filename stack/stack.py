@@ -8,12 +8,12 @@ is counted once in each layer that took it, with what became of it. Read ``ipv4`
 """
 
 import random
+from ipaddress import IPv4Address, IPv4Interface
 
 from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice, FrameHandler
-from stack.address import Interface
 from stack.constants import ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, PROTOCOL_TCP
 from stack.icmp import Icmp
 from stack.ipv4 import IPv4
@@ -25,6 +25,7 @@ from stack.wire.ethernet import EthernetHeader
 class Stack(FrameHandler):
     """The stack of one node on one device.
 
+    interface: the node's address and its network; gateway: the way to every other network.
     random: seeded by the caller; draws ports and identifiers. secret: keys TCP's initial sequence numbers (RFC 6528).
     """
 
@@ -32,14 +33,15 @@ class Stack(FrameHandler):
         self,
         allocator: MemoryAllocator,
         device: EthernetDevice,
-        interface: Interface,
+        interface: IPv4Interface,
         clock: Clock,
         random: random.Random,
         secret: bytes,
+        gateway: IPv4Address | None = None,
     ) -> None:
         self.clock = clock
         self.interface = interface
-        self.ip = IPv4(allocator, device, interface, random.getrandbits(16))
+        self.ip = IPv4(allocator, device, interface, gateway, random.getrandbits(16))
         self.icmp = Icmp(self.ip, allocator)
         self.udp = Udp(self.ip, self.icmp, allocator, clock, random)
         self.tcp = Tcp(self.ip, allocator, clock, random, secret)

@@ -19,7 +19,6 @@ cdef unsigned int UNREACHABLE_PORT
 cdef unsigned int FIRST_EPHEMERAL
 cdef unsigned int LAST_PORT
 
-@cython.final
 cdef class Udp(Transport):
     cdef IPv4 ip
     cdef Icmp icmp
@@ -30,7 +29,7 @@ cdef class Udp(Transport):
     cdef UdpHeader _header
     cdef unsigned long long received
     cdef unsigned long long delivered
-    cdef unsigned long long short
+    cdef unsigned long long too_short
     cdef unsigned long long bad_length
     cdef unsigned long long bad_checksum
     cdef unsigned long long no_socket
@@ -61,7 +60,6 @@ cdef class Udp(Transport):
     cpdef bint send(self, unsigned int port, IOBuf data, unsigned int destination, unsigned int destination_port) except -1
     cpdef void unbind(self, unsigned int port) except *
 
-@cython.final
 cdef class StackUdpSocket(UdpSocket):
     cdef Udp udp
     cdef unsigned int port

@@ -39,7 +39,7 @@ class Udp(Transport):
         # Each received datagram is counted in ``received`` and in one of the next five.
         self.received = 0
         self.delivered = 0
-        self.short = 0
+        self.too_short = 0
         self.bad_length = 0
         self.bad_checksum = 0
         self.no_socket = 0
@@ -66,7 +66,7 @@ class Udp(Transport):
         """Take one datagram."""
         self.received += 1
         if packet.length < UDP_HEADER:
-            self.short += 1
+            self.too_short += 1
             return
         header = self._header.at(packet.start)
         datagram_length = header.length()
@@ -132,7 +132,7 @@ class Udp(Transport):
         return {
             "received": self.received,
             "delivered": self.delivered,
-            "short": self.short,
+            "too_short": self.too_short,
             "bad_length": self.bad_length,
             "bad_checksum": self.bad_checksum,
             "no_socket": self.no_socket,

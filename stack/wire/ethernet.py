@@ -16,7 +16,7 @@ class EthernetHeader:
 
     def __init__(self, memory: NodeMemory) -> None:
         self.memory = memory
-        self.mem = memory.mem
+        self.mem = self.memory.mem
         self.offset = 0
 
     def at(self, offset: int) -> "EthernetHeader":

@@ -34,7 +34,7 @@ class Ipv4Header:
 
     def __init__(self, memory: NodeMemory) -> None:
         self.memory = memory
-        self.mem = memory.mem
+        self.mem = self.memory.mem
         self.offset = 0
 
     def at(self, offset: int) -> "Ipv4Header":

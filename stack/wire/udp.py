@@ -13,7 +13,7 @@ class UdpHeader:
 
     def __init__(self, memory: NodeMemory) -> None:
         self.memory = memory
-        self.mem = memory.mem
+        self.mem = self.memory.mem
         self.offset = 0
 
     def at(self, offset: int) -> "UdpHeader":
