@@ -77,8 +77,9 @@ cdef class DeviceQueue:
     cpdef unsigned int available(self) noexcept
     cpdef unsigned int head(self, unsigned int ahead) noexcept
     cpdef void advance(self, unsigned int count) noexcept
-    @cython.locals(address=cython.ulonglong, length=cython.uint, size=cython.uint, flags=cython.uint)
     cpdef bint first(self, unsigned int head, bint device_writable) noexcept
+    @cython.locals(address=cython.ulonglong, length=cython.uint, size=cython.uint, flags=cython.uint)
+    cdef bint _enter_table(self) noexcept
     @cython.locals(number=cython.uint)
     cpdef bint following(self, bint device_writable) noexcept
     @cython.locals(flags=cython.uint, wanted=cython.uint)

@@ -243,24 +243,31 @@ class DeviceQueue:
             self.errors += 1
             return False
         self._offset = self._descriptors + 16 * head
-        if self.memory.mem16[(self._offset + 12) >> 1] & VIRTQ_DESC_F_INDIRECT:
-            address = self.memory.mem64[self._offset >> 3]
-            length = self.memory.mem32[(self._offset + 8) >> 2]
-            flags = self.memory.mem16[(self._offset + 12) >> 1]
-            size = length >> 4
-            if (
-                flags & VIRTQ_DESC_F_NEXT
-                or not size
-                or length & 15
-                or address & 7
-                or not self._inside(address, length)
-            ):
-                self.errors += 1
-                return False
-            self._table = address
-            self._table_size = size
-            self._offset = address
         return self._check(device_writable)
+
+    def _enter_table(self) -> bool:
+        """Go on in the indirect table that the present descriptor refers to; False when it must not be used.
+
+        It may end a chain of ordinary descriptors (2.7.5.3.2), and its own write flag is ignored.
+        """
+        address = self.memory.mem64[self._offset >> 3]
+        length = self.memory.mem32[(self._offset + 8) >> 2]
+        flags = self.memory.mem16[(self._offset + 12) >> 1]
+        size = length >> 4
+        if (
+            self._table != self._descriptors  # no table within a table
+            or flags & VIRTQ_DESC_F_NEXT
+            or not size
+            or length & 15
+            or address & 7
+            or not self._inside(address, length)
+        ):
+            return False
+        self._table = address
+        self._table_size = size
+        self._steps = 0
+        self._offset = address
+        return True
 
     def following(self, device_writable: bool) -> bool:
         """Go on to the next piece of the chain; False at its end, or, counted, where the chain is broken."""
@@ -275,6 +282,9 @@ class DeviceQueue:
         return self._check(device_writable)
 
     def _check(self, device_writable: bool) -> bool:
+        if self.memory.mem16[(self._offset + 12) >> 1] & VIRTQ_DESC_F_INDIRECT and not self._enter_table():
+            self.errors += 1
+            return False
         self.address = self.memory.mem64[self._offset >> 3]
         self.length = self.memory.mem32[(self._offset + 8) >> 2]
         flags = self.memory.mem16[(self._offset + 12) >> 1]
