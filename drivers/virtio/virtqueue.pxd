@@ -33,8 +33,8 @@ cdef class DriverQueue:
     cdef readonly unsigned int free_count
     cdef readonly unsigned int used_length
     cdef unsigned short[::1] _in_flight
+    cdef unsigned short[::1] _next
     cdef readonly unsigned long long errors
-    cdef void _set_next(self, unsigned int number, unsigned int following) noexcept
     cdef void _fill(
         self, unsigned long long offset, unsigned long long address, unsigned int length, unsigned int flags
     ) noexcept

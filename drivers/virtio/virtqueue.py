@@ -93,11 +93,11 @@ class DriverQueue:
         self.errors = 0
         # How many descriptors the chain in flight at each head has; 0: none, so the device cannot finish it.
         self._in_flight = memoryview(bytearray(2 * layout.size)).cast("H")
+        # The list of free descriptors, and the links of chains in flight: a copy of the driver's own, because the
+        # table itself lies in memory that a broken device may write.
+        self._next = memoryview(bytearray(2 * layout.size)).cast("H")
         for number in range(layout.size):
-            self._set_next(number, number + 1)
-
-    def _set_next(self, number: int, following: int) -> None:
-        self.memory.mem16[(self._descriptors + 16 * number + 14) >> 1] = following & 0xFFFF
+            self._next[number] = number + 1
 
     def _fill(self, offset: int, address: int, length: int, flags: int) -> None:
         """Write a descriptor's address, length and flags, not its ``next``."""
@@ -113,7 +113,7 @@ class DriverQueue:
         head = self._first_free
         offset = self._descriptors + 16 * head
         self._fill(offset, address, length, flags)
-        self._first_free = self.memory.mem16[(offset + 14) >> 1]
+        self._first_free = self._next[head]
         self._make_available(head, 1)
         return head
 
@@ -122,10 +122,11 @@ class DriverQueue:
         head = self._first_free
         offset = self._descriptors + 16 * head
         self._fill(offset, address, length, VIRTQ_DESC_F_NEXT)
-        second = self.memory.mem16[(offset + 14) >> 1]  # the free list is the chain
+        second = self._next[head]
+        self.memory.mem16[(offset + 14) >> 1] = second
         offset = self._descriptors + 16 * second
         self._fill(offset, address2, length2, 0)
-        self._first_free = self.memory.mem16[(offset + 14) >> 1]
+        self._first_free = self._next[second]
         self._make_available(head, 2)
         return head
 
@@ -165,8 +166,8 @@ class DriverQueue:
             return EMPTY
         last = head
         for _ in range(self._in_flight[head] - 1):
-            last = self.memory.mem16[(self._descriptors + 16 * last + 14) >> 1]
-        self._set_next(last, self._first_free)
+            last = self._next[last]
+        self._next[last] = self._first_free
         self._first_free = head
         self.free_count += self._in_flight[head]
         self._in_flight[head] = 0
