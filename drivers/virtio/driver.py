@@ -183,13 +183,16 @@ class VirtioNet(EthernetDevice):
             buffer = self._posted[head]
             assert buffer is not None  # every descriptor in flight has its buffer here
             self._posted[head] = None
-            length = min(self._receive.used_length, RECEIVE_BUFFER)
+            length = self._receive.used_length
+            if length > RECEIVE_BUFFER:  # it cannot have written that much
+                self.rx_dropped += 1
+                return None
             piece = IOBuf(buffer, buffer.offset, length)
             self.rx_bytes += length
             if last is None:
                 first = piece
                 wanted = self.memory.mem[piece.start + 10] | self.memory.mem[piece.start + 11] << 8
-                if not wanted or length <= NET_HEADER_LENGTH:
+                if not wanted or length <= NET_HEADER_LENGTH or (wanted > 1 and length < RECEIVE_BUFFER):
                     self.rx_dropped += 1
                     return None
             else:
