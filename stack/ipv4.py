@@ -26,6 +26,7 @@ from stack.constants import (
     IPV4_OUTCOMES,
     IPV4_TCP_TO_BROADCAST,
     IPV4_UNKNOWN_PROTOCOL,
+    LIMITED_BROADCAST,
     LINK_AND_IPV4_HEADERS,
     PROTOCOL_TCP,
     PROTOCOL_UDP,
@@ -36,8 +37,6 @@ from stack.transport import Transport
 from stack.wire.checksum import chain_sum, fold, pseudo_header_sum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv4 import Ipv4Header
-
-LIMITED_BROADCAST = 0xFFFFFFFF
 
 
 class IPv4:
