@@ -9,6 +9,7 @@ is counted once in each layer that took it, with what became of it. Read ``ipv4`
 
 import random
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
 
 from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf
@@ -93,8 +94,8 @@ class Stack(FrameHandler):
         resolution = self.ip.next_deadline()
         return resolution if resolution < deadline else deadline
 
-    def statistics(self) -> dict[str, dict[str, int]]:
-        """Counters by layer."""
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """Counters by layer: nested dicts of integers."""
         return {
             "ethernet": {
                 "received": self._received,
