@@ -133,6 +133,7 @@ class IPv4:
         neighbour: what ``neighbour(destination)`` gave, or None.
         checksum_offset: of the checksum field, now zero, in the transport header; 0: the packet needs none.
         segment_size: the device cuts the payload into TCP segments of this size; 0: it does not.
+        Raises ValueError when the headroom is missing: the caller's mistake.
         """
         if neighbour is None or neighbour.is_gone():
             neighbour = self.neighbour(destination)

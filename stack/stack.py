@@ -58,7 +58,10 @@ class Stack(FrameHandler):
         self._ipv4 = 0
 
     def receive_frame(self, frame: IOBuf, checksum_valid: bool) -> None:
-        """Take one Ethernet frame and do all that follows from it. Whatever is in it, nothing is raised."""
+        """Take one Ethernet frame and do all that follows from it.
+
+        Whatever is in it, the stack raises nothing; what an application raises in an upcall goes to the caller.
+        """
         now = self.clock.now()
         self._received += 1
         if frame.length < ETHERNET_HEADER:
