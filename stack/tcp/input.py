@@ -142,10 +142,7 @@ def _check_sequence(connection: Tcb, segment: Segment, now: int) -> bool:
         if not segment.has_timestamps:
             connection.engine.counters.drop(DROP_NO_TIMESTAMP)  # RFC 7323 section 3.2
             return False
-        if (
-            seq_lt(segment.timestamp_value, connection.ts_recent)
-            and now - connection.ts_recent_time < PAWS_IDLE
-        ):
+        if seq_lt(segment.timestamp_value, connection.ts_recent) and now - connection.ts_recent_time < PAWS_IDLE:
             connection.engine.counters.drop(DROP_OLD_TIMESTAMP)
             _answer_unacceptable(connection, segment, now)
             return False
