@@ -53,6 +53,8 @@ def write_masks(interface: str, mask: int) -> None:
     for path in _rps_files(interface):
         try:
             path.write_text(mask_text(mask))
+        except PermissionError as error:  # the kernel wants CAP_NET_ADMIN of the machine, not of a user namespace
+            raise LinkError(f"{path} may be set by root only", "Use sudo, or --cpu-mode shared.") from error
         except OSError as error:
             raise LinkError(f"{path} refused the mask {mask:x}: {error.strerror}", "Is that CPU there?") from error
         if mask_value(path.read_text()) != mask:

@@ -200,6 +200,6 @@ def test_no_file_descriptor_or_thread_stays_open():
     before = len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))
     for _ in range(3):
         with Lab.create() as lab:
-            lab.steer("server", 0)
+            lab.receive_masks("server")
             lab.shape("server", 10**9)
     assert (len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))) == before

@@ -6,11 +6,13 @@ import time
 
 import pytest
 
+from netlab import privilege
 from netlab.lab import Lab, LabError
 from netlab.links import LinkError
 from netlab.topology import mac_address
 
 pytestmark = pytest.mark.live
+needs_root = pytest.mark.skipif(privilege.INSIDE in os.environ, reason="RPS masks may be set by root only")
 
 PING = """
 import socket, struct, sys
@@ -105,6 +107,7 @@ print(Path("/sys/class/net/node/carrier").read_text().strip())
     assert len(lab.receive_masks("node")) == 1  # it stays when nobody has it open
 
 
+@needs_root
 def test_programs_run_on_the_cpu_they_were_given(lab: Lab):
     argv = [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"]
     last = os.cpu_count() - 1
@@ -116,6 +119,7 @@ def test_programs_run_on_the_cpu_they_were_given(lab: Lab):
         lab.unsteer("client")
 
 
+@needs_root
 def test_steering_a_host_sets_the_mask_of_each_queue_and_clears_it_again(lab: Lab):
     cpu = os.cpu_count() - 1
     lab.steer("server", cpu)
@@ -136,6 +140,7 @@ def test_steering_a_node_leaves_its_tap_alone_and_pins_its_program(lab: Lab):
         lab.unsteer("node")
 
 
+@needs_root
 def test_receive_processing_moves_to_the_steered_cpu(lab: Lab):
     """Sender on CPU 0, receiver steered to CPU 1: the softnet row of CPU 1 counts the frames handed to it by RPS."""
     if (os.cpu_count() or 1) < 2:
@@ -155,6 +160,7 @@ def test_receive_processing_moves_to_the_steered_cpu(lab: Lab):
     assert steered > 10
 
 
+@needs_root
 def test_a_cpu_that_is_not_there_is_refused(lab: Lab):
     with pytest.raises(LinkError):
         lab.steer("server", 4095)
