@@ -30,6 +30,7 @@ BUFFER_KIB = 64 * 1024
 START_TIMEOUT = 10.0  # seconds
 CATCH_UP_TIMEOUT = 5.0
 STOP_TIMEOUT = 10.0
+ANSWER_TIMEOUT = 0.2  # of tcpdump, to SIGUSR1
 WATCH_INTERVAL = 0.05  # how often the bounds in bytes and seconds are looked at
 
 _COUNT = re.compile(r"(\d+) packets? (captured|received by filter|dropped by kernel|dropped by interface)")
@@ -54,7 +55,7 @@ class Capture:
     """Packets of one interface, from ``__enter__`` or ``start`` to ``__exit__`` or ``stop``, into ``path``.
 
     ``popen`` starts a process like ``subprocess.Popen``: inside another namespace if it likes. ``packets``,
-    ``max_bytes`` (of file, looked at twenty times a second) and ``seconds`` bound the capture, None leaves it unbounded.
+    ``max_bytes`` (of file, looked at twenty times a second) and ``seconds`` bound the capture; None: no such bound.
     ``filter`` is tcpdump's expression. ``note`` goes into the sidecar, ``path`` with the suffix ``.json``: say there
     what produced the traffic. CaptureError when tcpdump cannot capture, with what it said.
     """

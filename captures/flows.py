@@ -69,6 +69,7 @@ class Direction:
     segments: int = 0
     payload_bytes: int = 0  # with those sent again
     wire_bytes: int = 0
+    data_segments: int = 0  # with payload
     pure_acks: int = 0
     retransmissions: int = 0
     out_of_order: int = 0
@@ -250,6 +251,7 @@ def _take_syn(connection: Connection, side: Direction, segment: Segment) -> None
 
 def _count(side: Direction, segment: Segment) -> None:
     side.segments += 1
+    side.data_segments += segment.length > 0
     side.payload_bytes += segment.length
     side.wire_bytes += segment.wire_bytes
     side.flags[flag_names(segment.flags)] += 1
