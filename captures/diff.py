@@ -1,4 +1,4 @@
-"""Compare two captures by what they mean: how each stack shakes hands, how much it sends for a request, what went wrong.
+"""Compare two captures by meaning: how each stack shakes hands, what it sends for a request, and what went wrong.
 
 Initial sequence numbers, ports, addresses, times and identification fields never count, and the captures need not be
 of the same length: traffic is set in relation to memcached requests, trouble to segments. A figure *differs* when it

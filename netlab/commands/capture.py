@@ -54,7 +54,7 @@ def capture(
     prefix = ["ip", "netns", "exec", namespace] if namespace else []
 
     def popen(command: list[str], **options: object) -> "subprocess.Popen[str]":
-        return partial(subprocess.Popen, [*prefix, *command])(**options)  # type: ignore[call-overload,no-any-return]
+        return partial(subprocess.Popen, [*prefix, *command])(**options)
 
     wanted = Capture(
         output,
@@ -118,7 +118,7 @@ def diff(
 
 def replay(
     path: Annotated[
-        Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file of memcached, binary protocol.")
+        Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file of binary memcached.")
     ],
     to: Annotated[str, typer.Option(help="The live server: ADDRESS or ADDRESS:PORT.")],
     port: PortOption = PORT,
