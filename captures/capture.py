@@ -111,14 +111,14 @@ class Capture:
         if shutil.which("tcpdump") is None:
             raise CaptureError("tcpdump is not installed; run: apt-get install tcpdump")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Its own process group: Ctrl-C reaches only us, and we end it after it has caught up.
+        # Its own session: Ctrl-C reaches only us, and we end it after it has caught up.
         self._process = self._popen(
             self.command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            process_group=0,
+            start_new_session=True,
         )
         self._thread(self._listen)
         try:
