@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from netlab import privilege
-from netlab.commands import doctor, lab
+from netlab.commands import capture, doctor, lab
 from netlab.errors import NetlabError
 
-COMMANDS = (lab, doctor)
+COMMANDS = (lab, doctor, capture)
 
 app = typer.Typer(
     name="netlab",
