@@ -7,6 +7,7 @@ empty ``/run``, so that all that is on record there is the user's own. One keepe
 with them the labs that ``netlab up`` left running; it ends with the last lab.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -123,3 +124,18 @@ def _start_keeper() -> int:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump({"pid": owner.pid, "start_ticks": owner.start_ticks}, file)
     return process.pid
+
+
+def main() -> None:
+    """``python -m netlab.privilege COMMAND...``: run it with the rights to make labs if they can be had."""
+    with contextlib.suppress(PrivilegeError):
+        acquire()
+    try:
+        status = subprocess.call(sys.argv[1:])
+    finally:
+        release()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
