@@ -235,12 +235,14 @@ def test_a_signal_to_the_command_leaves_no_process(tmp_path: Path, number: signa
 # -- a bad network, judged by tshark
 
 SINK = """
+import socket
 s = socket.create_server(("198.18.0.2", 7777))
 print("ready", flush=True)
 c = s.accept()[0]
 while c.recv(1 << 16): pass
 """
 SOURCE = """
+import socket
 s = socket.create_connection(("198.18.0.2", 7777))
 s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 for _ in range(300): s.sendall(bytes(3000))
@@ -250,30 +252,34 @@ s.recv(1)
 
 
 @pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark is not installed")
-@pytest.mark.parametrize("trouble", ["loss 3%", "delay 3ms reorder 80% gap 3", "duplicate 5%"])
-def test_tshark_agrees_on_a_bad_network(tmp_path: Path, lab: Lab, trouble: str) -> None:
-    client, server = lab.host("client"), lab.host("server")
-    netem = ["tc", "qdisc", "add", "dev", client.interface, "root", "netem", *trouble.split()]
-    client.run(netem, check=True)
-    path = tmp_path / "bad.pcapng"
+@pytest.mark.parametrize("where", ["client", "server"])
+def test_tshark_agrees_when_a_queue_overflows(tmp_path: Path, lab: Lab, where: str) -> None:
+    """A slow link with a short queue drops: the client's end sees segments twice, the server's end sees them late."""
+    host = lab.host(where)
+    path = tmp_path / "drops.pcapng"
+    lab.shape("server", 20_000_000, 20_000)
     try:
-        sink = server.popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE, text=True)
+        sink = lab.host("server").popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE, text=True)
         assert sink.stdout is not None
         assert sink.stdout.readline() == "ready\n"
-        with Capture(path, server.interface, popen=server.popen, filter="tcp port 7777"):
-            python_in(client, "-c", SOURCE)
+        with Capture(path, host.interface, popen=host.popen, filter="tcp port 7777") as capture:
+            python_in(lab.host("client"), "-c", SOURCE)
         sink.wait(10)
         sink.stdout.close()
     finally:
-        client.run(["tc", "qdisc", "del", "dev", client.interface, "root"], check=True)
+        lab.unshape("server")
+    assert capture.result is not None
+    assert capture.result.dropped == 0
     trace = read_trace(path)
     (connection,) = trace.connections
     assert bytes(connection.client.stream) == bytes(900_000)
     assert connection.problem() is None
-    # Either side's segments that came late or again: Wireshark 4.0 does not always tell the two apart.
+    # Segments that came late or again: Wireshark 4.0 does not always tell the two apart, see ``captures.flows``.
     judged = tshark_numbers(path, "tcp.analysis.retransmission || tcp.analysis.out_of_order")
     counted = sum(total([side], what) for side in _sides(trace) for what in ("retransmissions", "out_of_order"))
     assert counted == len(judged) > 0
+    resets = len(tshark_numbers(path, "tcp.flags.reset == 1"))
+    assert total(_sides(trace), "resets") == resets
 
 
 def tshark_numbers(path: Path, expression: str) -> list[str]:
