@@ -147,10 +147,13 @@ class Capture:
         elapsed = time.monotonic() - self._started
         self._end("stop")
         try:
-            self._catch_up()
+            try:
+                self._catch_up()
+            finally:
+                self._end_process()
+            self.result = self._finish(elapsed)
         finally:
-            self._end_process()
-        self.result = self._finish(elapsed)
+            self._raw.unlink(missing_ok=True)
         return self.result
 
     # -- tcpdump ---------------------------------------------------------------------------------------------------
@@ -257,7 +260,6 @@ class Capture:
             received=received,
             dropped=dropped,
         )
-        self._raw.unlink()
         sidecar = self.path.with_suffix(".json")
         result = CaptureResult(self.path, sidecar, packets, received, dropped, round(elapsed, 3), self._ended_by)
         write_sidecar(result, {"command": self.command, "interface": self.interface, "filter": self.filter}, self.note)

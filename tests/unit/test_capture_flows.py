@@ -134,9 +134,10 @@ def test_a_hole_after_such_an_acknowledgement_is_named_with_its_own_packet() -> 
 
 
 def test_data_after_a_zero_window_probe_is_not_sent_again() -> None:
-    conversation = Conversation().handshake().client(b"abc").add(False, 0, window=0).add(True, 3, b"d", "PA")
+    conversation = Conversation().handshake().client(b"abc").add(False, 0, window=0)
+    conversation.add(True, 3, b"d", "PA").add(False, 0, window=0).add(True, 3, b"d", "PA")
     client = only(trace_of(conversation.add(False, 0).add(True, 3, b"def", "PA"))).client
-    assert (client.retransmissions, client.out_of_order) == (0, 0)
+    assert (client.retransmissions, client.out_of_order, client.keep_alives) == (0, 0, 0)
     assert bytes(client.stream) == b"abcdef"
 
 
