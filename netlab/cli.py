@@ -11,10 +11,7 @@ import typer
 from rich.console import Console
 
 from netlab import privilege
-from netlab.commands import doctor, lab, node
-from netlab.errors import NetlabError
-
-COMMANDS = (lab, node, doctor)
+from netlab.commands import capture, doctor, lab, node
 
 app = typer.Typer(
     name="netlab",
