@@ -102,9 +102,7 @@ def syn_sent_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
 
 def syn_received_acknowledged(connection: Tcb, segment: Segment, now: int) -> bool:
     """Section 3.10.7.4, fifth, SYN-RECEIVED: whether the segment acknowledges our SYN, and so completes it."""
-    if not (
-        seq_lt(connection.snd_una, segment.acknowledgment) and seq_le(segment.acknowledgment, connection.snd_nxt)
-    ):
+    if not (seq_lt(connection.snd_una, segment.acknowledgment) and seq_le(segment.acknowledgment, connection.snd_nxt)):
         connection.engine.counters.drop(DROP_UNACCEPTABLE_HANDSHAKE)
         send_reset_for(connection.engine, segment, now)
         return False

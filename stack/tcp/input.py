@@ -39,7 +39,7 @@ from stack.tcp.constants import (
     TIMER_TIME_WAIT,
 )
 from stack.tcp.delivery import deliver, tell_peer_closed
-from stack.tcp.engine import Engine, Listener
+from stack.tcp.engine import Engine
 from stack.tcp.handshake import listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
 from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
@@ -142,10 +142,7 @@ def _check_sequence(connection: Tcb, segment: Segment, now: int) -> bool:
         if not segment.has_timestamps:
             connection.engine.counters.drop(DROP_NO_TIMESTAMP)  # RFC 7323 section 3.2
             return False
-        if (
-            seq_lt(segment.timestamp_value, connection.ts_recent)
-            and now - connection.ts_recent_time < PAWS_IDLE
-        ):
+        if seq_lt(segment.timestamp_value, connection.ts_recent) and now - connection.ts_recent_time < PAWS_IDLE:
             connection.engine.counters.drop(DROP_OLD_TIMESTAMP)
             _answer_unacceptable(connection, segment, now)
             return False

@@ -252,9 +252,7 @@ def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequenc
         header.next = chain
         packet = header
     if connection.timestamps:
-        write_timestamps(
-            packet.memory, packet.start + HEADER_LENGTH, connection.timestamp(now), connection.ts_recent
-        )
+        write_timestamps(packet.memory, packet.start + HEADER_LENGTH, connection.timestamp(now), connection.ts_recent)
     window = receive_window(connection) >> connection.rcv_wnd_shift
     if window > 0xFFFF:
         window = 0xFFFF
