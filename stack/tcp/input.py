@@ -39,7 +39,7 @@ from stack.tcp.constants import (
     TIMER_TIME_WAIT,
 )
 from stack.tcp.delivery import deliver, tell_peer_closed
-from stack.tcp.engine import Engine, Listener
+from stack.tcp.engine import Engine
 from stack.tcp.handshake import listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
 from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
