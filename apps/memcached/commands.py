@@ -251,10 +251,10 @@ class Commands(Session):
             else:
                 self._refuse_for_memory(key)
             return
-        if self.cas and self.cas != item.cas:
+        value = parse_counter(item)
+        if self.cas and self.cas != item.cas and item.length:
             self.answer_error(KEY_EXISTS)
             return
-        value = parse_counter(item)
         if value is None:
             self.answer_error(NON_NUMERIC)
             return
