@@ -276,7 +276,7 @@ class Session(TcpHandler):
 def read_bytes(memory: NodeMemory, start: int, length: int) -> bytes:
     """Bytes of node memory as a Python object: keys, not payload."""
     if cython.compiled:
-        return cython.cast(cython.p_char, memory.address + start)[:length]
+        return bytes(cython.cast(cython.p_char, memory.address + start)[:length])
     return bytes(memory.view(start, length))
 
 

@@ -1,5 +1,7 @@
 """Random bytes and random requests, cut anywhere: nothing is raised, and the replies do not depend on the cuts."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ REQUESTS = st.one_of(
 def answers(stream: bytes, cuts: list[int], piece: int) -> tuple[bytes, bool]:
     bench = Bench(memory=4 << 20)
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         bench.connection.deliver(stream[start:end], piece)
     return bench.connection.take(), bench.connection.is_closing
 
