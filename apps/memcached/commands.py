@@ -159,7 +159,7 @@ class Commands(Session):
         self.answer_error(OUT_OF_MEMORY)
 
     def _may_store(self, item: Item | None) -> int:
-        """Whether SET, ADD or REPLACE may store, as a status. With a CAS number all three only replace, as memcached."""
+        """Whether SET, ADD or REPLACE may store, as a status. With a CAS number all three only replace."""
         counters = self.store.counters
         if self.cas:
             if item is None:

@@ -63,8 +63,8 @@ class Session(TcpHandler):
     """The stream of one connection. ``Commands`` below it carries out a request that is complete.
 
     While a request is carried out, these hold its header: ``opcode`` as sent, ``command`` what it stands for,
-    ``quiet``, ``with_key``, ``key_length``, ``extras_length``, ``value_length``, ``opaque``, ``cas``; ``at`` is where in
-    node memory header, extras and key lie in a row.
+    ``quiet``, ``with_key``, ``key_length``, ``extras_length``, ``value_length``, ``opaque``, ``cas``; ``at`` is where
+    in node memory header, extras and key lie in a row.
     """
 
     def __init__(self, core: Core) -> None:

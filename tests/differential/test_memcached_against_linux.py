@@ -1,4 +1,4 @@
-"""The same random requests to the real memcached over loopback and to ours: the replies must be equal byte for byte."""
+"""The same random requests to the real memcached over loopback and to ours: replies equal byte for byte."""
 
 import random
 import shutil
