@@ -1,5 +1,6 @@
 """The event loop, turned by hand under a clock that stands still."""
 
+import functools
 import logging
 import os
 from collections.abc import Iterator
@@ -125,7 +126,7 @@ def test_a_keyboard_interrupt_is_not_swallowed(events: EventManager) -> None:
 
 def test_timers_fire_in_order_and_stopped_ones_never(events: EventManager, clock: ManualClock) -> None:
     log: list[int] = []
-    timers = [events.set_timer(delay, lambda delay=delay: log.append(delay)) for delay in (30, 10, 20, 10)]
+    timers = [events.set_timer(delay, functools.partial(log.append, delay)) for delay in (30, 10, 20, 10)]
     timers[2].stop()
     clock.advance(29)
     events.turn()

@@ -180,7 +180,9 @@ def test_an_indirect_table_may_end_a_chain() -> None:
         (131072, 16, VIRTQ_DESC_F_INDIRECT, 0),  # a table within a table
     ],
 )
-def test_a_broken_descriptor_is_counted_and_not_followed(address: int, length: int, flags: int, following: int) -> None:
+def test_a_broken_descriptor_is_counted_and_not_followed(
+    address: int, length: int, flags: int, following: int
+) -> None:
     rings = Rings()
     rings.raw_descriptor(131072, 65536, 16, VIRTQ_DESC_F_INDIRECT)
     rings.descriptor(0, address, length, flags, following)
