@@ -1,5 +1,6 @@
 """Random ring memory and random peers: neither side of a virtqueue leaves node memory or fails to come to an end."""
 
+import struct
 from collections import deque
 
 from hypothesis import given, settings
@@ -15,6 +16,8 @@ MEMORY = 64 << 10
 # Words that are likely to mean something: small numbers, flags, the edges of memory.
 WORD = st.one_of(st.integers(0, 9), st.integers(0, 0xFFFF), st.just(0xFFFF))
 AREA = st.lists(WORD, min_size=8 * SIZE + 3 + SIZE, max_size=8 * SIZE + 3 + SIZE)
+# An entry of the used ring: a head that is in flight, free, just out of the table, or anything.
+USED_ENTRY = st.tuples(st.one_of(st.integers(0, SIZE + 1), st.integers(0, 0xFFFFFFFF)), st.integers(0, 0xFFFFFFFF))
 
 
 def spoil(memory: NodeMemory, start: int, words: list[int]) -> None:
@@ -48,18 +51,22 @@ def test_a_device_survives_any_ring(words: list[int], writable: bool, event_inde
 
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(
-    used=st.lists(WORD, min_size=4 * SIZE + 3, max_size=4 * SIZE + 3),
+    claimed=st.one_of(st.integers(0, 4 * SIZE), st.just(0xFFFF)),
+    entries=st.lists(USED_ENTRY, min_size=SIZE, max_size=SIZE),
     table=st.lists(WORD, min_size=8 * SIZE, max_size=8 * SIZE),
     event_index=st.booleans(),
 )
-def test_a_driver_survives_any_used_ring(used: list[int], table: list[int], event_index: bool) -> None:
+def test_a_driver_survives_any_used_ring(
+    claimed: int, entries: list[tuple[int, int]], table: list[int], event_index: bool
+) -> None:
     memory = NodeMemory(MEMORY)
     layout, area = lay_out(MemoryAllocator(memory), SIZE)
     driver = DriverQueue(layout, event_index)
     flying = {driver.add(4096, 64, 0) for _ in range(4)} | {driver.add_two(4096, 1, 4096, 2)}
     driver.publish()
     beyond = bytes(memory.view(area.offset + area.size(), 4096))
-    spoil(memory, layout.used, used)
+    used = struct.pack("<HH", 0, claimed) + b"".join(struct.pack("<II", *entry) for entry in entries)
+    memory.view(layout.used, len(used))[:] = used
     spoil(memory, layout.descriptors, table)
     for _ in range(65536):
         if not driver.has_used():
