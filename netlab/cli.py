@@ -13,6 +13,8 @@ from rich.console import Console
 from netlab import privilege
 from netlab.commands import capture, doctor, lab, node
 
+COMMANDS = (lab, node, capture, doctor)
+
 app = typer.Typer(
     name="netlab",
     no_args_is_help=True,
