@@ -58,7 +58,7 @@ class Commands(Session):
         if command == GET:
             self.skip(front)
             self._get(key)
-        elif command == SET or command == ADD or command == REPLACE:
+        elif command in (SET, ADD, REPLACE):
             flags = get32(self.memory, self.at + HEADER)
             expiration = get32(self.memory, self.at + HEADER + 4)
             self.skip(front)

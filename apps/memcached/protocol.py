@@ -50,7 +50,8 @@ _LOUD = {
     QUITQ: QUIT, FLUSHQ: FLUSH, APPENDQ: APPEND, PREPENDQ: PREPEND,
 }  # fmt: skip
 _PLAIN = (
-# Tables by opcode: the command it stands for (UNKNOWN if none), whether success (for GETs: a miss) goes unanswered,
+    GET, SET, ADD, REPLACE, DELETE, INCREMENT, DECREMENT, QUIT, FLUSH, NOOP, VERSION, APPEND, PREPEND, STAT,
+    TOUCH, GAT,
 )  # fmt: skip
 
 # Tables by opcode: the command it stands for (UNKNOWN if none), whether success (for GETs: a miss) is not answered,

@@ -1,7 +1,7 @@
 """memcached as an application: listens, makes a session for each connection, and shows what it counted.
 
 It sees ``ebbrt.network`` and ``ebbrt.iobuf`` only, so it runs on a node's own stack and on kernel sockets alike
-(paper section 4.2). The way of a request: ``session`` (the stream), ``commands`` (what it asks), ``store`` (the table).
+(paper section 4.2). The way of a request: ``session`` (the stream), ``commands``, ``store`` (the table).
 """
 
 from apps.memcached import statistics
