@@ -23,7 +23,7 @@ from apps.memcached.server import Memcached
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
-from drivers.virtio.tap import Tap, mtu, open_plain_tap, open_tap
+from drivers.virtio.tap import Tap, TapError, mtu, open_plain_tap, open_tap
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
 from ebbrt import build, ebb
 from ebbrt.clock import MonotonicClock
@@ -31,6 +31,7 @@ from ebbrt.event_manager import EventManager, InterruptHandler
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import NetworkManager
+from netlab.errors import NetlabError
 from stack.network_manager import StackNetworkManager
 from stack.stack import Stack
 
@@ -60,16 +61,29 @@ class NodeConfig:
     statistics: Path | None = None
 
 
-class NodeError(Exception):
-    """A node could not be booted; the text says why and what to do."""
+class NodeError(NetlabError):
+    """A node could not be booted."""
 
 
 class Node:
-    """One node of one core, booted by the constructor; ``run`` turns its loop until it is told to stop."""
+    """One node of one core; ``run`` turns its loop until it is told to stop."""
+
+    @classmethod
+    def boot(cls, config: NodeConfig) -> "Node":
+        """A node that serves as soon as ``run`` is called. Raises NodeError."""
+        if config.application not in APPLICATIONS:
+            raise NodeError(f"there is no application {config.application!r}", f"There is: {', '.join(APPLICATIONS)}.")
+        if config.cpu is not None and config.cpu not in os.sched_getaffinity(0):
+            cpus = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+            raise NodeError(f"this process may not run on CPU {config.cpu}", f"It may on: {cpus}.")
+        try:
+            return cls(config)
+        except TapError as error:
+            raise NodeError(f"cannot open TAP {config.tap}: {error.strerror}", error.advice) from error
+        except ValueError as error:
+            raise NodeError(f"the node cannot be booted: {error}") from error
 
     def __init__(self, config: NodeConfig) -> None:
-        if config.application not in APPLICATIONS:
-            raise NodeError(f"no application {config.application!r}: there is {', '.join(APPLICATIONS)}")
         self.config = config
         self.clock = MonotonicClock()
         self.memory = NodeMemory((config.memory + SYSTEM_MEMORY) // 4096 * 4096)

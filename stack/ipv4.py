@@ -26,6 +26,7 @@ from stack.constants import (
     IPV4_OUTCOMES,
     IPV4_TCP_TO_BROADCAST,
     IPV4_UNKNOWN_PROTOCOL,
+    LIMITED_BROADCAST,
     LINK_AND_IPV4_HEADERS,
     PROTOCOL_TCP,
     PROTOCOL_UDP,
@@ -36,8 +37,6 @@ from stack.transport import Transport
 from stack.wire.checksum import chain_sum, fold, pseudo_header_sum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv4 import Ipv4Header
-
-LIMITED_BROADCAST = 0xFFFFFFFF
 
 
 class IPv4:
@@ -134,6 +133,7 @@ class IPv4:
         neighbour: what ``neighbour(destination)`` gave, or None.
         checksum_offset: of the checksum field, now zero, in the transport header; 0: the packet needs none.
         segment_size: the device cuts the payload into TCP segments of this size; 0: it does not.
+        Raises ValueError when the headroom is missing: the caller's mistake.
         """
         if neighbour is None or neighbour.is_gone():
             neighbour = self.neighbour(destination)

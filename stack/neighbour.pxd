@@ -13,6 +13,7 @@ cdef unsigned int ARP_REQUEST
 cdef unsigned long long BROADCAST_MAC
 cdef unsigned int ETHERNET_HEADER
 cdef unsigned int ETHERTYPE_ARP
+cdef unsigned int LIMITED_BROADCAST
 cdef unsigned int RESOLVING
 cdef unsigned int REACHABLE
 cdef unsigned int PROBING
@@ -95,7 +96,7 @@ cdef class NeighbourTable:
     @cython.locals(neighbour=Neighbour, waiting=WaitingFrame)
     cpdef list poll(self, long long now)
     cpdef long long next_deadline(self) noexcept
-    @cython.locals(host=cython.uint)
+    @cython.locals(host_bits=cython.uint, host=cython.uint)
     cdef bint _is_host_on_link(self, unsigned int address) noexcept
     @cython.locals(queue=list, waiting=WaitingFrame)
     cdef void _learn(self, Neighbour neighbour, unsigned long long mac, long long now) except *

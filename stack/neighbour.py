@@ -25,6 +25,7 @@ from stack.constants import (
     BROADCAST_MAC,
     ETHERNET_HEADER,
     ETHERTYPE_ARP,
+    LIMITED_BROADCAST,
 )
 from stack.wire.arp import ArpPacket
 from stack.wire.ethernet import EthernetHeader
@@ -222,11 +223,12 @@ class NeighbourTable:
         }
 
     def _is_host_on_link(self, address: int) -> bool:
-        host = address & ~self.mask & 0xFFFFFFFF
         if (address ^ self.address) & self.mask:
             return False
-        # All ones is the network's broadcast address, except where the prefix leaves no room for one.
-        return ~self.mask & 0xFFFFFFFF <= 1 or (host != 0 and host != ~self.mask & 0xFFFFFFFF)
+        # All zeros and all ones are no hosts, except where the prefix leaves no room for them (RFC 3021).
+        host_bits = self.mask ^ LIMITED_BROADCAST
+        host = address & host_bits
+        return host_bits <= 1 or (host != 0 and host != host_bits)
 
     def _learn(self, neighbour: Neighbour, mac: int, now: int) -> None:
         """``neighbour`` is at ``mac``: what waited for that leaves."""

@@ -5,6 +5,7 @@ straight to the Stack; here its deadlines become the loop's, and applications ge
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from ebbrt.event_manager import EventManager, TimerSource
 from ebbrt.network import NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
@@ -50,6 +51,6 @@ class StackNetworkManager(NetworkManager):
         """The node's IPv4 address."""
         return format_ipv4(self.stack.ip.address)
 
-    def statistics(self) -> dict[str, dict[str, int]]:
+    def statistics(self) -> dict[str, dict[str, Any]]:
         """The stack's counters by layer."""
         return self.stack.statistics()

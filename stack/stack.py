@@ -9,6 +9,7 @@ is counted once in each layer that took it, with what became of it. Read ``ipv4`
 
 import random
 from ipaddress import IPv4Address, IPv4Interface
+from typing import Any
 
 from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf
@@ -57,7 +58,10 @@ class Stack(FrameHandler):
         self._ipv4 = 0
 
     def receive_frame(self, frame: IOBuf, checksum_valid: bool) -> None:
-        """Take one Ethernet frame and do all that follows from it. Whatever is in it, nothing is raised."""
+        """Take one Ethernet frame and do all that follows from it.
+
+        Whatever is in it, the stack raises nothing; what an application raises in an upcall goes to the caller.
+        """
         now = self.clock.now()
         self._received += 1
         if frame.length < ETHERNET_HEADER:
@@ -93,8 +97,8 @@ class Stack(FrameHandler):
         resolution = self.ip.next_deadline()
         return resolution if resolution < deadline else deadline
 
-    def statistics(self) -> dict[str, dict[str, int]]:
-        """Counters by layer."""
+    def statistics(self) -> dict[str, dict[str, Any]]:
+        """Counters by layer: nested dicts of integers."""
         return {
             "ethernet": {
                 "received": self._received,

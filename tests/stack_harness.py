@@ -34,7 +34,7 @@ class Harness:
             IPv4Interface(f"{NODE}/15"),
             self.clock,
             random.Random(1),
-            b"secret",
+            b"sixteen byte key",
             None if gateway is None else IPv4Address(gateway),
         )
         if knows_peer:

@@ -30,7 +30,11 @@ _TUN_F_TSO6 = 0x04
 
 
 class TapError(OSError):
-    """A TAP could not be opened; the text says which, why, and what to do."""
+    """A TAP could not be opened: ``strerror`` says why, ``advice`` what to do."""
+
+    def __init__(self, number: int, reason: str, name: str, advice: str) -> None:
+        super().__init__(number, reason, name)
+        self.advice = advice
 
 
 @dataclass(frozen=True)
@@ -77,16 +81,16 @@ def _explained(name: str, error: OSError) -> TapError:
     """Say what to do about it."""
     reason = error.strerror or str(error)
     if isinstance(error, FileNotFoundError):
-        advice = f"{CLONE_DEVICE} does not exist: load the kernel module with `modprobe tun`"
+        advice = f"{CLONE_DEVICE} does not exist. Load the kernel module: modprobe tun"
     elif isinstance(error, PermissionError):
-        advice = "run it with sudo, or as root of a user namespace that may open /dev/net/tun"
+        advice = "Run it with sudo, or as root of a user namespace that may open /dev/net/tun."
     elif error.errno == 16:
-        advice = "another process is attached to it: end that node first"
+        advice = "Another process is attached to it: end that one first."
     elif error.errno == 22:
-        advice = "it exists with other flags (not a TAP, or multi-queue), or the name is too long (15 characters)"
+        advice = "It exists with other flags (not a TAP, or multi-queue), or its name is longer than 15 characters."
     else:
-        advice = "`netlab doctor` says what this machine lacks"
-    return TapError(error.errno, f"cannot open TAP {name}: {reason}: {advice}")
+        advice = "`netlab doctor` says what this machine lacks."
+    return TapError(error.errno or 0, reason, name, advice)
 
 
 def mtu(name: str) -> int:

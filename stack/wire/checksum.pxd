@@ -3,6 +3,8 @@ import cython
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport NodeMemory
 
+cdef unsigned long long LOW_HALF
+
 cpdef unsigned int fold(unsigned long long total) noexcept
 @cython.locals(
     total=cython.ulonglong, at=cython.ulonglong, end=cython.ulonglong, word=cython.ulonglong, last_word=cython.ulonglong

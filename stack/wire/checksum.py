@@ -10,6 +10,8 @@ import sys
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import NodeMemory
 
+LOW_HALF = 0xFFFFFFFF  # a name, since the compiler takes so large a literal for a Python object
+
 if sys.byteorder != "little":
     raise ImportError("stack.wire.checksum takes a little-endian machine")
 
@@ -40,7 +42,7 @@ def memory_sum(memory: NodeMemory, start: int, length: int) -> int:
     last_word = word + ((end - at) >> 3) if at & 7 == 0 else word
     at += (last_word - word) << 3
     while word < last_word:
-        total += (memory.mem64[word] & 0xFFFFFFFF) + (memory.mem64[word] >> 32)
+        total += (memory.mem64[word] & LOW_HALF) + (memory.mem64[word] >> 32)
         word += 1
     while at + 2 <= end:
         total += memory.mem16[at >> 1]

@@ -243,12 +243,13 @@ def test_received_errors_about_what_we_did_not_send_are_ignored() -> None:
         spoiled(IP(sent), 0, 0x65),
         spoiled(IP(sent), 0, 0x44),
         spoiled(IP(sent), 0, 0x4F),
+        spoiled(IP(sent), 0, 0x46)[:28],
         spoiled(IP(sent), 7, 1),
         spoiled(IP(sent), 9, 99),
         spoiled(IP(sent), 15, 9),
     ):
         harness.give_ip(from_peer(ICMP(type=3, code=3) / Raw(quoted)))
-    assert harness.counter("icmp", "errors_not_ours") == 7
+    assert harness.counter("icmp", "errors_not_ours") == 8
     assert recorder.lost == []
 
 

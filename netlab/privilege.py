@@ -1,0 +1,125 @@
+"""The rights a lab needs, and how to get them: root, or a user namespace of one's own.
+
+Making network namespaces, devices and TAPs needs CAP_NET_ADMIN and CAP_SYS_ADMIN. Root has them. Anybody has them
+inside a user namespace where the kernel allows those, and can make a TAP there if ``/dev/net/tun`` may be opened by
+all. The command line then runs itself again inside one (`acquire`): user, network and mount namespace new, with an
+empty ``/run``, so that all that is on record there is the user's own. One keeper process holds these namespaces, and
+with them the labs that ``netlab up`` left running; it ends with the last lab.
+"""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+from netlab import registry
+from netlab.errors import NetlabError
+
+INSIDE = "NETLAB_USER_NAMESPACE"  # set in the environment of what `acquire` runs inside
+TUN = Path("/dev/net/tun")
+
+
+class PrivilegeError(NetlabError):
+    """Neither root, nor a user namespace that would do."""
+
+
+def obstacles() -> list[str]:
+    """Why an ordinary user cannot make a lab here; empty when user namespaces will do."""
+    found = []
+    if not os.access(TUN, os.R_OK | os.W_OK):
+        found.append(f"{TUN} may not be opened by user {os.geteuid()}")
+    probe = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--net", "--mount", "true"], capture_output=True, check=False
+    )
+    if probe.returncode != 0:
+        found.append(f"user namespaces are not allowed ({probe.stderr.decode().strip()})")
+    return found
+
+
+def require() -> None:
+    """Raise PrivilegeError unless this process may make labs now: it is root, of the machine or of a namespace."""
+    if os.geteuid() != 0:
+        reasons = "; ".join(obstacles()) or "this process is not inside a user namespace"
+        raise PrivilegeError(f"a lab needs root: {reasons}", f"Run: {sudo_command()}")
+
+
+def sudo_command() -> str:
+    """The command line of this process, under sudo."""
+    return "sudo " + shlex.join([sys.executable, *sys.orig_argv[1:]])
+
+
+def acquire() -> None:
+    """Return with the rights to make labs: at once as root; else this program starts again in a user namespace.
+
+    Raises PrivilegeError, with the sudo command to run instead, where the machine does not allow that.
+    """
+    join()
+    if os.geteuid() != 0:
+        if obstacles():
+            require()
+        _enter(_start_keeper())
+
+
+def join() -> None:
+    """Start this program again where this user's labs are, if there is a user namespace that holds some."""
+    if os.geteuid() != 0:
+        keeper = _keeper()
+        if keeper is not None:
+            _enter(keeper)
+
+
+def release() -> None:
+    """End the keeper when no lab is left. Does nothing outside a user namespace that `acquire` made."""
+    keeper = os.environ.get(INSIDE)
+    if keeper:
+        with registry.locked():
+            if not registry.names():
+                os.kill(int(keeper), signal.SIGTERM)
+
+
+def _enter(keeper: int) -> NoReturn:
+    enter = ["nsenter", f"--target={keeper}", "--user", "--net", "--mount", "--preserve-credentials", "--"]
+    os.execvpe(enter[0], [*enter, sys.executable, *sys.orig_argv[1:]], {**os.environ, INSIDE: str(keeper)})
+
+
+def _keeper_file() -> Path:
+    directory = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    return Path(directory, f"netlab-keeper-{os.getuid()}.json")
+
+
+def _keeper() -> int | None:
+    """The pid of the process that holds this user's namespaces, if one runs."""
+    try:
+        path = _keeper_file()
+        if path.stat().st_uid != os.getuid():  # in a shared /tmp anybody could have put it there
+            raise PrivilegeError(f"{path} belongs to somebody else", f"Run: {sudo_command()}")
+        owner = registry.Owner(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return owner.pid if owner.is_alive() else None
+
+
+def _start_keeper() -> int:
+    """Start the process that holds the namespaces: it mounts its own ``/run`` and then sleeps."""
+    script = "mount -t tmpfs tmpfs /run && mkdir /run/netns && echo ready && exec sleep infinity"
+    process = subprocess.Popen(
+        ["unshare", "--user", "--map-root-user", "--net", "--mount", "--", "sh", "-c", script],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    if process.stdout.readline() != b"ready\n":
+        raise PrivilegeError("a user namespace could not be set up", f"Run: {sudo_command()}")
+    process.stdout.close()
+    owner = registry.Owner(process.pid, registry.start_ticks(process.pid))
+    path = _keeper_file()
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"pid": owner.pid, "start_ticks": owner.start_ticks}, file)
+    return process.pid

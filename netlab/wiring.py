@@ -1,0 +1,121 @@
+"""Makes a topology real: bridge, veth pairs and TAPs in namespaces that are there already.
+
+Every device is born inside the lab's namespaces, a veth with one end in each, so the machine's own network is never
+touched, not for a moment. Every device carries the alias ``netlab:LAB``. The switch's ports have the machines' names;
+inside a host its interface is ``eth0``. The bridge forwards at once (no spanning tree, no delay, no multicast
+snooping), IPv6 is off, and bridged frames do not visit netfilter: nothing is on the wire but what machines say.
+"""
+
+import fcntl
+import functools
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pyroute2 import IPRoute
+
+from netlab import namespaces
+from netlab.topology import Machine, Topology, mac_address
+
+BRIDGE = "bridge"
+HOST_INTERFACE = "eth0"
+BRIDGE_MAC = "02:00:00:00:00:00"
+
+# linux/if_tun.h
+TUNSETIFF = 0x400454CA
+TUNSETPERSIST = 0x400454CB
+TUNSETOWNER = 0x400454CC
+IFF_TAP = 0x0002
+IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+
+_T = TypeVar("_T")
+
+
+def quiet(namespace: str) -> None:
+    """Turn IPv6 off, for the interfaces to come too, and keep bridged frames from netfilter."""
+
+    def write_settings() -> None:
+        settings = {
+            "/proc/sys/net/ipv6/conf/default/disable_ipv6": "1",
+            "/proc/sys/net/ipv6/conf/all/disable_ipv6": "1",
+        }
+        for table in ("arptables", "ip6tables", "iptables"):
+            settings[f"/proc/sys/net/bridge/bridge-nf-call-{table}"] = "0"
+        for path, value in settings.items():
+            if Path(path).exists():
+                Path(path).write_text(value)
+
+    namespaces.run_in(namespace, write_settings)
+
+
+def build(lab: str, topology: Topology, switch: str, hosts: dict[str, str]) -> None:
+    """Make every device of the lab. ``switch`` and ``hosts`` (by machine) name its namespaces."""
+    alias = f"netlab:{lab}"
+    for namespace in (switch, *hosts.values()):
+        quiet(namespace)
+    with_netlink(switch, lambda netlink: _build_switch(netlink, topology, hosts, alias))
+    for host in topology.hosts:
+        configure = functools.partial(_configure_host, host=host, prefix_length=topology.prefix_length, alias=alias)
+        with_netlink(hosts[host.name], configure)
+
+
+def with_netlink(namespace: str, function: Callable[[IPRoute], _T]) -> _T:
+    """Call ``function`` inside the namespace with a netlink socket of it."""
+
+    def open_and_call() -> _T:
+        with IPRoute() as netlink:
+            return function(netlink)
+
+    return namespaces.run_in(namespace, open_and_call)
+
+
+def index_of(netlink: IPRoute, name: str) -> int:
+    """The index of the interface called ``name``."""
+    return int(netlink.link_lookup(ifname=name)[0])
+
+
+def _build_switch(netlink: IPRoute, topology: Topology, hosts: dict[str, str], alias: str) -> None:
+    netlink.link("set", index=1, state="up")
+    netlink.link(
+        "add",
+        ifname=BRIDGE,
+        kind="bridge",
+        address=BRIDGE_MAC,
+        br_stp_state=0,
+        br_forward_delay=0,
+        br_mcast_snooping=0,
+    )
+    bridge = index_of(netlink, BRIDGE)
+    netlink.link("set", index=bridge, IFLA_IFALIAS=alias, state="up")
+    for host in topology.hosts:
+        peer = {"ifname": HOST_INTERFACE, "address": mac_address(host.address), "net_ns_fd": hosts[host.name]}
+        netlink.link("add", ifname=host.name, kind="veth", peer=peer)
+    for node in topology.nodes:
+        make_tap(node.name)
+    for machine in topology.machines:
+        netlink.link("set", index=index_of(netlink, machine.name), master=bridge, IFLA_IFALIAS=alias, state="up")
+
+
+def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: str) -> None:
+    interface = index_of(netlink, HOST_INTERFACE)
+    netlink.link("set", index=1, state="up")
+    netlink.addr("add", index=interface, address=host.address, prefixlen=prefix_length)
+    netlink.link("set", index=interface, IFLA_IFALIAS=alias, state="up")
+
+
+def make_tap(name: str) -> None:
+    """Make the TAP ``name`` of one queue, with a virtio-net header, that stays when nobody has it open.
+
+    A node attaches to it later by name, with the same flags. Called inside the switch's namespace.
+    """
+    descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+        fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+        fcntl.ioctl(descriptor, TUNSETOWNER, os.geteuid())
+        fcntl.ioctl(descriptor, TUNSETPERSIST, 1)
+    finally:
+        os.close(descriptor)
