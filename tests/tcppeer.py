@@ -1,9 +1,10 @@
 """A peer whose every segment a test writes by hand; scapy builds them and dissects the answers."""
 
-from ebbrt.clock import ManualClock
-from ebbrt.network import TcpConnection
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
+
+from ebbrt.clock import ManualClock
+from ebbrt.network import TcpConnection
 from tests.tcplink import SECOND, Host, Recorder
 
 PORT = 80

@@ -11,6 +11,8 @@ from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, disarm
 
+cdef unsigned int MASK32
+cdef unsigned int HALF32
 cdef unsigned int CLOSING
 cdef unsigned int DROP_ACK_OUT_OF_RANGE
 cdef unsigned int FIN

@@ -6,7 +6,9 @@ from stack.tcp.constants import (
     FIN,
     FIN_WAIT_1,
     FIN_WAIT_2_TIME,
+    HALF32,
     LAST_ACK,
+    MASK32,
     MILLISECOND,
     SYN_RECEIVED,
     TIMER_FIN_WAIT_2,
@@ -29,7 +31,7 @@ def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
     if connection.state == SYN_RECEIVED:
         return syn_received_acknowledged(connection, segment, now)
     ack = segment.acknowledgment
-    if seq_lt(connection.snd_max, ack) or seq_lt(ack, (connection.snd_una - connection.max_snd_wnd) & 0xFFFFFFFF):
+    if seq_lt(connection.snd_max, ack) or seq_lt(ack, (connection.snd_una - connection.max_snd_wnd) & MASK32):
         connection.engine.counters.drop(DROP_ACK_OUT_OF_RANGE)  # RFC 5961 section 5
         send_challenge_ack(connection, now)
         return False
@@ -64,7 +66,7 @@ def tell_room(connection: Tcb) -> None:
     """The application saw a window smaller than the buffer: tell it when at least half is free, and more than then."""
     room = connection.send_buffer - connection.queue.length if connection.send_buffer > connection.queue.length else 0
     if room > connection.window_seen and 2 * room >= connection.send_buffer:
-        connection.window_seen = 0xFFFFFFFF
+        connection.window_seen = MASK32
         tell_window_opened(connection)
 
 
@@ -72,7 +74,7 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
     """SND.UNA moves: drop what is acknowledged, measure, open the congestion window, and set the timer."""
     ack = segment.acknowledgment
     flight = connection.flight()
-    count = (ack - connection.snd_una) & 0xFFFFFFFF
+    count = (ack - connection.snd_una) & MASK32
     if count > connection.queue.length:
         connection.queue.acknowledge(connection.queue.length)
         connection.fin_queued = False  # there is nothing but the FIN behind the queue
@@ -103,8 +105,8 @@ def _measure(connection: Tcb, segment: Segment, now: int) -> None:
             connection.rtt_start = 0
     elif connection.retries and connection.timestamps and segment.timestamp_echo:
         # Karn's ambiguity does not arise: the echo tells which transmission was answered (RFC 7323 section 4).
-        elapsed = (connection.timestamp(now) - segment.timestamp_echo) & 0xFFFFFFFF
-        if elapsed < 0x80000000:
+        elapsed = (connection.timestamp(now) - segment.timestamp_echo) & MASK32
+        if elapsed < HALF32:
             connection.rtt.sample(elapsed * MILLISECOND)
 
 

@@ -6,6 +6,7 @@ from stack.tcp.lifecycle cimport end, transition
 from stack.tcp.output cimport output, receive_window, send_reset
 from stack.tcp.tcb cimport Tcb
 
+cdef unsigned int MASK32
 cdef unsigned int CLOSE_WAIT
 cdef unsigned int CLOSED
 cdef unsigned int ESTABLISHED

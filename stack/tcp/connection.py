@@ -11,6 +11,7 @@ from stack.tcp.constants import (
     CLOSED,
     ESTABLISHED,
     LISTEN,
+    MASK32,
     SYN_RECEIVED,
     SYN_SENT,
     TIME_WAIT,
@@ -53,7 +54,7 @@ class Connection(Tcb):
             return
         flush(self)
         if ESTABLISHED <= self.state < TIME_WAIT:
-            if receive_window(self) > (self.rcv_adv - self.rcv_nxt) & 0xFFFFFFFF:
+            if receive_window(self) > (self.rcv_adv - self.rcv_nxt) & MASK32:
                 self.ack_now = True
             output(self, self.engine.clock.now())
 

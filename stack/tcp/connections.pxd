@@ -2,6 +2,8 @@ import cython
 
 from ebbrt.network cimport TcpConnection
 
+cdef unsigned long long MASK64
+cdef unsigned long long GOLDEN
 cdef unsigned int LEAST_BUCKETS
 
 cdef class Flow(TcpConnection):

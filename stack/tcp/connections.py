@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from ebbrt.network import TcpConnection
 
 LEAST_BUCKETS = 64
+GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio: odd, and its bits look random
+MASK64 = 0xFFFFFFFFFFFFFFFF
 
 
 class Flow(TcpConnection):
@@ -95,7 +97,7 @@ class ConnectionTable:
     def _hash(self, remote_address: int, remote_port: int, local_port: int) -> int:
         """Two multiplications mix address and ports with the seed; the upper bits are the good ones."""
         mixed = (remote_address << 32 | remote_port << 16 | local_port) ^ self._seed
-        mixed = (mixed * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed * GOLDEN) & MASK64
         mixed ^= mixed >> 32
-        mixed = (mixed * self._seed) & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed * self._seed) & MASK64
         return mixed >> 32

@@ -3,6 +3,10 @@
 A compiled module imports what it needs by name and declares it in its ``.pxd`` as a C variable. Times are nanoseconds.
 """
 
+# Sequence arithmetic. By name, because the compiler takes a literal this large for a Python object.
+MASK32 = 0xFFFFFFFF
+HALF32 = 0x80000000
+
 # Control bits, RFC 9293 section 3.1.
 FIN = 0x01
 SYN = 0x02

@@ -12,6 +12,7 @@ from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, disarm
 
+cdef unsigned int MASK32
 cdef unsigned int ACK
 cdef unsigned int DEFAULT_MSS
 cdef unsigned int DROP_BACKLOG_FULL

@@ -11,6 +11,7 @@ from stack.tcp.constants import (
     DROP_NO_CONNECTION,
     DROP_UNACCEPTABLE_HANDSHAKE,
     LEAST_MSS,
+    MASK32,
     RST,
     SYN,
     TIMER_HANDSHAKE,
@@ -136,7 +137,7 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
 def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:
     """What the peer's SYN tells: its initial sequence number and its options."""
     connection.irs = segment.sequence
-    connection.rcv_nxt = (segment.sequence + 1) & 0xFFFFFFFF
+    connection.rcv_nxt = (segment.sequence + 1) & MASK32
     connection.rcv_adv = connection.rcv_acked = connection.rcv_nxt
     connection.snd_wnd = segment.window  # never scaled in a SYN
     connection.timestamps = connection.timestamps and segment.has_timestamps

@@ -14,6 +14,7 @@ from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm
 
+cdef unsigned int MASK32
 cdef unsigned int ACK
 cdef unsigned int CLOSED
 cdef unsigned int DROP_AFTER_FIN

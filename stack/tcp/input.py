@@ -28,6 +28,7 @@ from stack.tcp.constants import (
     FIN_WAIT_1,
     FIN_WAIT_2,
     FIN_WAIT_2_TIME,
+    MASK32,
     PAWS_IDLE,
     RST,
     SYN,
@@ -77,7 +78,7 @@ def segment_arrives(
     assert isinstance(connection, Tcb)
     if connection.state == SYN_SENT:
         if syn_sent_arrives(connection, segment, now) and connection.state != CLOSED:
-            segment.sequence = (segment.sequence + 1) & 0xFFFFFFFF  # behind the SYN
+            segment.sequence = (segment.sequence + 1) & MASK32  # behind the SYN
             _text_and_fin(connection, segment, now)
             output(connection, now)
     else:
@@ -146,11 +147,11 @@ def _check_sequence(connection: Tcb, segment: Segment, now: int) -> bool:
             connection.engine.counters.drop(DROP_OLD_TIMESTAMP)
             _answer_unacceptable(connection, segment, now)
             return False
-    window = (connection.rcv_adv - connection.rcv_nxt) & 0xFFFFFFFF
-    offset = (segment.sequence - connection.rcv_nxt) & 0xFFFFFFFF
+    window = (connection.rcv_adv - connection.rcv_nxt) & MASK32
+    offset = (segment.sequence - connection.rcv_nxt) & MASK32
     space = segment.space()
     # Acceptable: it begins in the window, or ends in it, or it is where we are (with no window: but for its text).
-    if not (offset < window or offset == 0 or (space > 0 and (offset + space - 1) & 0xFFFFFFFF < window)):
+    if not (offset < window or offset == 0 or (space > 0 and (offset + space - 1) & MASK32 < window)):
         _not_acceptable(connection, segment, now)
         return False
     if connection.timestamps and segment.has_timestamps and seq_le(segment.sequence, connection.rcv_acked):
@@ -219,7 +220,7 @@ def _text_and_fin(connection: Tcb, segment: Segment, now: int) -> None:
     if connection.state == FIN_WAIT_2:
         arm(connection, TIMER_FIN_WAIT_2, now + FIN_WAIT_2_TIME)
     fin = segment.flags & FIN != 0
-    fin_sequence = (segment.sequence + segment.length) & 0xFFFFFFFF
+    fin_sequence = (segment.sequence + segment.length) & MASK32
     if fin and seq_lt(connection.rcv_nxt, fin_sequence) and not _in_window(connection, fin_sequence):
         fin = False
     if segment.length:
@@ -247,7 +248,7 @@ def _text(connection: Tcb, segment: Segment) -> None:
     length = segment.length
     counters = connection.engine.counters
     if seq_lt(sequence, connection.rcv_nxt):
-        old = (connection.rcv_nxt - sequence) & 0xFFFFFFFF
+        old = (connection.rcv_nxt - sequence) & MASK32
         connection.ack_now = True
         if old >= length:
             counters.drop(DROP_DUPLICATE)
@@ -257,7 +258,7 @@ def _text(connection: Tcb, segment: Segment) -> None:
         chain = rest
         sequence = connection.rcv_nxt
         length -= old
-    window = (connection.rcv_adv - sequence) & 0xFFFFFFFF
+    window = (connection.rcv_adv - sequence) & MASK32
     if length > window:
         connection.ack_now = True
         if window == 0:
@@ -283,14 +284,12 @@ def _in_order(connection: Tcb, chain: IOBuf, length: int) -> None:
         connection.engine.counters.drop(DROP_RECEIVE_MEMORY)
         connection.ack_now = True
         return
-    connection.rcv_nxt = (connection.rcv_nxt + length) & 0xFFFFFFFF
+    connection.rcv_nxt = (connection.rcv_nxt + length) & MASK32
     connection.engine.counters.bytes_received += length
     if not connection.reassembly.is_empty():
         connection.ack_now = True
         _join_reassembled(connection, chain)
-    if not connection.delayed_ack or (
-        (connection.rcv_nxt - connection.rcv_acked) & 0xFFFFFFFF >= 2 * connection.rcv_mss
-    ):
+    if not connection.delayed_ack or ((connection.rcv_nxt - connection.rcv_acked) & MASK32 >= 2 * connection.rcv_mss):
         connection.ack_now = True
     connection.ack_delayed = True
     deliver(connection, chain)
@@ -303,14 +302,14 @@ def _join_reassembled(connection: Tcb, chain: IOBuf) -> None:
     while found is not None:
         last.next = found.chain
         last = found.last
-        connection.engine.counters.bytes_received += (found.end - connection.rcv_nxt) & 0xFFFFFFFF
+        connection.engine.counters.bytes_received += (found.end - connection.rcv_nxt) & MASK32
         connection.rcv_nxt = found.end
         found = connection.reassembly.take(connection.rcv_nxt)
 
 
 def _fin(connection: Tcb, now: int) -> None:
     """Eighth: the peer has sent all it will."""
-    connection.rcv_nxt = (connection.rcv_nxt + 1) & 0xFFFFFFFF
+    connection.rcv_nxt = (connection.rcv_nxt + 1) & MASK32
     connection.ack_now = True
     connection.fin_out_of_order = False
     connection.reassembly.clear()

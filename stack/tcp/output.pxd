@@ -10,6 +10,7 @@ from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, arm_delayed_ack, disarm
 from stack.wire.tcp cimport write_mss, write_timestamps, write_window_scale
 
+cdef unsigned int MASK32
 cdef unsigned int ACK
 cdef long long CHALLENGE_INTERVAL
 cdef unsigned int CHECKSUM_OFFSET

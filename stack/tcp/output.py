@@ -16,6 +16,7 @@ from stack.tcp.constants import (
     ESTABLISHED,
     FIN,
     HEADER_LENGTH,
+    MASK32,
     MEMORY_PER_WINDOW,
     MOST_PIECES,
     PROTOCOL_TCP,
@@ -58,7 +59,7 @@ def _send_next(connection: Tcb, now: int) -> bool:
     fin = connection.fin_queued and not connection.fin_sent()
     if unsent == 0 and not fin:
         return False
-    in_flight = (connection.snd_nxt - connection.snd_una) & 0xFFFFFFFF
+    in_flight = (connection.snd_nxt - connection.snd_una) & MASK32
     if in_flight == 0 and connection.flight() == 0 and now - connection.last_send > connection.rtt.rto:
         connection.congestion.restart()
     window = min(connection.snd_wnd, connection.congestion.cwnd)
@@ -104,7 +105,7 @@ def transmit(connection: Tcb, length: int, now: int) -> None:
             flags |= FIN
             space += 1
     sequence = connection.snd_nxt
-    connection.snd_nxt = (sequence + space) & 0xFFFFFFFF
+    connection.snd_nxt = (sequence + space) & MASK32
     if seq_lt(connection.snd_max, connection.snd_nxt):
         connection.snd_max = connection.snd_nxt
         if connection.rtt_start == 0:
@@ -163,7 +164,7 @@ def send_syn(connection: Tcb, now: int) -> None:
     """Send our SYN, for the first time or again; with ACK in SYN-RECEIVED."""
     engine = connection.engine
     packet = allocate(engine.allocator, HEADER_LENGTH + SYN_OPTIONS_MOST, engine.ip.headroom)
-    connection.snd_nxt = connection.snd_max = (connection.iss + 1) & 0xFFFFFFFF
+    connection.snd_nxt = connection.snd_max = (connection.iss + 1) & MASK32
     if packet is None:
         engine.counters.no_memory += 1
         return
@@ -176,7 +177,7 @@ def send_syn(connection: Tcb, now: int) -> None:
         at += write_window_scale(packet.memory, at, connection.rcv_wnd_shift)
     packet.trim_end(packet.length - (at - packet.start))
     window = min(connection.receive_buffer, 0xFFFF)  # never scaled in a SYN
-    connection.rcv_adv = (connection.rcv_nxt + window) & 0xFFFFFFFF
+    connection.rcv_adv = (connection.rcv_nxt + window) & MASK32
     connection.rcv_acked = connection.rcv_nxt
     _finish(connection, packet, packet.length, 0, flags, connection.iss, window, now)
 
@@ -196,7 +197,7 @@ def send_reset_for(engine: Engine, segment: Segment, now: int) -> None:
         engine.counters.no_memory += 1
         return
     sequence = 0
-    acknowledgment = (segment.sequence + segment.space()) & 0xFFFFFFFF
+    acknowledgment = (segment.sequence + segment.space()) & MASK32
     flags = RST | ACK
     if segment.flags & ACK:
         sequence = segment.acknowledgment
@@ -230,7 +231,7 @@ def receive_window(connection: Tcb) -> int:
     pinned = connection.held_pinned + connection.reassembly.pinned
     if pinned >= connection.receive_memory:
         return 0
-    current = (connection.rcv_adv - connection.rcv_nxt) & 0xFFFFFFFF
+    current = (connection.rcv_adv - connection.rcv_nxt) & MASK32
     wanted = min((connection.receive_memory - pinned) // MEMORY_PER_WINDOW, connection.receive_buffer)
     if wanted >= current + min(connection.receive_buffer // 2, connection.rcv_mss):
         return wanted
@@ -256,7 +257,7 @@ def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequenc
     window = receive_window(connection) >> connection.rcv_wnd_shift
     if window > 0xFFFF:
         window = 0xFFFF
-    edge = (connection.rcv_nxt + (window << connection.rcv_wnd_shift)) & 0xFFFFFFFF
+    edge = (connection.rcv_nxt + (window << connection.rcv_wnd_shift)) & MASK32
     if seq_lt(connection.rcv_adv, edge) or window == 0:
         connection.rcv_adv = edge
     connection.rcv_acked = connection.rcv_nxt

@@ -3,6 +3,8 @@ import cython
 from ebbrt.iobuf cimport IOBuf
 from stack.tcp.sequence cimport seq_le, seq_lt
 
+cdef unsigned int MASK32
+
 cdef Py_ssize_t MOST_HOLES
 
 cdef class Range:

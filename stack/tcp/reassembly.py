@@ -6,7 +6,7 @@ its whole buffer however few bytes it shows, so it is buffers that are counted (
 """
 
 from ebbrt.iobuf import IOBuf
-from stack.tcp.constants import MOST_HOLES
+from stack.tcp.constants import MASK32, MOST_HOLES
 from stack.tcp.sequence import seq_le, seq_lt
 
 
@@ -34,14 +34,14 @@ class Reassembly:
         What overlaps kept ranges is cut off. Of bytes that surround a kept range only those before it are taken:
         the peer sends the rest again.
         """
-        end = (start + length) & 0xFFFFFFFF
+        end = (start + length) & MASK32
         index = self._index_after(start)
         if index > 0:
             before = self._ranges[index - 1]
             if seq_lt(start, before.end):
                 if seq_le(end, before.end):
                     return False
-                rest = chain.advance_chain((before.end - start) & 0xFFFFFFFF)
+                rest = chain.advance_chain((before.end - start) & MASK32)
                 assert rest is not None
                 chain = rest
                 start = before.end
@@ -51,7 +51,7 @@ class Reassembly:
                 return False
             if seq_lt(after.start, end):
                 end = after.start
-                chain.truncate_chain((end - start) & 0xFFFFFFFF)
+                chain.truncate_chain((end - start) & MASK32)
         return self._place(index, start, end, chain)
 
     def take(self, rcv_nxt: int) -> Range | None:
@@ -63,7 +63,7 @@ class Reassembly:
             self._ranges.pop(0)
             self.pinned -= first.pinned
             if seq_lt(rcv_nxt, first.end):
-                rest = first.chain.advance_chain((rcv_nxt - first.start) & 0xFFFFFFFF)
+                rest = first.chain.advance_chain((rcv_nxt - first.start) & MASK32)
                 assert rest is not None
                 first.chain = rest
                 first.start = rcv_nxt

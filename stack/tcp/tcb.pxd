@@ -7,6 +7,7 @@ from stack.tcp.reassembly cimport Reassembly
 from stack.tcp.rtt cimport RoundTripEstimator
 from stack.tcp.send_queue cimport SendQueue
 
+cdef unsigned int MASK32
 cdef unsigned int CLOSED
 cdef unsigned int DEFAULT_MSS
 cdef long long FOREVER

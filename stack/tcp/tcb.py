@@ -16,6 +16,7 @@ from stack.tcp.constants import (
     DEFAULT_MSS,
     HEADER_LENGTH,
     IP_HEADER_LENGTH,
+    MASK32,
     MEMORY_PER_WINDOW,
     MILLISECOND,
     TIMER_NONE,
@@ -92,7 +93,7 @@ class Tcb(Flow):
         self.in_upcall = False
         self.peer_closed_due = False
         self.closed_reason = ""  # the upcall that waits for held data to be delivered
-        self.window_seen = 0xFFFFFFFF  # what send_window() last said, when that was less than all
+        self.window_seen = MASK32  # what send_window() last said, when that was less than all
 
         self.timer = TIMER_NONE
         self.timer_deadline = FOREVER
@@ -107,12 +108,12 @@ class Tcb(Flow):
 
     def flight(self) -> int:
         """Bytes sent and not acknowledged; a SYN or FIN counts as one."""
-        return (self.snd_max - self.snd_una) & 0xFFFFFFFF
+        return (self.snd_max - self.snd_una) & MASK32
 
     def fin_sent(self) -> bool:
         """Whether our FIN lies before snd_nxt."""
-        return self.fin_queued and ((self.snd_nxt - self.snd_una) & 0xFFFFFFFF) > self.queue.length
+        return self.fin_queued and ((self.snd_nxt - self.snd_una) & MASK32) > self.queue.length
 
     def timestamp(self, now: int) -> int:
         """Our timestamp clock: milliseconds from an offset of the connection's own (RFC 7323 sections 5.4, 7.1)."""
-        return (now // MILLISECOND + self.timestamp_offset) & 0xFFFFFFFF
+        return (now // MILLISECOND + self.timestamp_offset) & MASK32

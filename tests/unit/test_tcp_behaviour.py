@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from ebbrt.network import AddressInUseError
 from tests.tcplink import SECOND, Recorder, Wire, open_pair
 from tests.tcppeer import PORT, Peer

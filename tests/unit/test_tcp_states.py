@@ -1,9 +1,9 @@
 """The state machine of RFC 9293: opening, closing, and what RST, SYN and FIN do in every state."""
 
 import pytest
-from tests.tcppeer import PEER_ISN, Peer
 
 from stack.tcp.state import END, TRANSITIONS, dot, next_state
+from tests.tcppeer import PEER_ISN, Peer
 
 OPEN_STATES = [
     "syn_sent",
