@@ -1,0 +1,48 @@
+"""A session's outcome as a person reads it."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from netlab.bench.environment import Environment
+from netlab.bench.results import Ratio, Summary
+
+
+def medians_table(summaries: Sequence[Summary]) -> Table:
+    """A line per target and point: the median, and from least to greatest."""
+    table = Table(title="medians, and least to greatest")
+    table.add_column("target")
+    for heading in ("conns", "bytes", "rounds", "requests/s", "core us/request", "client busy", "errors"):
+        table.add_column(heading, justify="right")
+    for row in summaries:
+        table.add_row(
+            row.target,
+            str(row.concurrency),
+            str(row.payload),
+            str(row.rounds),
+            f"{row.requests_per_s:,.0f}\n[dim]{row.requests_per_s_min:,.0f}-{row.requests_per_s_max:,.0f}[/dim]",
+            f"{row.server_core_us_per_request:.2f}\n[dim]{row.server_core_us_per_request_min:.2f}-"
+            f"{row.server_core_us_per_request_max:.2f}[/dim]",
+            f"{row.client_core_busy:.0%}",
+            f"[red]{row.errors}[/red]" if row.errors else "0",
+        )
+    return table
+
+
+def ratio_line(ratio: Ratio) -> str:
+    """One ratio in words."""
+    return (
+        f"{ratio.target}/{ratio.baseline}, median of {ratio.pairs} paired rounds: "
+        f"{ratio.requests_per_s:.2f} of its requests/s, "
+        f"{ratio.server_core_us_per_request:.2f} of its server-core time per request"
+    )
+
+
+def environment_line(environment: Environment) -> str:
+    """Where a number was measured, in one line."""
+    return (
+        f"{environment.cpu_model}, {environment.cpus} CPUs, Linux {environment.kernel}; "
+        f"commit {environment.commit or 'unknown'}{' with changes' if environment.dirty else ''}, "
+        f"{environment.build}, {environment.cpu_mode} mode, server on CPU {environment.server_cpu}, "
+        f"client on CPU {environment.client_cpu}, load before {environment.load_average:.2f}"
+    )
