@@ -64,15 +64,22 @@ def config_text(payload: int) -> str:
 
 
 def command(load: Load, address: str, port: int, seconds: int, config: str) -> list[str]:
-    """The command line that loads a server for `seconds`, the warm-up included."""
+    """The command line that loads a server for `seconds`, the warm-up included, and tells of each second."""
+    return [*_command(load, address, port, config), f"--time={seconds}s", "--stat_freq=1s"]
+
+
+def counted_command(load: Load, address: str, port: int, requests: int, config: str) -> list[str]:
+    """The command line that sends `requests` requests, as fast as they are answered, and ends."""
+    return [*_command(load, address, port, config), f"--execute_number={requests}"]
+
+
+def _command(load: Load, address: str, port: int, config: str) -> list[str]:
     return [
         PROGRAM,
         f"--servers={address}:{port}",
         "--binary",
         "--threads=1",
         f"--concurrency={load.concurrency}",
-        f"--time={seconds}s",
-        "--stat_freq=1s",
         "--verify=1.0",
         f"--cfg_cmd={config}",
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from netlab.bench.environment import Environment
@@ -10,9 +11,9 @@ from netlab.bench.results import Ratio, Summary
 
 def medians_table(summaries: Sequence[Summary]) -> Table:
     """A line per target and point: the median, and from least to greatest."""
-    table = Table(title="medians, and least to greatest")
+    table = Table(title="medians, and least to greatest", box=SIMPLE_HEAD)
     table.add_column("target")
-    for heading in ("conns", "bytes", "rounds", "requests/s", "core us/request", "client busy", "errors"):
+    for heading in ("conns", "bytes", "rounds", "requests/s", "core us/req", "client", "errors"):
         table.add_column(heading, justify="right")
     for row in summaries:
         table.add_row(
@@ -25,6 +26,29 @@ def medians_table(summaries: Sequence[Summary]) -> Table:
             f"{row.server_core_us_per_request_max:.2f}[/dim]",
             f"{row.client_core_busy:.0%}",
             f"[red]{row.errors}[/red]" if row.errors else "0",
+        )
+    return table
+
+
+def ratio_table(ratios: Sequence[Ratio], summaries: Sequence[Summary]) -> Table:
+    """A line per point: what each target did, and one over the other."""
+    table = Table(title="node over Linux, medians of paired rounds", box=SIMPLE_HEAD)
+    headings = ("experiment", "conns", "bytes", "node req/s", "Linux req/s", "ratio", "core us/req", "ratio")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "experiment" else "right", no_wrap=True)
+    found = {(each.experiment, each.concurrency, each.payload, each.target): each for each in summaries}
+    for ratio in ratios:
+        point = ratio.experiment, ratio.concurrency, ratio.payload
+        one, other = found[*point, ratio.target], found[*point, ratio.baseline]
+        table.add_row(
+            ratio.experiment,
+            str(ratio.concurrency),
+            str(ratio.payload),
+            f"{one.requests_per_s:,.0f}",
+            f"{other.requests_per_s:,.0f}",
+            f"{ratio.requests_per_s:.2f}",
+            f"{one.server_core_us_per_request:.1f} / {other.server_core_us_per_request:.1f}",
+            f"{ratio.server_core_us_per_request:.2f}",
         )
     return table
 

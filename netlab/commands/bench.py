@@ -1,21 +1,13 @@
 """``netlab bench memcached``: servers against each other, interleaved, with everything a number needs beside it."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from netlab.bench import environment, session, show
-from netlab.bench.memcaslap import Load
 from netlab.errors import NetlabError
 
-app = typer.Typer(no_args_is_help=True, help="Measure servers of the lab against each other.")
-
-EXAMPLES = """
+EPILOG = """
 Examples:
 
     netlab bench memcached
@@ -24,14 +16,17 @@ Examples:
 
     netlab bench memcached --targets linux --cpu-mode shared --json linux.json
 """
+GROUP_HELP = "Measure servers of a lab against each other."
 
 
-@app.callback()
-def _group() -> None:
-    """Measure servers of the lab against each other."""
+def register(app: typer.Typer) -> None:
+    """Add the command group to ``app``."""
+    group = typer.Typer(no_args_is_help=True, help=GROUP_HELP)
+    group.callback()(lambda: None)  # keeps the name of a group's only command
+    group.command("memcached", epilog=EPILOG)(memcached)
+    app.add_typer(group, name="bench")
 
 
-@app.command(epilog=EXAMPLES)
 def memcached(
     targets: Annotated[str, typer.Option(help="Servers, by comma; the ratios are first over second.")] = "node,linux",
     concurrency: Annotated[int, typer.Option(help="Connections, one request in flight on each.")] = 64,
@@ -42,26 +37,34 @@ def memcached(
         str, typer.Option(help="own-core: each machine receives on its own core. shared: on the sender's.")
     ] = "own-core",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")] = None,
-    allow_pure: Annotated[bool, typer.Option(help="Record numbers of the uncompiled sources, too.")] = False,
+    allow_pure: Annotated[
+        bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")
+    ] = False,
 ) -> None:
     """Load each server in turn with memcaslap: binary protocol, 9 gets to 1 set, every reply verified."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from netlab.bench import environment, session, show
+    from netlab.bench.memcaslap import Load
+
     environment.require_compiled(allow_pure)
     plan = session.Plan(tuple(targets.split(",")), Load(concurrency, payload), seconds, rounds, cpu_mode)
-    stderr = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=stderr, transient=True
-    ) as bar:
+    columns = (BarColumn(30), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         outcome = session.run(
-            plan, lambda done, of, next_: bar.update(task, completed=done, total=of, description=next_)
+            plan, lambda done, of, what: bar.update(task, completed=done, total=of, description=what)
         )
-    document = json.dumps(outcome.document(), indent=2) + "\n"
+    document = json.dumps(outcome.document(), indent=2)
     if json_file == Path("-"):
-        sys.stdout.write(document)
+        typer.echo(document)
         return
     if json_file is not None:
-        _write(json_file, document)
-    console = Console()
+        _write(json_file, document + "\n")
+    console = Console(highlight=False)
     console.print(show.medians_table(outcome.summaries))
     for ratio in outcome.ratios:
         console.print(show.ratio_line(ratio))
