@@ -52,7 +52,7 @@ class Host:
         a Ctrl-C at the keyboard reaches the lab's owner only, and dies when its owner does. Raises LabError when
         there is no such program.
         """
-        _require_program(argv[0])
+        require_program(argv[0])
         keywords.setdefault("start_new_session", True)
         command = namespaces.command_in(self.namespace, argv, self.cpu if cpu is None else cpu)
         process = subprocess.Popen(command, **keywords)
@@ -63,10 +63,10 @@ class Host:
         self, argv: list[str], timeout: float | None = None, cpu: int | None = None, **keywords: Any
     ) -> "subprocess.CompletedProcess[Any]":
         """Run ``argv`` inside the machine to its end; keywords are those of `subprocess.run`."""
-        _require_program(argv[0])
+        require_program(argv[0])
         keywords.setdefault("start_new_session", True)
         command = namespaces.command_in(self.namespace, argv, self.cpu if cpu is None else cpu)
-        return subprocess.run(command, timeout=timeout, **keywords)  # noqa: PLW1510  (check is the caller's)
+        return subprocess.run(command, timeout=timeout, **keywords)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Lab:
     def __init__(self, record: Record) -> None:
         topology = record.topology
         length = topology.prefix_length
-        self._record = record
+        self.record = record
         self.name = record.name
         self.topology = topology
         self.bridge = wiring.BRIDGE
@@ -149,7 +149,7 @@ class Lab:
     def delete(self) -> None:
         """End every process in the lab and remove its namespaces and its record. Does nothing the second time."""
         with _deferred_signals():
-            _delete_recorded(self._record)
+            _delete_recorded(self.record)
             for machine in (self.switch, *self.hosts.values()):
                 for process in machine.processes:
                     process.wait()
@@ -162,7 +162,7 @@ class Lab:
     ) -> "subprocess.Popen[Any]":
         """Start a node's program in the switch's namespace, where its TAP is; as `Host.popen` otherwise."""
         self._check_node(node)
-        return self.switch.popen(argv, self._record.cpus.get(node) if cpu is None else cpu, **keywords)
+        return self.switch.popen(argv, self.record.cpus.get(node) if cpu is None else cpu, **keywords)
 
     def steer(self, machine: str, cpu: int) -> None:
         """Give the machine a CPU of its own: own-core mode, see ``links.py`` for what that means and why it is fair.
@@ -172,14 +172,14 @@ class Lab:
         runs already, on the same CPU.
         """
         self._steer(machine, cpu)
-        self._record.cpus[machine] = cpu
-        self._record.save()
+        self.record.cpus[machine] = cpu
+        self.record.save()
 
     def unsteer(self, machine: str) -> None:
         """Back to Linux's default: frames are processed on the sender's CPU, programs run on any."""
         self._steer(machine, None)
-        self._record.cpus.pop(machine, None)
-        self._record.save()
+        self.record.cpus.pop(machine, None)
+        self.record.save()
 
     def receive_masks(self, machine: str) -> list[int]:
         """The RPS masks in force on the machine's interface (a node's TAP), a queue each; 0 is the default."""
@@ -197,29 +197,34 @@ class Lab:
         """
         self._check_machine(machine)
         links.shape_port(self.switch.namespace, machine, rate_bits_per_s, buffer_bytes)
-        self._record.shaped[machine] = rate_bits_per_s
-        self._record.save()
+        self.record.shaped[machine] = rate_bits_per_s
+        self.record.save()
 
     def unshape(self, machine: str) -> None:
         """Remove the limit that `shape` set, if any."""
         self._check_machine(machine)
-        if self._record.shaped.pop(machine, None) is not None:
+        if self.record.shaped.pop(machine, None) is not None:
             links.unshape_port(self.switch.namespace, machine)
-            self._record.save()
+            self.record.save()
 
-    def document(self) -> dict[str, Any]:
-        """What is on record about the lab, for ``--json``."""
-        return self._record.document()
+    def host(self, name: str) -> Host:
+        """The Linux machine called ``name``, the switch among them. Raises LabError when there is none."""
+        if name == self.switch.name:
+            return self.switch
+        if name not in self.hosts:
+            known = ", ".join([*self.hosts, self.switch.name])
+            raise LabError(f"the lab {self.name!r} has no host {name!r}", f"It has {known}.")
+        return self.hosts[name]
 
     def _build(self) -> None:
         for machine in (self.switch, *self.hosts.values()):
-            self._record.namespaces.append(machine.namespace)
-            self._record.save()
+            self.record.namespaces.append(machine.namespace)
+            self.record.save()
             try:
                 namespaces.create(machine.namespace)
             except namespaces.NamespaceError:
-                self._record.namespaces.remove(machine.namespace)  # it is not ours to remove
-                self._record.save()
+                self.record.namespaces.remove(machine.namespace)  # it is not ours to remove
+                self.record.save()
                 raise
         hosts = {host.name: host.namespace for host in self.hosts.values()}
         wiring.build(self.name, self.topology, self.switch.namespace, hosts)
@@ -286,7 +291,8 @@ def _namespace(lab: str, machine: str) -> str:
     return f"netlab.{lab}.{machine}"  # neither name may have a dot, so no two labs can mean the same
 
 
-def _require_program(program: str) -> None:
+def require_program(program: str) -> None:
+    """Raise LabError unless ``program`` can be started."""
     if shutil.which(program) is None:
         raise LabError(f"there is no program {program!r}", "netlab doctor names the Debian package of those we use.")
 

@@ -10,7 +10,7 @@ machine for the other's work. What happens on each way, with the machines' progr
   for a node: its ``write`` to the TAP does so. Nothing to steer; each pays for its own sending up to the far port.
 - *towards a host*: the frame appears on the host's ``eth0`` as a receive softirq on the sender's CPU. An RPS mask on
   ``eth0`` hands it to the host's CPU at that very point, so that IP, TCP and the wake-up run there.
-- *towards a node*: the frame is put in the TAP's ring, and the node's own ``read``, on its own CPU, takes it from there.
+- *towards a node*: the frame is put in the TAP's ring, from which the node's own ``read`` takes it, on its own CPU.
   Nothing of the node's receive path runs on the sender's CPU, and there is no receive queue to steer.
 
 A mask on the TAP itself would act on what the node *sends* and put a detour through a queue in front of the bridge,
@@ -39,18 +39,24 @@ class LinkError(NetlabError):
 def steer_receive(namespace: str, interface: str, cpu: int | None) -> None:
     """Hand receive processing of the interface to ``cpu``, or leave it with the sender where None.
 
-    Sets ``rps_cpus`` of every receive queue (Documentation/networking/scaling.rst) and reads it back; raises LinkError
-    when the kernel did not take it.
+    Raises LinkError when the kernel did not take it.
     """
     mask = 0 if cpu is None else 1 << cpu
+    namespaces.run_in(namespace, lambda: write_masks(interface, mask))
 
-    def write_and_read() -> None:
-        for path in _rps_files(interface):
+
+def write_masks(interface: str, mask: int) -> None:
+    """Set the RPS mask of every receive queue (Documentation/networking/scaling.rst) and read each back.
+
+    Of an interface in the calling thread's namespace. Raises LinkError when the kernel did not take it.
+    """
+    for path in _rps_files(interface):
+        try:
             path.write_text(_mask_text(mask))
-            if _mask_value(path.read_text()) != mask:
-                raise LinkError(f"{path} in {namespace} did not take the mask {mask:x}", "netlab doctor probes RPS.")
-
-    namespaces.run_in(namespace, write_and_read)
+        except OSError as error:
+            raise LinkError(f"{path} refused the mask {mask:x}: {error.strerror}", "Is that CPU there?") from error
+        if _mask_value(path.read_text()) != mask:
+            raise LinkError(f"{path} did not take the mask {mask:x}", "netlab doctor probes RPS.")
 
 
 def receive_masks(namespace: str, interface: str) -> list[int]:
@@ -67,7 +73,7 @@ def _rps_files(interface: str) -> list[Path]:
 
 def _mask_text(mask: int) -> str:
     """A CPU mask as sysfs wants it: hexadecimal, words of 32 bits, comma between."""
-    words = []
+    words: list[str] = []
     while mask or not words:
         words.append(f"{mask & 0xFFFFFFFF:08x}")
         mask >>= 32
@@ -80,22 +86,22 @@ def _mask_value(text: str) -> int:
 
 def shape_port(switch: str, port: str, rate_bits_per_s: int, buffer_bytes: int) -> None:
     """Limit what leaves the switch through ``port`` to ``rate_bits_per_s``, queueing up to ``buffer_bytes``."""
+    wiring.with_netlink(switch, lambda netlink: add_bucket(netlink, port, rate_bits_per_s, buffer_bytes))
+
+
+def add_bucket(netlink: IPRoute, port: str, rate_bits_per_s: int, buffer_bytes: int) -> None:
+    """Put the token bucket on ``port``, or change the one there."""
     rate = rate_bits_per_s // 8
-    burst = max(int(rate * BUCKET_SECONDS), LARGEST_FRAME)
-
-    def set_bucket(netlink: IPRoute) -> None:
-        netlink.tc(
-            "replace",
-            "tbf",
-            index=wiring.index_of(netlink, port),
-            handle=HANDLE,
-            parent=TC_H_ROOT,
-            rate=rate,
-            burst=burst,
-            limit=buffer_bytes,
-        )
-
-    wiring.with_netlink(switch, set_bucket)
+    netlink.tc(
+        "replace",
+        "tbf",
+        index=wiring.index_of(netlink, port),
+        handle=HANDLE,
+        parent=TC_H_ROOT,
+        rate=rate,
+        burst=max(int(rate * BUCKET_SECONDS), LARGEST_FRAME),
+        limit=buffer_bytes,
+    )
 
 
 def unshape_port(switch: str, port: str) -> None:

@@ -6,6 +6,7 @@ Programs are started through ``ip netns exec`` (which also shows them the namesp
 so that they die with the process that started them.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -72,6 +73,17 @@ def run_in(name: str, function: Callable[[], _T]) -> _T:
     return _on_thread(enter_and_call)
 
 
+def run_in_scratch(function: Callable[[], _T]) -> _T:
+    """Call ``function`` as `run_in` does, in a nameless namespace that is gone when it returns."""
+
+    def unshare_and_call() -> _T:
+        _call("unshare", CLONE_NEWNET)
+        _mount_sysfs()
+        return function()
+
+    return _on_thread(unshare_and_call)
+
+
 def _on_thread(function: Callable[[], _T]) -> _T:
     """Call ``function`` on a thread made for it, whose namespaces may change as they end with it."""
     results: list[_T] = []
@@ -101,7 +113,7 @@ def _unshare_and_mount(name: str) -> None:
 
 
 def _enter(name: str) -> None:
-    """Move the calling thread to the namespace, with a private mount table whose ``/sys`` is the namespace's."""
+    """Move the calling thread to the namespace ``name``."""
     try:
         descriptor = os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError as error:
@@ -110,6 +122,11 @@ def _enter(name: str) -> None:
         _call("setns", descriptor, CLONE_NEWNET)
     finally:
         os.close(descriptor)
+    _mount_sysfs()
+
+
+def _mount_sysfs() -> None:
+    """Give the calling thread a private mount table whose ``/sys`` is that of its network namespace."""
     _call("unshare", CLONE_NEWNS)
     _call("mount", b"none", b"/", None, MS_REC | MS_SLAVE, None)
     _call("mount", b"sysfs", b"/sys", b"sysfs", 0, None)
@@ -170,10 +187,8 @@ def end_processes_in(names: list[str]) -> list[int]:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _is_zombie(pid: int) -> bool:

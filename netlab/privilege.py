@@ -10,10 +10,12 @@ with them the labs that ``netlab up`` left running; it ends with the last lab.
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 from netlab import registry
 from netlab.errors import NetlabError
@@ -56,22 +58,33 @@ def acquire() -> None:
 
     Raises PrivilegeError, with the sudo command to run instead, where the machine does not allow that.
     """
-    if os.environ.get(INSIDE):
-        return
-    if os.geteuid() == 0:
-        return
-    if obstacles():
-        require()
-    keeper = _keeper() or _start_keeper()
-    enter = ["nsenter", f"--target={keeper}", "--user", "--net", "--mount", "--preserve-credentials", "--"]
-    os.execvpe(enter[0], [*enter, sys.executable, *sys.orig_argv[1:]], {**os.environ, INSIDE: str(keeper)})
+    join()
+    if os.geteuid() != 0:
+        if obstacles():
+            require()
+        _enter(_start_keeper())
+
+
+def join() -> None:
+    """Start this program again where this user's labs are, if there is a user namespace that holds some."""
+    if os.geteuid() != 0:
+        keeper = _keeper()
+        if keeper is not None:
+            _enter(keeper)
 
 
 def release() -> None:
-    """End the keeper when no lab is left; does nothing as root."""
+    """End the keeper when no lab is left. Does nothing outside a user namespace that `acquire` made."""
     keeper = os.environ.get(INSIDE)
-    if keeper and not registry.names():
-        os.kill(int(keeper), 15)
+    if keeper:
+        with registry.locked():
+            if not registry.names():
+                os.kill(int(keeper), signal.SIGTERM)
+
+
+def _enter(keeper: int) -> NoReturn:
+    enter = ["nsenter", f"--target={keeper}", "--user", "--net", "--mount", "--preserve-credentials", "--"]
+    os.execvpe(enter[0], [*enter, sys.executable, *sys.orig_argv[1:]], {**os.environ, INSIDE: str(keeper)})
 
 
 def _keeper_file() -> Path:
@@ -93,9 +106,9 @@ def _keeper() -> int | None:
 
 def _start_keeper() -> int:
     """Start the process that holds the namespaces: it mounts its own ``/run`` and then sleeps."""
+    script = "mount -t tmpfs tmpfs /run && mkdir /run/netns && echo ready && exec sleep infinity"
     process = subprocess.Popen(
-        ["unshare", "--user", "--map-root-user", "--net", "--mount", "--", "sh", "-c"]
-        + ["mount -t tmpfs tmpfs /run && mkdir /run/netns && echo ready && exec sleep infinity"],
+        ["unshare", "--user", "--map-root-user", "--net", "--mount", "--", "sh", "-c", script],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,

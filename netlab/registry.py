@@ -5,8 +5,8 @@ its namespaces. A lab is deleted by its record and by nothing else: a name that 
 A record whose owner is gone is what a killed process left behind. A detached lab (``netlab up``) has no owner and
 stays until ``netlab down``.
 
-Records live in ``/run/netlab``, which a reboot empties, as it ends the namespaces. In a lab made without root, ``/run``
-is that of the user's own mount namespace (``privilege.py``), and goes when it does.
+Records live in ``/run/netlab``, which a reboot empties, as it ends the namespaces. In a lab made without root,
+``/run`` is that of the user's own mount namespace (``privilege.py``), and goes when it does.
 """
 
 import contextlib

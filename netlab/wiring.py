@@ -7,6 +7,7 @@ snooping), IPv6 is off, and bridged frames do not visit netfilter: nothing is on
 """
 
 import fcntl
+import functools
 import os
 import struct
 from collections.abc import Callable
@@ -57,7 +58,8 @@ def build(lab: str, topology: Topology, switch: str, hosts: dict[str, str]) -> N
         quiet(namespace)
     with_netlink(switch, lambda netlink: _build_switch(netlink, topology, hosts, alias))
     for host in topology.hosts:
-        with_netlink(hosts[host.name], lambda netlink: _address_host(netlink, host, topology.prefix_length, alias))
+        configure = functools.partial(_configure_host, host=host, prefix_length=topology.prefix_length, alias=alias)
+        with_netlink(hosts[host.name], configure)
 
 
 def with_netlink(namespace: str, function: Callable[[IPRoute], _T]) -> _T:
@@ -92,19 +94,19 @@ def _build_switch(netlink: IPRoute, topology: Topology, hosts: dict[str, str], a
         peer = {"ifname": HOST_INTERFACE, "address": mac_address(host.address), "net_ns_fd": hosts[host.name]}
         netlink.link("add", ifname=host.name, kind="veth", peer=peer)
     for node in topology.nodes:
-        _make_tap(node.name)
+        make_tap(node.name)
     for machine in topology.machines:
         netlink.link("set", index=index_of(netlink, machine.name), master=bridge, IFLA_IFALIAS=alias, state="up")
 
 
-def _address_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: str) -> None:
+def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: str) -> None:
     interface = index_of(netlink, HOST_INTERFACE)
     netlink.link("set", index=1, state="up")
     netlink.addr("add", index=interface, address=host.address, prefixlen=prefix_length)
     netlink.link("set", index=interface, IFLA_IFALIAS=alias, state="up")
 
 
-def _make_tap(name: str) -> None:
+def make_tap(name: str) -> None:
     """Make the TAP ``name`` of one queue, with a virtio-net header, that stays when nobody has it open.
 
     A node attaches to it later by name, with the same flags. Called inside the switch's namespace.

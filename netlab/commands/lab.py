@@ -1,0 +1,202 @@
+"""``netlab up``, ``down``, ``status``, ``exec`` and ``clean``: labs that outlive the command that made them."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from netlab import privilege
+from netlab.errors import NetlabError
+from netlab.topology import load_topology
+
+if TYPE_CHECKING:
+    from netlab.registry import Record
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+UP_EPILOG = """
+Examples:
+
+    netlab up                        # client, server and node on one bridge
+    netlab up pair.toml --name pair  # your own topology
+
+A topology file:
+
+    network = "198.18.0.0/16"
+    [hosts]
+    client = "198.18.0.1"
+    [nodes]
+    node = "198.18.0.3"
+"""
+DOWN_EPILOG = """
+Examples:
+
+    netlab down         # the only one there is
+    netlab down pair
+"""
+STATUS_EPILOG = """
+Examples:
+
+    netlab status
+    netlab status --json
+"""
+EXEC_EPILOG = """
+Examples:
+
+    netlab exec client -- ip address
+    netlab exec switch -- tcpdump -n -i bridge -c 10
+    netlab exec --lab pair server -- memcached -u nobody
+"""
+CLEAN_EPILOG = """
+Examples:
+
+    netlab clean
+    netlab clean --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command(epilog=UP_EPILOG)(up)
+    app.command(epilog=DOWN_EPILOG)(down)
+    app.command(epilog=STATUS_EPILOG)(status)
+    app.command("exec", epilog=EXEC_EPILOG)(execute)
+    app.command(epilog=CLEAN_EPILOG)(clean)
+
+
+def up(
+    file: Annotated[Path | None, typer.Argument(help="A topology in TOML; the default one without.")] = None,
+    name: Annotated[str | None, typer.Option(help="The lab's name; lab1, lab2... without.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Start a lab and leave it running until `netlab down`."""
+    topology = None if file is None else load_topology(file)
+    privilege.acquire()
+    from netlab.lab import Lab
+
+    lab = Lab.create(topology, name, detached=True)
+    if as_json:
+        typer.echo(json.dumps(lab.record.document(), indent=1))
+    else:
+        _console().print(_table([lab.record]))
+
+
+def down(
+    name: Annotated[str | None, typer.Argument(help="Which lab; may be left out when one runs.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a lab that `netlab up` started, with every process in it."""
+    privilege.acquire()
+    from netlab.lab import Lab
+
+    lab = Lab.open(_only_detached() if name is None else name)
+    if lab.record.owner is not None:
+        raise NetlabError(
+            f"the lab {lab.name!r} belongs to process {lab.record.owner.pid}", "It ends when that process does."
+        )
+    lab.delete()
+    if as_json:
+        typer.echo(json.dumps({"removed": [lab.name]}))
+    else:
+        _console().print(f"removed {lab.name}")
+
+
+def status(as_json: JsonOption = False) -> None:
+    """Show the labs there are, and what is in them."""
+    privilege.join()
+    from netlab import lab
+
+    records = lab.running()
+    if as_json:
+        typer.echo(json.dumps([_described(record) for record in records], indent=1))
+    elif records:
+        _console().print(_table(records))
+    else:
+        _console().print("no lab runs; `netlab up` starts one")
+
+
+def execute(
+    host: Annotated[str, typer.Argument(help="A host of the lab, or `switch`, where the bridge and the TAPs are.")],
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments, after `--`.")],
+    lab_name: Annotated[str | None, typer.Option("--lab", help="Which lab; may be left out when one runs.")] = None,
+) -> None:
+    """Run a command inside a host of a lab; its exit status is the command's."""
+    privilege.acquire()
+    from netlab import lab, namespaces
+
+    found = lab.Lab.open(_only_lab() if lab_name is None else lab_name)
+    argv = namespaces.command_in(found.host(host).namespace, command, dies_with_parent=False)
+    lab.require_program(command[0])
+    os.execvp(argv[0], argv)
+
+
+def clean(as_json: JsonOption = False) -> None:
+    """Remove what labs whose owner was killed have left: what they had recorded, and nothing else."""
+    privilege.acquire()
+    from netlab import lab
+
+    removed = lab.clean()
+    if as_json:
+        typer.echo(json.dumps({"removed": removed}))
+    else:
+        _console().print(f"removed {', '.join(removed)}" if removed else "nothing to remove")
+
+
+def _only_lab() -> str:
+    from netlab import registry
+
+    return _only([record for record in map(registry.load, registry.names()) if not record.is_abandoned])
+
+
+def _only_detached() -> str:
+    from netlab import registry
+
+    return _only([record for record in map(registry.load, registry.names()) if record.owner is None])
+
+
+def _only(records: "list[Record]") -> str:
+    if not records:
+        raise NetlabError("no lab runs", "netlab up starts one.")
+    if len(records) > 1:
+        raise NetlabError(
+            f"several labs run: {', '.join(record.name for record in records)}", "Name the one you mean."
+        )
+    return records[0].name
+
+
+def _state(record: "Record") -> str:
+    if record.owner is None:
+        return "up"
+    return "abandoned" if record.is_abandoned else f"owned by process {record.owner.pid}"
+
+
+def _described(record: "Record") -> dict[str, Any]:
+    return {**record.document(), "state": _state(record)}
+
+
+def _table(records: "list[Record]") -> Table:
+    table = Table("lab", "state", "machine", "kind", "address", "CPU", "shaped to")
+    for record in records:
+        length = record.topology.prefix_length
+        lab, state = record.name, _state(record)
+        for machine in record.topology.machines:
+            rate = record.shaped.get(machine.name)
+            table.add_row(
+                lab,
+                state,
+                machine.name,
+                "host" if machine in record.topology.hosts else "node",
+                f"{machine.address}/{length}",
+                str(record.cpus.get(machine.name, "")),
+                "" if rate is None else f"{rate / 1e6:g} Mb/s",
+            )
+            lab = state = ""
+    return table
+
+
+def _console() -> Console:
+    return Console(highlight=False)
