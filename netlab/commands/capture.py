@@ -1,0 +1,222 @@
+"""``netlab capture``, ``netlab diff`` and ``netlab replay``: the command line of ``captures``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from captures.diff import Comparison, Value
+    from captures.replay import ReplayResult
+
+DIFFERENT, FAILED = 1, 2  # exit statuses, as diff(1) has them
+PORT = 11211
+
+PortOption = Annotated[int, typer.Option(help="The server's port in the captures.", min=1, max=65535)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the three commands to ``app``."""
+    app.command("capture")(capture)
+    app.command("diff")(diff)
+    app.command("replay")(replay)
+
+
+def capture(
+    interface: Annotated[str, typer.Argument(help="The interface, as named inside its namespace.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The pcapng file; a .json sidecar goes beside it.")],
+    namespace: Annotated[str, typer.Option(help="Capture in this network namespace (of `ip netns`).")] = "",
+    packets: Annotated[int, typer.Option(help="End after so many packets.", min=1)] = 1_000_000,
+    megabytes: Annotated[int, typer.Option(help="End when the file has this size.", min=1)] = 256,
+    seconds: Annotated[float, typer.Option(help="End after so many seconds.", min=0.1)] = 60.0,
+    filter: Annotated[str, typer.Option(help="tcpdump's filter expression.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Capture an interface's packets with tcpdump into a pcapng file; Ctrl-C ends it early, and keeps the file.
+
+    A capture that is to be replayed must begin before its first connection does.
+
+    Examples:
+
+        netlab capture br0 -o out/node.pcapng --namespace demo-bridge --filter "tcp port 11211"
+
+        netlab capture veth0 -o short.pcapng --packets 1000 --seconds 5
+    """
+    import contextlib
+    import subprocess
+    from functools import partial
+
+    from captures.capture import Capture
+    from captures.files import CaptureError
+
+    prefix = ["ip", "netns", "exec", namespace] if namespace else []
+
+    def popen(command: list[str], **options: object) -> "subprocess.Popen[str]":
+        return partial(subprocess.Popen, [*prefix, *command])(**options)
+
+    wanted = Capture(
+        output,
+        interface,
+        popen=popen,
+        packets=packets,
+        max_bytes=megabytes << 20,
+        seconds=seconds,
+        filter=filter,
+    )
+    try:
+        with wanted, contextlib.suppress(KeyboardInterrupt):
+            if not as_json:
+                typer.echo(f"Listening on {interface}; Ctrl-C ends.", err=True)
+            wanted.wait()
+    except CaptureError as error:
+        _fail(str(error))
+    result = wanted.result
+    assert result is not None
+    if as_json:
+        _print_json({**asdict(result), "path": str(result.path), "sidecar": str(result.sidecar)})
+    else:
+        typer.echo(
+            f"{result.packets} packets in {result.seconds:.1f} s, {result.dropped} dropped by the kernel "
+            f"(ended by: {result.ended_by}): {result.path}"
+        )
+
+
+def diff(
+    a: Annotated[Path, typer.Argument(help="A pcap or pcapng file.")],
+    b: Annotated[Path, typer.Argument(help="The file to compare it with.")],
+    port: PortOption = PORT,
+    tolerance: Annotated[float, typer.Option(help="Share by which figures may be apart.", min=0.0, max=1.0)] = 0.05,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two captures of memcached by meaning: handshakes, segments and bytes per request, what went wrong.
+
+    Initial sequence numbers, ports, addresses and times are no difference. Exit status: 0 when nothing differs, 1 when
+    something does, 2 when a capture cannot be read.
+
+    Examples:
+
+        netlab diff out/linux.pcapng out/node.pcapng
+
+        netlab diff a.pcapng b.pcapng --tolerance 0.2 --json
+    """
+    from captures.diff import compare
+    from captures.files import CaptureError
+
+    try:
+        result = compare(a, b, port=port, tolerance=tolerance)
+    except CaptureError as error:
+        _fail(str(error))
+    if as_json:
+        _print_json(asdict(result))
+    else:
+        _show_comparison(result)
+    if result.differing():
+        raise typer.Exit(DIFFERENT)
+
+
+def replay(
+    path: Annotated[
+        Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file of binary memcached.")
+    ],
+    to: Annotated[str, typer.Option(help="The live server: ADDRESS or ADDRESS:PORT.")],
+    port: PortOption = PORT,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for a reply.", min=0.01)] = 5.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay the clients of a memcached capture to a live server, and check its replies byte for byte (CAS masked).
+
+    The live store must be as the captured one was before the first packet: start both empty and capture from the first
+    packet on. A capture that begins with a filled store cannot make its GETs hit again.
+
+    Exit status: 0 when all replies are equal, 1 when any differs or is missing, 2 when the capture cannot be replayed
+    (a hole, a cut packet, no handshake: the packet is named) or the server not be reached.
+
+    Examples:
+
+        netlab replay out/linux.pcapng --to 198.18.0.10
+
+        netlab replay captures/reference/memcached-linux.pcapng --to 127.0.0.1:11311 --json
+    """
+    from captures.files import CaptureError
+    from captures.replay import ReplayError
+    from captures.replay import replay as run
+
+    try:
+        address, to_port = parse_address(to)
+        result = run(path, address, to_port, port=port, timeout=timeout)
+    except (CaptureError, ReplayError, ValueError) as error:
+        _fail(str(error))
+    if as_json:
+        _print_json(asdict(result))
+    else:
+        _show_replay(result)
+    if not result.all_equal():
+        raise typer.Exit(DIFFERENT)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """``10.0.0.1``, ``10.0.0.1:11311``, ``[fd00::1]:11311`` or a name, with memcached's port by default."""
+    if text.count(":") > 1 and not text.startswith("["):
+        return text, PORT  # IPv6 without brackets leaves no place for a port
+    host, bracket, rest = text.removeprefix("[").partition("]") if text.startswith("[") else (text, "", text)
+    if not bracket:
+        host = text.partition(":")[0]
+    digits = rest.partition(":")[2]
+    if not host or (digits and not (digits.isdecimal() and 0 < int(digits) < 65536)):
+        raise ValueError(f"--to {text}: give ADDRESS or ADDRESS:PORT")
+    return host, int(digits) if digits else PORT
+
+
+def _show_comparison(result: "Comparison") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", Path(result.a).name, Path(result.b).name, "", title_justify="left")
+    section = ""
+    for row in result.rows:
+        if row.section != section:
+            section = row.section
+            table.add_section()
+            table.add_row(f"[bold]{section}[/bold]", "", "", "")
+        mark = "[yellow]differs[/yellow]" if row.differs else ""
+        table.add_row(f"  {row.name}", _shown(row.a), _shown(row.b), mark)
+    console = Console()
+    console.print(table)
+    for note in result.notes:
+        console.print(f"Note: {note}", markup=False, highlight=False)
+    console.print(f"{len(result.differing())} of {len(result.rows)} rows differ.", highlight=False)
+
+
+def _shown(value: "Value") -> str:
+    return f"{value:,.3f}" if isinstance(value, float) else str(value)
+
+
+def _show_replay(result: "ReplayResult") -> None:
+    for each in result.differences:
+        typer.echo(f"packet {each.packet}, {each.opcode}, {each.connection}: {each.reason}")
+        typer.echo(f"  recorded {each.recorded or '(nothing)'}\n  live     {each.live or '(nothing)'}")
+    troubles = {
+        "timed out": result.timed_out,
+        "not sent after a failure": result.not_sent,
+        "replies to nothing": result.surplus,
+        "connections not closed": result.not_closed,
+        "without a recorded reply, left out": result.unanswered,
+    }
+    also = "".join(f", {count} {what}" for what, count in troubles.items() if count)
+    typer.echo(
+        f"{result.connections} connections, {result.requests} requests in {result.seconds:.1f} s: "
+        f"{result.equal} equal, {result.different} different{also}"
+    )
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _fail(reason: str) -> NoReturn:
+    typer.echo(f"netlab: {reason}", err=True)
+    raise typer.Exit(FAILED)

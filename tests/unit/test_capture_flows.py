@@ -1,0 +1,273 @@
+from pathlib import Path
+
+import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
+
+from captures.files import Packet
+from captures.flows import Connection, Trace, difference, follow, read_trace
+from captures.segments import Malformed, Options, parse_options, parse_segment
+from tests.conversation import EVERY_NS, Conversation, save
+
+MS = 1_000_000
+
+
+def trace_of(conversation: Conversation, times_ns: list[int] | None = None) -> Trace:
+    frames = [bytes(packet) for packet in conversation.packets]
+    times = times_ns or [index * EVERY_NS for index in range(len(frames))]
+    return follow(
+        Packet(number, when, frame, len(frame))
+        for number, (when, frame) in enumerate(zip(times, frames, strict=True), start=1)
+    )
+
+
+def only(trace: Trace) -> Connection:
+    assert len(trace.connections) == 1
+    return trace.connections[0]
+
+
+def test_a_whole_connection() -> None:
+    conversation = Conversation().handshake().client(b"hello").server(b"world!").client(b"bye").close()
+    connection = only(trace_of(conversation))
+    assert connection.name() == "198.18.0.1:40000 -> 198.18.0.2:11211"
+    assert bytes(connection.client.stream) == b"hellobye"
+    assert bytes(connection.server.stream) == b"world!"
+    assert connection.client.handshake is not None
+    assert connection.client.handshake.options == Options(1460, 7, True, True)
+    assert connection.client.handshake.window == 64240
+    assert [(chunk.packet, chunk.offset, chunk.end) for chunk in connection.client.chunks] == [(4, 0, 5), (6, 5, 8)]
+    assert (connection.client.data_segments, connection.client.pure_acks) == (2, 2)
+    assert connection.client.flags == {"S": 1, "A": 2, "PA": 2, "FA": 1}
+    assert connection.round_trip_ns == 2 * EVERY_NS
+    assert connection.problem() is None
+
+
+def test_the_sequence_ring_wraps() -> None:
+    conversation = Conversation(client_isn=0xFFFF_FFFC, server_isn=0xFFFF_FFFF).handshake()
+    connection = only(trace_of(conversation.client(b"over").server(b"the").client(b"edge").close()))
+    assert bytes(connection.client.stream) == b"overedge"
+    assert bytes(connection.server.stream) == b"the"
+    assert connection.problem() is None
+    assert connection.client.retransmissions == connection.client.out_of_order == 0
+
+
+def test_out_of_order_is_put_in_order_and_counted() -> None:
+    conversation = Conversation().handshake()
+    conversation.add(True, 3, b"def", "PA").add(True, 6, b"ghi", "PA").add(True, 0, b"abc", "PA")
+    client = only(trace_of(conversation)).client
+    assert bytes(client.stream) == b"abcdefghi"
+    assert [chunk.packet for chunk in client.chunks] == [6, 4, 5]
+    assert (client.out_of_order, client.retransmissions) == (1, 0)
+    assert client.hole() is None
+
+
+def test_out_of_order_across_the_rings_edge() -> None:
+    conversation = Conversation(client_isn=0xFFFF_FFFC).handshake()
+    conversation.add(True, 5, b"fgh", "PA").add(True, 0, b"abcde", "PA")
+    assert bytes(only(trace_of(conversation)).client.stream) == b"abcdefgh"
+
+
+def test_a_late_hole_filler_is_a_retransmission() -> None:
+    conversation = Conversation().handshake().add(True, 3, b"def", "PA").add(True, 0, b"abc", "PA")
+    client = only(trace_of(conversation, [0, 0, 0, 0, 200 * MS])).client
+    assert bytes(client.stream) == b"abcdef"
+    assert (client.out_of_order, client.retransmissions) == (0, 1)
+
+
+def test_overlaps_and_retransmissions_change_nothing() -> None:
+    conversation = Conversation().handshake().client(b"abcdef")
+    conversation.add(True, 0, b"abcdef", "PA").add(True, 2, b"cdefgh", "PA").add(True, 4, b"ef", "PA")
+    connection = only(trace_of(conversation))
+    assert bytes(connection.client.stream) == b"abcdefgh"
+    assert connection.client.retransmissions == 3
+    assert connection.problem() is None
+
+
+def test_pieces_that_wait_may_overlap() -> None:
+    conversation = Conversation().handshake()
+    conversation.add(True, 4, b"efgh", "PA").add(True, 3, b"de", "PA").add(True, 6, b"gh", "PA")
+    assert bytes(only(trace_of(conversation.add(True, 0, b"abcd", "PA"))).client.stream) == b"abcdefgh"
+
+
+def test_other_bytes_at_the_same_place_are_a_problem() -> None:
+    conversation = Conversation().handshake().client(b"abcdef").add(True, 3, b"dXf", "PA")
+    problem = only(trace_of(conversation)).problem()
+    assert problem is not None
+    assert problem.packet == 5
+    assert "other content" in problem.reason
+
+
+def test_a_hole_is_named_with_the_packet_after_it() -> None:
+    conversation = Conversation().handshake().client(b"abc").client(b"def").client(b"ghi")
+    del conversation.packets[4]
+    problem = only(trace_of(conversation)).problem()
+    assert problem is not None
+    assert problem.packet == 5
+    assert "198.18.0.1:40000's stream lacks bytes 3 to 5" in problem.reason
+
+
+def test_a_hole_at_the_end_shows_in_the_acknowledgement() -> None:
+    conversation = Conversation().handshake().client(b"abc").client(b"def")
+    del conversation.packets[4]
+    problem = only(trace_of(conversation.add(False, 0))).problem()
+    assert problem is not None
+    assert problem.packet == 5
+    assert "does not have" in problem.reason
+
+
+def test_an_acknowledgement_captured_before_its_data_is_no_hole() -> None:
+    conversation = Conversation().handshake().client(b"abc").add(False, 0)
+    conversation.packets[3:] = reversed(conversation.packets[3:])
+    assert only(trace_of(conversation)).problem() is None
+
+
+@pytest.mark.parametrize(("removed", "missing"), [(0, "SYN"), (1, "SYN-ACK")])
+def test_half_a_handshake_is_a_problem(removed: int, missing: str) -> None:
+    conversation = Conversation().handshake().client(b"abc").server(b"def")
+    del conversation.packets[removed]
+    connection = only(trace_of(conversation))
+    problem = connection.problem()
+    assert problem is not None
+    assert problem.packet == 1
+    assert f"its {missing} is missing" in problem.reason
+    assert bytes(connection.client.stream) == b"abc"  # it is read none the less, with the right side as client
+
+
+def test_the_lower_port_serves_when_no_syn_was_seen() -> None:
+    conversation = Conversation().server(b"abc").client(b"def")
+    assert only(trace_of(conversation)).server.source[1] == 11211
+
+
+def test_a_cut_packet_is_a_problem_but_counts_whole() -> None:
+    conversation = Conversation().handshake().client(bytes(1000)).client(b"x")
+    frames = [bytes(packet) for packet in conversation.packets]
+    packets = [Packet(i + 1, 0, frame[:96], len(frame)) for i, frame in enumerate(frames)]
+    connection = only(follow(packets))
+    problem = connection.problem()
+    assert problem is not None
+    assert problem.packet == 4
+    assert "42 of 1000 payload bytes" in problem.reason
+    assert connection.client.payload_bytes == 1001
+
+
+def test_keep_alives_with_and_without_a_byte() -> None:
+    conversation = Conversation().handshake().client(b"abc").add(True, 2, b"\0").add(True, 2)
+    client = only(trace_of(conversation)).client
+    assert (client.keep_alives, client.retransmissions) == (2, 0)
+    assert bytes(client.stream) == b"abc"
+    assert client.conflict is None
+
+
+def test_duplicate_acks_zero_windows_and_resets() -> None:
+    conversation = Conversation().handshake().client(b"abc")
+    for _ in range(3):
+        conversation.add(False, 0, window=300)
+    conversation.add(False, 0, window=0).add(False, 0, flags="RA", window=0)
+    server = only(trace_of(conversation)).server
+    assert (server.duplicate_acks, server.zero_windows, server.resets) == (2, 1, 1)
+
+
+def test_a_fast_retransmission_is_not_out_of_order() -> None:
+    conversation = Conversation().handshake().client(b"abc").add(False, 0)
+    conversation.add(True, 6, b"ghi", "PA").add(False, 0).add(False, 0).add(True, 3, b"def", "PA")
+    client = only(trace_of(conversation)).client
+    assert (client.retransmissions, client.out_of_order) == (1, 0)
+
+
+def test_a_reused_port_is_a_new_connection() -> None:
+    first = Conversation(client_isn=1000).handshake().client(b"one").close()
+    second = Conversation(client_isn=500_000, server_isn=77).handshake().client(b"two").close()
+    first.packets += second.packets
+    trace = trace_of(first)
+    assert [bytes(connection.client.stream) for connection in trace.connections] == [b"one", b"two"]
+
+
+def test_a_repeated_syn_is_the_same_connection() -> None:
+    conversation = Conversation().handshake().client(b"abc")
+    conversation.packets.insert(1, conversation.packets[0])
+    client = only(trace_of(conversation)).client
+    assert client.retransmissions == 1
+    assert bytes(client.stream) == b"abc"
+
+
+def test_segments_larger_than_the_mtu() -> None:
+    big = bytes(range(256)) * 240
+    conversation = Conversation().handshake().client(big)
+    assert bytes(only(trace_of(conversation)).client.stream) == big
+
+
+def test_a_total_length_of_zero_means_the_whole_frame() -> None:
+    conversation = Conversation().handshake().client(b"abc")
+    raw = bytearray(bytes(conversation.packets[3]))
+    raw[16:18] = b"\0\0"
+    segment = parse_segment(Packet(1, 0, bytes(raw), len(raw)))
+    assert segment is not None
+    assert segment.payload == b"abc"
+
+
+def test_ethernet_padding_is_no_payload() -> None:
+    raw = bytes(Conversation().segment(True, 0)) + bytes(6)
+    segment = parse_segment(Packet(1, 0, raw, len(raw)))
+    assert segment is not None
+    assert segment.length == 0
+
+
+def test_other_protocols_are_passed_over() -> None:
+    frames = [bytes(Ether() / ARP()), bytes(Ether() / IPv6(dst="fd00::1") / TCP()), bytes(Ether() / IP() / Raw(b"x"))]
+    trace = follow(Packet(i, 0, frame, len(frame)) for i, frame in enumerate(frames, start=1))
+    assert (trace.packets, trace.tcp_packets, trace.connections, trace.malformed) == (3, 0, [], [])
+
+
+def damaged(at: int, value: bytes) -> bytes:
+    raw = bytearray(bytes(Conversation().segment(True, 0, b"abcdef")))
+    raw[at : at + len(value)] = value
+    return bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (damaged(14, b"\x44"), "header length"),
+        (damaged(14, b"\x65"), "version"),
+        (damaged(16, b"\xff\xff"), "total length 65535"),
+        (damaged(16, b"\0\x20"), "no room for a TCP header"),
+        (damaged(20, b"\x20\0"), "fragment"),
+        (damaged(46, b"\x40"), "data offset 4"),
+        (damaged(46, b"\xf0"), "data offset 15"),
+        (damaged(0, b"")[:30], "too short for an IP header"),
+    ],
+)
+def test_contradictions_are_malformed(frame: bytes, reason: str) -> None:
+    with pytest.raises(Malformed, match=reason):
+        parse_segment(Packet(1, 0, frame, len(frame)))
+
+
+@pytest.mark.parametrize(("kept", "where"), [(30, "IP header"), (50, "TCP header"), (60, "TCP options")])
+def test_cuts_inside_headers_say_where(kept: int, where: str) -> None:
+    raw = bytes(Conversation().handshake().packets[0])
+    with pytest.raises(Malformed, match=f"cut inside the {where}"):
+        parse_segment(Packet(1, 0, raw[:kept], len(raw)))
+
+
+@pytest.mark.parametrize(
+    "options", [b"\x02", b"\x02\x00", b"\x02\x04\x05", b"\x03\x03", b"\x00\x02\x04\x05\xb4", b"\x01\x02\x01"]
+)
+def test_bad_options_end_the_list(options: bytes) -> None:
+    assert parse_options(options) == Options()
+
+
+def test_difference_on_the_ring() -> None:
+    assert difference(5, 0xFFFF_FFFB) == 10
+    assert difference(0xFFFF_FFFB, 5) == -10
+
+
+def test_interleaved_connections_from_a_file(tmp_path: Path) -> None:
+    one, two = Conversation(40000), Conversation(40001)
+    for each in (one, two):
+        each.handshake().client(b"from %d" % each.port)
+    packets = [packet for pair in zip(one.packets, two.packets, strict=True) for packet in pair]
+    trace = read_trace(save(tmp_path / "two.pcap", packets))
+    assert [bytes(connection.client.stream) for connection in trace.connections] == [b"from 40000", b"from 40001"]
+    assert trace.to_port(80) == []
