@@ -10,6 +10,9 @@ LARGEST_CLASS = 20  # to 1 MiB
 NO_OFFSET = 0xFFFFFFFF  # ends a free list
 FOREVER = (1 << 63) - 1  # a time that never comes, in nanoseconds
 
-# What a frame's checksum is known to be worth (virtio 1.2 section 5.1.6.4.1).
-CHECKSUM_UNKNOWN = 0  # verify it in software
-CHECKSUM_VALID = 1  # the device vouches for it (or the peer never put it on a wire: partial)
+# Layers of the stopwatch (``ebbrt.layers``)
+LOOP = 0  # the event loop, and waiting for interrupts
+DEVICE = 1
+DRIVER = 2
+STACK = 3
+APPLICATION = 4

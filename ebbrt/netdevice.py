@@ -14,6 +14,8 @@ class FrameHandler:
     def receive_frame(self, frame: IOBuf, checksum_valid: bool) -> None:
         """Take one Ethernet frame: a chain whose first piece starts at the destination address.
 
+        The first piece holds the whole frame or at least its first 256 bytes, so headers never span two pieces.
+
         ``checksum_valid``: the TCP or UDP checksum is known to be good, or is partial because the peer never put the
         frame on a wire (virtio 1.2 section 5.1.6.4.1, DATA_VALID and NEEDS_CSUM); else the stack verifies it.
         A frame may be longer than the MTU when the peer sent it in large segments (GUEST_TSO).

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from netlab import privilege
-from netlab.commands import doctor, lab
+from netlab.commands import doctor, lab, node
 from netlab.errors import NetlabError
 
-COMMANDS = (lab, doctor)
+COMMANDS = (lab, node, doctor)
 
 app = typer.Typer(
     name="netlab",

@@ -1,0 +1,64 @@
+import cython
+
+from drivers.virtio.virtqueue cimport DeviceQueue, QueueLayout
+from ebbrt.event_manager cimport EventManager, InterruptHandler
+from ebbrt.memory cimport NodeMemory
+from ebbrt.syscalls cimport IoVector
+
+cdef unsigned int LONGEST_FRAME
+cdef unsigned int NET_HEADER_LENGTH
+cdef unsigned int RECEIVEQ
+cdef unsigned int TRANSMITQ
+cdef unsigned int MOST_PIECES
+cdef unsigned int FEW_BUFFERS
+cdef unsigned int READS_BEFORE_FEW
+cdef int EAGAIN
+cdef int EINTR
+
+cdef class NetDevice(InterruptHandler):
+    cdef readonly NodeMemory memory
+    cdef readonly int tap
+    cdef readonly bytes mac
+    cdef readonly unsigned int mtu
+    cdef readonly bint vnet_header
+    cdef readonly unsigned long long features
+    cdef readonly unsigned long long driver_features
+    cdef EventManager _events
+    cdef unsigned long long _spill
+    cdef IoVector _vector
+    cdef unsigned int _offer
+    cdef unsigned int _small_reads
+    cdef unsigned int _skip
+    cdef list _interrupts
+    cdef DeviceQueue _receive
+    cdef DeviceQueue _transmit
+    cdef readonly unsigned long long rx_frames
+    cdef readonly unsigned long long rx_no_buffer
+    cdef readonly unsigned long long rx_spilled
+    cdef readonly unsigned long long rx_errors
+    cdef readonly unsigned long long tx_frames
+    cdef readonly unsigned long long tx_errors
+    cdef readonly unsigned long long tx_blocked
+    cdef readonly unsigned long long interrupts_raised
+    cpdef void notify(self, unsigned int queue) except *
+    cpdef void interrupt(self) except *
+    @cython.locals(frames=cython.uint)
+    cpdef unsigned int receive(self, unsigned int budget) except? 0xFFFFFFFF
+    @cython.locals(
+        queue=DeviceQueue, offered=cython.uint, room=cython.uint, index=cython.uint, skip=cython.uint,
+        length=cython.longlong,
+    )
+    cdef bint _receive_frame(self) except -1
+    @cython.locals(
+        queue=DeviceQueue, first=cython.ulonglong, used=cython.uint, head=cython.uint, at=cython.ulonglong
+    )
+    cdef void _give(self, unsigned int length) except *
+    @cython.locals(
+        queue=DeviceQueue, left=cython.uint, source=cython.ulonglong, index=cython.uint, waiting=cython.uint,
+        count=cython.uint,
+    )
+    cdef void _receive_spilled(self, unsigned int length, unsigned int room, unsigned int offered) except *
+    @cython.locals(queue=DeviceQueue, head=cython.uint, pieces=cython.uint, result=cython.longlong)
+    cpdef void transmit(self) except *
+    @cython.locals(queue=DeviceQueue, errors=cython.ulonglong, pieces=cython.uint, skip=cython.uint)
+    cdef unsigned int _map_chain(self, unsigned int head) except? 0xFFFFFFFF

@@ -1,0 +1,296 @@
+"""The device side of virtio-net: what a hypervisor does between the rings and the TAP.
+
+Receiving, it maps the next posted buffers into one ``readv`` on the TAP, so that the kernel writes the frame straight
+into node memory; a frame longer than one buffer takes several (VIRTIO_NET_F_MRG_RXBUF, virtio 1.2 section 5.1.6.4).
+When no buffer is posted, the frame is read into a spill area, dropped and counted, as the paper's device does (section
+4.1.1). Sending, it maps the descriptors of a chain into one ``writev``.
+
+The same core runs device and driver: the event loop calls ``interrupt`` when the TAP is readable, and a polling driver
+calls ``receive`` itself, where a device of its own would run beside it. The TAP's own virtio-net header (12 bytes,
+from ``IFF_VNET_HDR``) is the header of the ring, so offloads pass through untouched. A TAP without the header works
+too: then the device offers no offload, and puts an empty header before each frame itself.
+"""
+
+import os
+from errno import EAGAIN, EINTR
+
+from drivers.virtio.constants import (
+    LONGEST_FRAME,
+    NET_HEADER_LENGTH,
+    RECEIVEQ,
+    TRANSMITQ,
+    VIRTIO_F_EVENT_IDX,
+    VIRTIO_F_INDIRECT_DESC,
+    VIRTIO_F_VERSION_1,
+    VIRTIO_NET_F_CSUM,
+    VIRTIO_NET_F_GUEST_CSUM,
+    VIRTIO_NET_F_GUEST_TSO4,
+    VIRTIO_NET_F_GUEST_TSO6,
+    VIRTIO_NET_F_HOST_TSO4,
+    VIRTIO_NET_F_HOST_TSO6,
+    VIRTIO_NET_F_MAC,
+    VIRTIO_NET_F_MRG_RXBUF,
+    VIRTIO_NET_F_MTU,
+)
+from drivers.virtio.virtqueue import DeviceQueue, QueueLayout
+from ebbrt.event_manager import EventManager, InterruptHandler
+from ebbrt.memory import NodeMemory
+from ebbrt.syscalls import IoVector
+
+BASE_FEATURES = (
+    VIRTIO_F_VERSION_1
+    | VIRTIO_F_EVENT_IDX
+    | VIRTIO_F_INDIRECT_DESC
+    | VIRTIO_NET_F_MAC
+    | VIRTIO_NET_F_MTU
+    | VIRTIO_NET_F_MRG_RXBUF
+)
+OFFLOAD_FEATURES = (
+    VIRTIO_NET_F_CSUM
+    | VIRTIO_NET_F_GUEST_CSUM
+    | VIRTIO_NET_F_HOST_TSO4
+    | VIRTIO_NET_F_HOST_TSO6
+    | VIRTIO_NET_F_GUEST_TSO4
+    | VIRTIO_NET_F_GUEST_TSO6
+)
+MOST_PIECES = 1000  # of one writev; IOV_MAX is 1024
+# Buffers offered to one readv. Four of 512 bytes hold a frame of the usual MTU; the rest of a longer one lands in the
+# spill area and is moved from there, and the next reads offer room for the largest. Most reads carry small frames, and
+# each piece offered costs the kernel time whether it is used or not.
+FEW_BUFFERS = 4
+READS_BEFORE_FEW = 64
+
+
+class NetDevice(InterruptHandler):
+    """A virtio-net device on an open, non-blocking TAP.
+
+    spill: ``LONGEST_FRAME`` + 12 bytes of node memory of the device's own, at that offset.
+    vnet_header: the TAP was opened with IFF_VNET_HDR, a 12-byte little-endian header and offloads.
+    """
+
+    def __init__(
+        self,
+        memory: NodeMemory,
+        tap: int,
+        event_manager: EventManager,
+        spill: int,
+        mac: bytes,
+        mtu: int,
+        vnet_header: bool,
+    ) -> None:
+        self.memory = memory
+        self.tap = tap
+        self.mac = mac
+        self.mtu = mtu
+        self.vnet_header = vnet_header
+        self.features = BASE_FEATURES | (OFFLOAD_FEATURES if vnet_header else 0)
+        self.driver_features = 0
+        self._events = event_manager
+        self._spill = spill
+        self._vector = IoVector(memory)
+        self._offer = FEW_BUFFERS
+        self._small_reads = 0
+        self._skip = 0 if vnet_header else NET_HEADER_LENGTH
+        self._interrupts: list[int] = [0, 0]
+        self.rx_frames = 0
+        self.rx_no_buffer = 0
+        self.rx_spilled = 0
+        self.rx_errors = 0
+        self.tx_frames = 0
+        self.tx_errors = 0
+        self.tx_blocked = 0
+        self.interrupts_raised = 0
+
+    # What a driver does through the transport
+
+    def negotiate(self, driver_features: int) -> None:
+        """FEATURES_OK (virtio 1.2 section 3.1.1).
+
+        Raises ValueError when the driver asks for what is not offered, or lacks what this device is built on.
+        """
+        if driver_features & ~self.features:
+            raise ValueError(
+                f"the driver accepted features that were not offered: {driver_features & ~self.features:#x}"
+            )
+        needed = VIRTIO_F_VERSION_1 | VIRTIO_NET_F_MRG_RXBUF
+        if driver_features & needed != needed:
+            raise ValueError("the driver must accept VERSION_1 and MRG_RXBUF")
+        self.driver_features = driver_features
+
+    def start(self, receive: QueueLayout, transmit: QueueLayout, receive_vector: int, transmit_vector: int) -> None:
+        """DRIVER_OK: the queues are laid out; interrupts go to these vectors. Watches the TAP from here on."""
+        event_index = bool(self.driver_features & VIRTIO_F_EVENT_IDX)
+        self._receive = DeviceQueue(receive, event_index)
+        self._transmit = DeviceQueue(transmit, event_index)
+        self._interrupts[RECEIVEQ] = receive_vector
+        self._interrupts[TRANSMITQ] = transmit_vector
+        self._receive.disable_notifications()  # it looks for buffers whenever a frame comes
+        self._transmit.enable_notifications()
+        self._events.watch(self.tap, self)
+
+    def stop(self) -> None:
+        """Reset: touch neither rings nor TAP any more."""
+        self._events.unwatch(self.tap)
+
+    def notify(self, queue: int) -> None:
+        """The driver's available buffer notification (2.7.10)."""
+        if queue == TRANSMITQ:
+            self.transmit()
+
+    # The device at work
+
+    def interrupt(self) -> None:
+        """The TAP is readable."""
+        self.receive(FEW_BUFFERS * 16)
+
+    def receive(self, budget: int) -> int:
+        """Read up to ``budget`` frames into posted buffers, then show them to the driver; how many were read.
+
+        Fewer than ``budget`` means that the TAP has no more.
+        """
+        frames = 0
+        while frames < budget:
+            if not self._receive_frame():
+                break
+            frames += 1
+        if frames and self._receive.publish():
+            self.interrupts_raised += 1
+            self._events.raise_interrupt(self._interrupts[RECEIVEQ])
+        return frames
+
+    def _receive_frame(self) -> bool:
+        """One ``readv``; False when the TAP has nothing to read."""
+        queue = self._receive
+        offered = min(queue.available(), self._offer)
+        room = 0
+        for index in range(offered):
+            if not queue.first(queue.head(index), True):
+                offered = index  # a broken descriptor ends what can be offered
+                break
+            skip = self._skip if index == 0 else 0
+            self._vector.put(index, queue.address + skip, queue.length - skip)
+            room += queue.length - skip
+        self._vector.put(offered, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
+        length = self._vector.read(self.tap, offered + 1)
+        if length <= 0:
+            if length != -EAGAIN and length != -EINTR:
+                self.rx_errors += 1
+            return False
+        if length > room:
+            self._receive_spilled(length, room, offered)
+            return True
+        self._small_reads += 1
+        if self._small_reads > READS_BEFORE_FEW:
+            self._offer = FEW_BUFFERS
+        self._give(length + self._skip)
+        return True
+
+    def _give(self, length: int) -> None:
+        """Give the buffers that hold a frame of ``length`` bytes, header included, back to the driver."""
+        queue = self._receive
+        queue.first(queue.head(0), True)
+        first = queue.address
+        used = 0
+        while True:
+            head = queue.head(used)
+            queue.first(head, True)
+            used += 1
+            if length <= queue.length:
+                queue.add_used(head, length)
+                break
+            queue.add_used(head, queue.length)
+            length -= queue.length
+        queue.advance(used)
+        if self._skip:
+            for at in range(first, first + NET_HEADER_LENGTH):
+                self.memory.mem[at] = 0
+        # num_buffers, little-endian (5.1.6.4): the last two bytes of the header
+        self.memory.mem[first + 10] = used & 0xFF
+        self.memory.mem[first + 11] = used >> 8
+        self.rx_frames += 1
+        if used > FEW_BUFFERS:
+            self._small_reads = 0
+
+    def _receive_spilled(self, length: int, room: int, offered: int) -> None:
+        """The frame was longer than the ``room`` in the buffers offered: move its end from the spill to others."""
+        queue = self._receive
+        if self._offer == FEW_BUFFERS:
+            self._offer = (LONGEST_FRAME + NET_HEADER_LENGTH) // 512 + 1
+            self._small_reads = 0
+        left = length - room
+        source = self._spill
+        index = offered
+        waiting = queue.available()
+        while left and offered and index < waiting and queue.first(queue.head(index), True):
+            count = min(left, queue.length)
+            self.memory.view(queue.address, count)[:] = self.memory.view(source, count)
+            source += count
+            left -= count
+            index += 1
+        if left:
+            self.rx_no_buffer += 1
+            return
+        self.rx_spilled += 1
+        self._give(length + self._skip)
+
+    def transmit(self) -> None:
+        """Write every chain that waits to the TAP, one ``writev`` each."""
+        queue = self._transmit
+        while queue.available():
+            head = queue.head(0)
+            pieces = self._map_chain(head)
+            if not pieces:
+                self.tx_errors += 1
+            else:
+                result = self._vector.write(self.tap, pieces)
+                if result == -EAGAIN:
+                    self.tx_blocked += 1  # the TAP's queue is full: lost, as on a full wire
+                elif result < 0:
+                    self.tx_errors += 1
+                else:
+                    self.tx_frames += 1
+            queue.advance(1)
+            queue.add_used(head, 0)
+        queue.enable_notifications()
+        if queue.publish():
+            self.interrupts_raised += 1
+            self._events.raise_interrupt(self._interrupts[TRANSMITQ])
+
+    def _map_chain(self, head: int) -> int:
+        """Map a chain into the vector; how many pieces, 0 when the chain is broken."""
+        queue = self._transmit
+        errors = queue.errors
+        if not queue.first(head, False):
+            return 0
+        pieces = 0
+        skip = self._skip
+        while True:
+            if queue.length > skip:
+                if pieces == MOST_PIECES:
+                    return 0
+                self._vector.put(pieces, queue.address + skip, queue.length - skip)
+                pieces += 1
+                skip = 0
+            else:
+                skip -= queue.length
+            if not queue.following(False):
+                break
+        return pieces if queue.errors == errors else 0
+
+    def statistics(self) -> dict[str, int]:
+        """Frames in each direction, and every frame that was lost, by reason."""
+        return {
+            "rx_frames": self.rx_frames,
+            "rx_no_buffer": self.rx_no_buffer,
+            "rx_spilled": self.rx_spilled,
+            "rx_errors": self.rx_errors,
+            "tx_frames": self.tx_frames,
+            "tx_blocked": self.tx_blocked,
+            "tx_errors": self.tx_errors,
+            "interrupts_raised": self.interrupts_raised,
+            "ring_errors": self._receive.errors + self._transmit.errors,
+        }
+
+    def close(self) -> None:
+        """Close the TAP."""
+        os.close(self.tap)

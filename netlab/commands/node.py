@@ -1,0 +1,78 @@
+"""``netlab node run``: a library-OS node on a TAP, in the foreground."""
+
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netlab.errors import NetlabError
+
+RUN_EPILOG = """
+Examples:
+
+    netlab up
+    netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16
+    netlab exec client -- memccapable -b -h 198.18.0.3
+
+    sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --statistics node.json
+
+The node prints one line, beginning with `ready`, once it serves. SIGTERM or Ctrl-C ends it; SIGUSR1 writes the
+statistics.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    node = typer.Typer(no_args_is_help=True, help="Run library-OS nodes.")
+    node.callback()(_group)
+    node.command(epilog=RUN_EPILOG)(run)
+    app.add_typer(node, name="node")
+
+
+def _group() -> None:
+    """Run library-OS nodes."""
+
+
+def run(
+    application: Annotated[str, typer.Argument(help="What it serves: memcached.")],
+    tap: Annotated[str, typer.Option(help="The TAP to attach to, in this network namespace.")],
+    ip: Annotated[str, typer.Option(help="The node's address and prefix length, as 198.18.0.3/16.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 11211,
+    memory: Annotated[int, typer.Option(min=16, max=24576, help="MiB that stored values may take.")] = 1024,
+    ring_size: Annotated[int, typer.Option(help="Descriptors in each virtqueue: a power of two, 2 to 32768.")] = 512,
+    cpu: Annotated[int | None, typer.Option(help="Pin the node to this CPU.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all randomness, to repeat a run.")] = None,
+    plain_tap: Annotated[
+        bool, typer.Option("--plain-tap", help="Make a TAP without header and offloads, named after --tap.")
+    ] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Time device, driver, stack and application.")] = False,
+    statistics: Annotated[Path | None, typer.Option(help="Write the counters to this file, as JSON.")] = None,
+) -> None:
+    """Boot a node and serve until SIGTERM or Ctrl-C."""
+    try:
+        address = IPv4Interface(ip)
+    except ValueError as error:
+        raise NetlabError(
+            f"--ip {ip} is not an address with a prefix length: {error}", "Write it as 198.18.0.3/16."
+        ) from error
+    from netlab.node import Node, NodeConfig
+
+    config = NodeConfig(
+        application=application,
+        tap=tap,
+        address=address,
+        port=port,
+        memory=memory << 20,
+        ring_size=ring_size,
+        cpu=cpu,
+        seed=seed,
+        plain_tap=plain_tap,
+        layers=layers,
+        statistics=statistics,
+    )
+    node = Node.boot(config)
+    try:
+        node.run(ready=lambda: print(f"ready: {application} on {address.ip}:{port}, TAP {node.tap.name}", flush=True))
+    finally:
+        node.close()
