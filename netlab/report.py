@@ -5,7 +5,7 @@ import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from netlab.bench.results import Ratio
+from netlab.bench.results import Ratio, Summary, summarize
 from netlab.findings import Findings
 
 _CAPTIONS = {
@@ -14,6 +14,8 @@ _CAPTIONS = {
     "figure6.png": "Figure 6. Throughput against payload with links of 1 Gb/s; dashed is what such a link carries.",
 }
 _EXPERIMENTS = {"concurrency": "links not shaped", "payload": "links of 1 Gb/s"}
+Cell = str | tuple[str, str]  # its text, or text and a class
+
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
@@ -34,7 +36,7 @@ def render(findings: Findings, figures: Sequence[Path]) -> str:
         f'<p class="lead">{_escape(_headline(findings))}</p>',
         *(_failure(failure.step, failure.message, failure.remedy) for failure in findings.failures),
         *_figures(figures),
-        *_ratio_section(findings.ratios()),
+        *_ratio_section(findings.ratios(), summarize(findings.rows)),
         *_capture_section(findings),
         *_environment_section(findings),
     ]
@@ -50,8 +52,9 @@ def _headline(findings: Findings) -> str:
     for ratio in findings.ratios():
         if ratio.experiment == "concurrency" and ratio.concurrency == 64:
             return (
-                f"At 64 connections and {ratio.payload}-byte values the node did {ratio.requests_per_s:.2f} of Linux's "
-                f"requests per second with {ratio.server_core_us_per_request:.2f} of its server-core time per request. "
+                f"At 64 connections and {ratio.payload}-byte values the node did {ratio.requests_per_s:.2f} of "
+                f"Linux's requests per second, with {ratio.server_core_us_per_request:.2f} of its server-core time "
+                "per request. "
                 f"Measured {there.time} on {there.cpu_model}, {there.cpus} CPUs."
             )
     return f"Measured {there.time} on {there.cpu_model}, {there.cpus} CPUs."
@@ -72,16 +75,21 @@ def _figures(figures: Sequence[Path]) -> Iterable[str]:
         )
 
 
-def _ratio_section(ratios: Sequence[Ratio]) -> Iterable[str]:
+def _ratio_section(ratios: Sequence[Ratio], summaries: Sequence[Summary]) -> Iterable[str]:
     if not ratios:
         return
     yield "<h2>Node over Linux</h2>"
     yield "<p>Medians of the ratios of paired rounds: two intervals measured right after one another.</p>"
+    rates = {(each.experiment, each.concurrency, each.payload, each.target): each.requests_per_s for each in summaries}
     for experiment, links in _EXPERIMENTS.items():
-        rows = [
+        rows: list[Sequence[Cell]] = [
             [
                 str(ratio.concurrency),
                 str(ratio.payload),
+                *(
+                    f"{rates[experiment, ratio.concurrency, ratio.payload, target]:,.0f}"
+                    for target in (ratio.target, ratio.baseline)
+                ),
                 (f"{ratio.requests_per_s:.2f}", "better" if ratio.requests_per_s > 1 else ""),
                 (f"{ratio.server_core_us_per_request:.2f}", "better" if ratio.server_core_us_per_request < 1 else ""),
                 str(ratio.pairs),
@@ -90,7 +98,8 @@ def _ratio_section(ratios: Sequence[Ratio]) -> Iterable[str]:
             if ratio.experiment == experiment
         ]
         if rows:
-            headings = ["connections", "value bytes", "requests/s", "server-core time per request", "pairs"]
+            headings = ["connections", "value bytes", "node requests/s", "Linux requests/s", "ratio"]
+            headings += ["ratio of server-core time per request", "pairs"]
             yield _table(f"{experiment}, {links}", headings, rows)
 
 
@@ -106,7 +115,7 @@ def _capture_section(findings: Findings) -> Iterable[str]:
         counts = f"{replay['connections']} connections, {replay['requests']:,} requests, {replay['equal']:,} equal"
         yield f"<p>Linux's capture replayed to the node: {_escape(f'{verdict} ({counts})')}.</p>"
     if findings.comparison is not None:
-        rows = [
+        rows: list[Sequence[Cell]] = [
             [
                 f"{row['section']}: {row['name']}",
                 _figure(row["a"]),
@@ -126,8 +135,7 @@ def _environment_section(findings: Findings) -> Iterable[str]:
     yield _table("environment", ["", ""], [[name.replace("_", " "), str(value)] for name, value in facts.items()])
 
 
-def _table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str | tuple[str, str]]]) -> str:
-    """A table; a cell is its text, or text and a class."""
+def _table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     head = "".join(f"<th>{_escape(heading)}</th>" for heading in headings)
     lines = []
     for row in rows:

@@ -8,11 +8,12 @@ import select
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from netlab import namespaces
 from netlab.bench import health
@@ -25,6 +26,7 @@ CONNECTIONS = 2048
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 5.0
 READY = "ready"
+_COMPLAINT_LINES = 8
 _NOBODY = 65534
 
 
@@ -34,13 +36,14 @@ class TargetError(NetlabError):
 
 @dataclass
 class Target:
-    """A server that runs: where it is, the process that serves, and the version it gave."""
+    """A server that runs: where it is, the process that serves, its standard error, and the version it gave."""
 
     name: str
     machine: str
     address: str
     process: "subprocess.Popen[Any]"
     client: Host
+    complaints: IO[bytes]
     version: str = ""
     port: int = health.MEMCACHED_PORT
 
@@ -54,7 +57,12 @@ class Target:
     def require_alive(self) -> None:
         """Raise TargetError when its process has ended."""
         if self.process.poll() is not None:
-            raise TargetError(f"the server {self.name} has ended with exit code {self.process.returncode}")
+            self.complaints.seek(0)
+            said = self.complaints.read().decode("utf-8", "replace").strip().splitlines()[-_COMPLAINT_LINES:]
+            raise TargetError(
+                f"the server {self.name} has ended with exit code {self.process.returncode}",
+                "It said: " + "\n".join(said) if said else "",
+            )
 
     def wait_until_healthy(self) -> None:
         """Check it from the client's machine; its version is known afterwards."""
@@ -82,6 +90,7 @@ class Target:
 def start_linux(lab: Lab, cpu: int, machine: str = "server", name: str = "linux") -> Target:
     """Start the real memcached, one thread, on the lab's host `machine`; returns when it answers."""
     host = lab.hosts[machine]
+    complaints = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the target)
     process = host.popen(
         [
             "memcached",
@@ -96,8 +105,9 @@ def start_linux(lab: Lab, cpu: int, machine: str = "server", name: str = "linux"
         cpu=cpu,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=complaints,
     )
-    target = Target(name, machine, host.address, process, lab.hosts[CLIENT])
+    target = Target(name, machine, host.address, process, lab.hosts[CLIENT], complaints)
     target.wait_until_healthy()
     return target
 
@@ -114,25 +124,36 @@ def start_node(lab: Lab, cpu: int, statistics: Path | None = None, layers: bool 
     It rewrites the file `statistics` at SIGUSR1; with `layers` it measures where its time goes, which costs some.
     """
     tap = lab.taps["node"]
-    command = [sys.executable, "-c", "from netlab.cli import main; main()", "node", "run", "memcached"]
+    command = [sys.executable, "-m", "netlab.cli", "node", "run", "memcached"]
     command += ["--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}", "--memory", str(STORE_MIB)]
     if statistics is not None:
         command += ["--statistics", str(statistics)]
     if layers:
         command += ["--layers"]
-    process = lab.node_popen("node", command, cpu=cpu, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    target = Target("node", "node", tap.address, process, lab.hosts[CLIENT])
+    complaints = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the target)
+    process = lab.node_popen(
+        "node",
+        command,
+        cpu=cpu,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=complaints,
+        text=True,
+    )
+    target = Target("node", "node", tap.address, process, lab.hosts[CLIENT], complaints)
     _wait_until_ready(target)
     target.wait_until_healthy()
     return target
 
 
 def _wait_until_ready(target: Target) -> None:
-    """The node says one word when it serves."""
+    """The node prints a line when it serves."""
     output = target.process.stdout
     assert output is not None
     line = output.readline().strip() if select.select([output], [], [], START_TIMEOUT)[0] else ""
-    if line != READY:
+    if not line.startswith(READY):
+        with suppress(subprocess.TimeoutExpired):  # an end of its output is the end of it
+            target.process.wait(0.0 if line else STOP_TIMEOUT)
         target.require_alive()
         raise TargetError(f"{target.name} said {line!r} instead of {READY!r} within {START_TIMEOUT:.0f} s")
 

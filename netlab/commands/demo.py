@@ -38,7 +38,7 @@ def demo(
     """Serve memcached from a node and from Linux, measure both, draw the paper's figures: three minutes.
 
     Writes results.csv, figure4.png, figure5.png, figure6.png, node.pcapng, linux.pcapng, comparison.json, replay.json,
-    environment.json and report.html. Exit status: 1 when a step failed; what the others measured is there all the same.
+    environment.json and report.html. Exit status: 1 when a step failed; what the others found is there all the same.
     """
     import json
     import time
