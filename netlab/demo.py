@@ -11,7 +11,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,10 @@ def run(out: Path, advance: Advance, start_node: NodeStarter = targets.start_nod
         tempfile.TemporaryDirectory(prefix="netlab-demo-") as scratch,
         Lab.create() as lab,
         runner.off_the_server_core(),
+        ExitStack() as running,
     ):
         demo = Demo(lab, out, Path(scratch), Findings(described), advance, start_node)
+        running.callback(demo.stop)
         demo.boot()
         demo.measure()
     return demo.write_report()
@@ -92,11 +94,17 @@ class Demo:
     def boot(self) -> None:
         """Start both servers; each has answered a health check afterwards."""
         self._advance(0.0, "boot: node and memcached")
-        self._targets = [self._start_node(self._lab, SERVER_CPU), targets.start_linux(self._lab, SERVER_CPU)]
+        for start in (self._start_node, targets.start_linux):
+            self._targets.append(start(self._lab, SERVER_CPU))
         runner.apply_cpu_mode(self._lab, CPU_MODE, [target.machine for target in self._targets])
         self.findings.versions = {target.name: target.version for target in self._targets}
         self._save("environment.json", {**self.findings.environment.as_dict(), "servers": self.findings.versions})
         self._done += _WEIGHTS["boot"]
+
+    def stop(self) -> None:
+        """End the servers."""
+        for target in self._targets:
+            target.stop()
 
     def measure(self) -> None:
         """Every step that needs the lab, each on its own."""
@@ -165,6 +173,7 @@ class Demo:
         self._targets[0].stop()
         statistics = self._scratch / "node-statistics.json"
         node = self._start_node(self._lab, SERVER_CPU, statistics=statistics, layers=True)
+        self._targets.append(node)
         probe = LayerProbe(node, statistics)
         for position, concurrency in enumerate(LAYER_CONCURRENCIES):
             share = position / len(LAYER_CONCURRENCIES)

@@ -5,6 +5,7 @@ The pieces are in `targets` and `runner`; this composes them and says what a ses
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -87,10 +88,12 @@ def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Out
         tempfile.TemporaryDirectory(prefix="netlab-bench-") as scratch,
         Lab.create(topology) as lab,
         runner.off_the_server_core(),
+        ExitStack() as running,
     ):
         targets = []
         for name in plan.targets:
             targets.append(plan.starters[name](lab, runner.SERVER_CPU))
+            running.callback(targets[-1].stop)
         runner.apply_cpu_mode(lab, plan.cpu_mode, [target.machine for target in targets])
         measuring = runner.Runner(lab, Path(scratch))
         order = list(runner.interleave(targets, [plan.load], plan.rounds))

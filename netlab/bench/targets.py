@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -78,13 +78,16 @@ class Target:
             health.flush(connection)
 
     def stop(self) -> None:
-        """End it. The lab would, too; this is for a target that makes room for another."""
+        """End its process, if it has not ended, and close what is open to it. Does nothing the second time."""
         self.process.terminate()
-        with suppress(subprocess.TimeoutExpired):
+        try:
             self.process.wait(STOP_TIMEOUT)
-            return
-        self.process.kill()
-        self.process.wait()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        self.complaints.close()
 
 
 def start_linux(lab: Lab, cpu: int, machine: str = "server", name: str = "linux") -> Target:
@@ -108,7 +111,8 @@ def start_linux(lab: Lab, cpu: int, machine: str = "server", name: str = "linux"
         stderr=complaints,
     )
     target = Target(name, machine, host.address, process, lab.hosts[CLIENT], complaints)
-    target.wait_until_healthy()
+    with _stopped_on_failure(target):
+        target.wait_until_healthy()
     return target
 
 
@@ -141,9 +145,19 @@ def start_node(lab: Lab, cpu: int, statistics: Path | None = None, layers: bool 
         text=True,
     )
     target = Target("node", "node", tap.address, process, lab.hosts[CLIENT], complaints)
-    _wait_until_ready(target)
-    target.wait_until_healthy()
+    with _stopped_on_failure(target):
+        _wait_until_ready(target)
+        target.wait_until_healthy()
     return target
+
+
+@contextmanager
+def _stopped_on_failure(target: Target) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        target.stop()
+        raise
 
 
 def _wait_until_ready(target: Target) -> None:

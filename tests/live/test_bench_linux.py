@@ -13,9 +13,8 @@ import pytest
 from netlab import demo, plot
 from netlab.bench import sampling, session, targets
 from netlab.bench.memcaslap import Load, LoadError
-from netlab.bench.runner import CLIENT_CPU, SERVER_CPU, off_the_server_core
-from netlab.lab import Lab
-from netlab.registry import names
+from netlab.bench.runner import SERVER_CPU, off_the_server_core
+from netlab.lab import Lab, running
 from netlab.topology import Machine, Topology
 
 pytestmark = [
@@ -40,9 +39,8 @@ def silent(*_: object) -> None:
 
 @pytest.fixture
 def _nothing_left() -> Any:
-    before = names()
     yield
-    assert names() == before
+    assert not [record for record in running() if record.owner is not None and record.owner.pid == os.getpid()]
 
 
 @pytest.mark.usefixtures("_nothing_left")
@@ -105,8 +103,8 @@ def test_ctrl_c_leaves_nothing() -> None:
     plan = session.Plan(("linux",), Load(16, 32), 3, 1, "own-core")
     with pytest.raises(KeyboardInterrupt):
         session.run(plan, interrupt)
-    running = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
-    assert not [pid for pid in running.split() if b"memca" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    children = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout
+    assert not [pid for pid in children.split() if b"memca" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def test_recorded_run_compares_equal_and_replays(tmp_path: Path) -> None:
@@ -119,7 +117,8 @@ def test_recorded_run_compares_equal_and_replays(tmp_path: Path) -> None:
         assert comparison.notes == []
         assert not [row for row in comparison.differing() if "handshake" in row.section]
         assert sampling.replayed(paths[1], servers[0]).all_equal()
-    assert CLIENT_CPU != SERVER_CPU
+        for server in servers:
+            server.stop()
 
 
 @pytest.mark.usefixtures("_nothing_left")
