@@ -52,7 +52,7 @@ cdef class EventManager:
     cdef void _interrupt(self, InterruptHandler handler) except *
     @cython.locals(deadline=cython.longlong, source=TimerSource)
     cdef long long _next_deadline(self) except? -1
-    @cython.locals(source=TimerSource, timer=Timer)
+    @cython.locals(source=TimerSource, timer=Timer, last=cython.longlong)
     cdef void _expire(self) except *
     cdef void _run(self, object function) except *
     cdef void _report(self, object origin) except *

@@ -167,11 +167,11 @@ class EventManager:
     def _idle(self) -> None:
         """Run the idle handlers, and now and then look at the file descriptors."""
         self.polls += 1
-        try:
-            for handler in list(self._idle_handlers) if len(self._idle_handlers) > 1 else self._idle_handlers:
+        for handler in list(self._idle_handlers) if len(self._idle_handlers) > 1 else self._idle_handlers:
+            try:
                 handler.poll()
-        except Exception:
-            self._report(self._idle_handlers)
+            except Exception:
+                self._report(handler)
         self._idle_turns += 1
         if self._idle_turns >= TURNS_BETWEEN_LOOKS:
             self._idle_turns = 0
@@ -213,7 +213,8 @@ class EventManager:
 
     def _expire(self) -> None:
         """Run the timers that are due, and let the sources do theirs."""
-        while self._timers and self._timers[0][0] <= self.now:
+        last = self._serial  # a timer that sets another for now must not keep the loop here
+        while self._timers and self._timers[0][0] <= self.now and self._timers[0][1] <= last:
             timer = heapq.heappop(self._timers)[2]
             if timer.function is not None:
                 self._run(timer.function)

@@ -14,7 +14,7 @@ from ebbrt.clock import Clock
 from ebbrt.constants import APPLICATION, DRIVER, LOOP, STACK
 from ebbrt.iobuf import IOBuf
 from ebbrt.netdevice import EthernetDevice, FrameHandler
-from ebbrt.network import NetworkManager, TcpConnection, TcpHandler
+from ebbrt.network import NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
 
 NAMES = ("loop", "device", "driver", "stack", "application")
 
@@ -196,3 +196,7 @@ class TimedNetwork(NetworkManager):
         """See NetworkManager."""
         connection = self._network.connect(address, port, TimedHandler(handler, self._stopwatch))
         return TimedConnection(connection, self._stopwatch)
+
+    def bind_udp(self, port: int, handler: UdpHandler) -> UdpSocket:
+        """See NetworkManager; datagrams are not timed."""
+        return self._network.bind_udp(port, handler)

@@ -70,6 +70,8 @@ class MemoryAllocator:
         self.memory = memory
         self._fresh = (start + PAGE - 1) & ~(PAGE - 1)
         self._end = memory.size if end is None else end
+        if start < 0 or self._end > memory.size:
+            raise ValueError(f"bytes {start} to {self._end} are not all within node memory of {memory.size} bytes")
         # Heads of the free lists, as offsets in units of the smallest class: 32 bits span 512 GiB.
         self._heads = memoryview(bytearray(4 * (LARGEST_CLASS + 1))).cast("I")
         for size_class in range(LARGEST_CLASS + 1):
@@ -81,7 +83,7 @@ class MemoryAllocator:
     def allocate(self, size: int) -> Buffer | None:
         """A buffer of at least ``size`` bytes, or None (counted) when node memory is exhausted or size > 1 MiB."""
         size_class = SMALLEST_CLASS
-        while (1 << size_class) < size:
+        while size_class <= LARGEST_CLASS and (1 << size_class) < size:
             size_class += 1
         if size_class > LARGEST_CLASS:
             self.failures += 1

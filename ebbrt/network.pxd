@@ -18,6 +18,17 @@ cdef class TcpConnection:
     cpdef void abort(self) except *
     cpdef tuple remote(self)
 
+cdef class UdpHandler:
+    cdef public UdpSocket socket
+    cpdef void receive(self, IOBuf data, str address, unsigned int port) except *
+    cpdef void undelivered(self, str reason, str address, unsigned int port) except *
+
+cdef class UdpSocket:
+    cpdef unsigned int local_port(self) except? 0xFFFFFFFF
+    cpdef bint send(self, IOBuf data, str address, unsigned int port) except -1
+    cpdef void close(self) except *
+
 cdef class NetworkManager:
     cpdef void listen(self, unsigned int port, object accept, unsigned int backlog=?) except *
     cpdef TcpConnection connect(self, str address, unsigned int port, TcpHandler handler)
+    cpdef UdpSocket bind_udp(self, unsigned int port, UdpHandler handler)

@@ -1,9 +1,10 @@
-"""The interface of the Network Manager: what an application sees of TCP.
+"""The interface of the Network Manager: what an application sees of TCP and UDP.
 
-An application subclasses ``TcpHandler`` for its upcalls, and calls down into the ``TcpConnection`` it was given. The
-same application runs over a node's own stack (``stack.network_manager``) and, in a front-end, over kernel sockets.
-All of it happens on one core's events: nothing here needs a lock, and an upcall runs to completion.
-They are base classes, so that in the compiled build an upcall is a C call. Paper section 4.1.1 and its Figure 3.
+An application subclasses ``TcpHandler`` for its upcalls, and calls down into the ``TcpConnection`` it was given; so
+with ``UdpHandler`` and ``UdpSocket``. The same application runs over a node's own stack (``stack.network_manager``)
+and, in a front-end, over kernel sockets. All of it happens on one core's events: nothing here needs a lock, and an
+upcall runs to completion. They are base classes, so that in the compiled build an upcall is a C call. Paper section
+4.1.1 and its Figure 3.
 """
 
 from collections.abc import Callable
@@ -77,6 +78,40 @@ class TcpConnection:
         raise NotImplementedError
 
 
+class UdpHandler:
+    """One UDP socket's upcalls. Every one of them may call ``send`` and ``close``."""
+
+    socket: "UdpSocket"  # set before the first upcall
+
+    def receive(self, data: IOBuf, address: str, port: int) -> None:
+        """Take one datagram from ``address`` and ``port``: a chain, maybe of no bytes, the handler's from now on."""
+
+    def undelivered(self, reason: str, address: str, port: int) -> None:
+        """A datagram sent there is known to be lost: "refused", nothing is bound there; or "unreachable".
+
+        Not every lost datagram is known to be.
+        """
+
+
+class UdpSocket:
+    """A UDP port as an application sees it; made by a Network Manager."""
+
+    def local_port(self) -> int:
+        """The port it is bound to."""
+        raise NotImplementedError
+
+    def send(self, data: IOBuf, address: str, port: int) -> bool:
+        """Send a chain as one datagram, without copying; False when it could not leave: no route, too long, no room.
+
+        The device may read the chain later: the application must not write to it.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give the port back; no upcall follows."""
+        raise NotImplementedError
+
+
 class NetworkManager:
     """The Ebb applications open connections with."""
 
@@ -89,6 +124,13 @@ class NetworkManager:
 
     def connect(self, address: str, port: int, handler: TcpHandler) -> TcpConnection:
         """Open a connection; ``handler.connected`` or ``handler.closed`` tells the outcome."""
+        raise NotImplementedError
+
+    def bind_udp(self, port: int, handler: UdpHandler) -> UdpSocket:
+        """Receive datagrams on ``port``, or on a free one for 0: ``handler`` gets them.
+
+        Raises AddressInUseError when the port is bound already, or none is free.
+        """
         raise NotImplementedError
 
 

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
 
 from netlab import links, namespaces, privilege, wiring
+from netlab.errors import NetlabError
 
 PROGRAMS = {  # program -> Debian package
     "ip": "iproute2",
     "setpriv": "util-linux",
     "taskset": "util-linux",
+    "unshare": "util-linux",
     "nsenter": "util-linux",
     "memcached": "memcached",
     "memcaslap": "libmemcached-tools",
@@ -76,7 +79,10 @@ def _probe_all() -> list[Check]:
             try:
                 probe(netlink)
                 checks.append(Check(f"kernel: {name}", True, "works"))
-            except Exception as error:  # whatever a probe meets is its finding
+            except NetlabError as error:
+                needed = name != "RPS" or not os.environ.get(privilege.INSIDE)  # there, shared mode still works
+                checks.append(Check(f"kernel: {name}", False, error.message, error.remedy, needed))
+            except (OSError, NetlinkError) as error:
                 checks.append(Check(f"kernel: {name}", False, str(error), remedy))
     return checks
 

@@ -52,16 +52,18 @@ def write_masks(interface: str, mask: int) -> None:
     """
     for path in _rps_files(interface):
         try:
-            path.write_text(_mask_text(mask))
+            path.write_text(mask_text(mask))
+        except PermissionError as error:  # the kernel wants CAP_NET_ADMIN of the machine, not of a user namespace
+            raise LinkError(f"{path} may be set by root only", "Use sudo, or --cpu-mode shared.") from error
         except OSError as error:
             raise LinkError(f"{path} refused the mask {mask:x}: {error.strerror}", "Is that CPU there?") from error
-        if _mask_value(path.read_text()) != mask:
+        if mask_value(path.read_text()) != mask:
             raise LinkError(f"{path} did not take the mask {mask:x}", "netlab doctor probes RPS.")
 
 
 def receive_masks(namespace: str, interface: str) -> list[int]:
     """The RPS mask of each receive queue of the interface, bit i for CPU i."""
-    return namespaces.run_in(namespace, lambda: [_mask_value(path.read_text()) for path in _rps_files(interface)])
+    return namespaces.run_in(namespace, lambda: [mask_value(path.read_text()) for path in _rps_files(interface)])
 
 
 def _rps_files(interface: str) -> list[Path]:
@@ -71,8 +73,8 @@ def _rps_files(interface: str) -> list[Path]:
     return files
 
 
-def _mask_text(mask: int) -> str:
-    """A CPU mask as sysfs wants it: hexadecimal, words of 32 bits, comma between."""
+def mask_text(mask: int) -> str:
+    """A CPU mask as sysfs has it: hexadecimal, words of 32 bits, comma between."""
     words: list[str] = []
     while mask or not words:
         words.append(f"{mask & 0xFFFFFFFF:08x}")
@@ -80,7 +82,8 @@ def _mask_text(mask: int) -> str:
     return ",".join(reversed(words))
 
 
-def _mask_value(text: str) -> int:
+def mask_value(text: str) -> int:
+    """The mask in sysfs text."""
     return int(text.strip().replace(",", ""), 16)
 
 

@@ -7,9 +7,11 @@ empty ``/run``, so that all that is on record there is the user's own. One keepe
 with them the labs that ``netlab up`` left running; it ends with the last lab.
 """
 
+import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,11 +35,13 @@ def obstacles() -> list[str]:
     found = []
     if not os.access(TUN, os.R_OK | os.W_OK):
         found.append(f"{TUN} may not be opened by user {os.geteuid()}")
-    probe = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "--net", "--mount", "true"], capture_output=True, check=False
-    )
+    if shutil.which("unshare") is None or shutil.which("nsenter") is None:
+        found.append("unshare and nsenter (Debian package util-linux) are not installed")
+        return found
+    command = ["unshare", "--user", "--map-root-user", "--net", "--mount", "true"]
+    probe = subprocess.run(command, capture_output=True, text=True, check=False)
     if probe.returncode != 0:
-        found.append(f"user namespaces are not allowed ({probe.stderr.decode().strip()})")
+        found.append(f"user namespaces are not allowed ({probe.stderr.strip()})")
     return found
 
 
@@ -68,40 +72,43 @@ def acquire() -> None:
 def join() -> None:
     """Start this program again where this user's labs are, if there is a user namespace that holds some."""
     if os.geteuid() != 0:
-        keeper = _keeper()
+        keeper = _keeper(_keeper_file())
         if keeper is not None:
             _enter(keeper)
 
 
 def release() -> None:
     """End the keeper when no lab is left. Does nothing outside a user namespace that `acquire` made."""
-    keeper = os.environ.get(INSIDE)
-    if keeper:
+    file = os.environ.get(INSIDE)
+    if file:
         with registry.locked():
-            if not registry.names():
-                os.kill(int(keeper), signal.SIGTERM)
+            keeper = _keeper(Path(file))
+            if keeper is not None and not registry.names():
+                Path(file).unlink()  # before it ends, so that nobody enters what is going
+                os.kill(keeper, signal.SIGTERM)
 
 
 def _enter(keeper: int) -> NoReturn:
     enter = ["nsenter", f"--target={keeper}", "--user", "--net", "--mount", "--preserve-credentials", "--"]
-    os.execvpe(enter[0], [*enter, sys.executable, *sys.orig_argv[1:]], {**os.environ, INSIDE: str(keeper)})
+    environment = {**os.environ, INSIDE: str(_keeper_file())}
+    back_here = ["sh", "-c", 'cd "$0" && exec "$@"', os.getcwd()]  # entering a mount namespace leads to its root
+    os.execvpe(enter[0], [*enter, *back_here, sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def _keeper_file() -> Path:
-    directory = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return Path(directory, f"netlab-keeper-{os.getuid()}.json")
+    """Where the keeper's pid is noted. Not below ``/run``, which is another one inside."""
+    return Path(tempfile.gettempdir(), f"netlab-keeper-{os.getuid()}.json")
 
 
-def _keeper() -> int | None:
+def _keeper(file: Path) -> int | None:
     """The pid of the process that holds this user's namespaces, if one runs."""
     try:
-        path = _keeper_file()
-        if path.stat().st_uid != os.getuid():  # in a shared /tmp anybody could have put it there
-            raise PrivilegeError(f"{path} belongs to somebody else", f"Run: {sudo_command()}")
-        owner = registry.Owner(**json.loads(path.read_text()))
+        if file.stat().st_uid != os.getuid():  # in a shared directory anybody could have put it there
+            raise PrivilegeError(f"{file} belongs to somebody else", f"Run: {sudo_command()}")
+        keeper = registry.Owner(**json.loads(file.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    return owner.pid if owner.is_alive() else None
+    return keeper.pid if keeper.is_alive() else None
 
 
 def _start_keeper() -> int:
@@ -123,3 +130,18 @@ def _start_keeper() -> int:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump({"pid": owner.pid, "start_ticks": owner.start_ticks}, file)
     return process.pid
+
+
+def main() -> None:
+    """``python -m netlab.privilege COMMAND...``: run it with the rights to make labs if they can be had."""
+    with contextlib.suppress(PrivilegeError):
+        acquire()
+    try:
+        status = subprocess.call(sys.argv[1:])
+    finally:
+        release()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from netlab.errors import NetlabError
-from netlab.topology import Topology, document_of, topology_from
+from netlab.topology import Topology, TopologyError, document_of, topology_from
 
 DIRECTORY = Path("/run/netlab")
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
@@ -124,22 +124,24 @@ def load(name: str) -> Record:
         raise RegistryError(f"{name!r} cannot name a lab", "Use up to 31 of a-z, 0-9 and '-', a letter first.")
     path = DIRECTORY / f"{name}.json"
     try:
-        document = json.loads(path.read_text())
+        return _record_from(json.loads(path.read_text()))
     except FileNotFoundError as error:
         known = ", ".join(names()) or "none"
         raise RegistryError(f"there is no lab {name!r} (running: {known})", "netlab up starts one.") from error
-    try:
-        owner = document["owner"]
-        return Record(
-            name=document["name"],
-            topology=topology_from(document["topology"]),
-            owner=None if owner is None else Owner(owner["pid"], owner["start_ticks"]),
-            namespaces=list(document["namespaces"]),
-            cpus=dict(document["cpus"]),
-            shaped=dict(document["shaped"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, TopologyError) as error:
         raise RegistryError(f"{path} is not a lab's record: {error!r}", f"Look at it, then remove {path}.") from error
+
+
+def _record_from(document: dict[str, Any]) -> Record:
+    owner = document["owner"]
+    return Record(
+        name=document["name"],
+        topology=topology_from(document["topology"]),
+        owner=None if owner is None else Owner(owner["pid"], owner["start_ticks"]),
+        namespaces=list(document["namespaces"]),
+        cpus=dict(document["cpus"]),
+        shaped=dict(document["shaped"]),
+    )
 
 
 def free_name() -> str:

@@ -60,5 +60,7 @@ cdef class NetDevice(InterruptHandler):
     cdef void _receive_spilled(self, unsigned int length, unsigned int room, unsigned int offered) except *
     @cython.locals(queue=DeviceQueue, head=cython.uint, pieces=cython.uint, result=cython.longlong)
     cpdef void transmit(self) except *
-    @cython.locals(queue=DeviceQueue, errors=cython.ulonglong, pieces=cython.uint, skip=cython.uint)
+    @cython.locals(
+        queue=DeviceQueue, errors=cython.ulonglong, pieces=cython.uint, walked=cython.uint, skip=cython.uint
+    )
     cdef unsigned int _map_chain(self, unsigned int head) except? 0xFFFFFFFF

@@ -164,8 +164,8 @@ class NetDevice(InterruptHandler):
         offered = min(queue.available(), self._offer)
         room = 0
         for index in range(offered):
-            if not queue.first(queue.head(index), True):
-                offered = index  # a broken descriptor ends what can be offered
+            if not queue.first(queue.head(index), True) or queue.length <= NET_HEADER_LENGTH:
+                offered = index  # a broken descriptor, or one too short (5.1.6.3.1), ends what can be offered
                 break
             skip = self._skip if index == 0 else 0
             self._vector.put(index, queue.address + skip, queue.length - skip)
@@ -191,7 +191,7 @@ class NetDevice(InterruptHandler):
         queue.first(queue.head(0), True)
         first = queue.address
         used = 0
-        while True:
+        while used < queue.size:  # a driver that posted the ring itself as a buffer must not keep us here
             head = queue.head(used)
             queue.first(head, True)
             used += 1
@@ -221,7 +221,7 @@ class NetDevice(InterruptHandler):
         source = self._spill
         index = offered
         waiting = queue.available()
-        while left and offered and index < waiting and queue.first(queue.head(index), True):
+        while left and offered and index < waiting and queue.first(queue.head(index), True) and queue.length:
             count = min(left, queue.length)
             self.memory.view(queue.address, count)[:] = self.memory.view(source, count)
             source += count
@@ -263,11 +263,13 @@ class NetDevice(InterruptHandler):
         if not queue.first(head, False):
             return 0
         pieces = 0
+        walked = 0
         skip = self._skip
         while True:
+            walked += 1
+            if walked > MOST_PIECES:  # empty ones count too, or a huge table of them would hold the core
+                return 0
             if queue.length > skip:
-                if pieces == MOST_PIECES:
-                    return 0
                 self._vector.put(pieces, queue.address + skip, queue.length - skip)
                 pieces += 1
                 skip = 0

@@ -2,7 +2,7 @@ import cython
 
 from drivers.virtio.device cimport NetDevice
 from drivers.virtio.virtqueue cimport DriverQueue, QueueLayout
-from ebbrt.event_manager cimport EventManager, IdleHandler, InterruptHandler
+from ebbrt.event_manager cimport EventManager, IdleHandler, InterruptHandler, Timer
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport Buffer, MemoryAllocator, NodeMemory
 from ebbrt.netdevice cimport EthernetDevice, FrameHandler
@@ -56,6 +56,7 @@ cdef class VirtioNet(EthernetDevice):
     cdef readonly unsigned long long tx_ring_full
     cdef readonly unsigned long long tx_no_memory
     cdef readonly unsigned long long refill_failures
+    cdef Timer _refill_timer
     cpdef void start_polling(self) except *
     cdef void _stop_polling(self) except *
     cpdef void poll(self) except *

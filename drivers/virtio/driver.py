@@ -27,13 +27,14 @@ from drivers.virtio.constants import (
 )
 from drivers.virtio.device import NetDevice
 from drivers.virtio.virtqueue import DriverQueue, lay_out
-from ebbrt.event_manager import EventManager, IdleHandler, InterruptHandler
+from ebbrt.event_manager import EventManager, IdleHandler, InterruptHandler, Timer
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import Buffer, MemoryAllocator
 from ebbrt.netdevice import EthernetDevice, FrameHandler
 
 RECEIVE_BUFFER = 512
 FRAMES_PER_POLL = 64
+REFILL_RETRY = 10_000_000  # nanoseconds from a refill that found no memory to the next
 LARGEST_SEGMENT = 65535 - 20 - 60  # TCP payload of one frame under segmentation offload
 
 
@@ -107,6 +108,7 @@ class VirtioNet(EthernetDevice):
         self.tx_ring_full = 0
         self.tx_no_memory = 0
         self.refill_failures = 0
+        self._refill_timer: Timer | None = None
 
     def start(self, handler: FrameHandler) -> None:
         """DRIVER_OK: post receive buffers and deliver frames to ``handler`` from here on."""
@@ -122,6 +124,8 @@ class VirtioNet(EthernetDevice):
         """Reset the device; frames are neither received nor sent any more."""
         if self._polling:
             self._stop_polling()
+        if self._refill_timer is not None:
+            self._refill_timer.stop()
         self.device.stop()
 
     # Receiving
@@ -183,13 +187,16 @@ class VirtioNet(EthernetDevice):
             buffer = self._posted[head]
             assert buffer is not None  # every descriptor in flight has its buffer here
             self._posted[head] = None
-            length = min(self._receive.used_length, RECEIVE_BUFFER)
+            length = self._receive.used_length
+            if length > RECEIVE_BUFFER:  # it cannot have written that much
+                self.rx_dropped += 1
+                return None
             piece = IOBuf(buffer, buffer.offset, length)
             self.rx_bytes += length
             if last is None:
                 first = piece
                 wanted = self.memory.mem[piece.start + 10] | self.memory.mem[piece.start + 11] << 8
-                if not wanted or length <= NET_HEADER_LENGTH:
+                if not wanted or length <= NET_HEADER_LENGTH or (wanted > 1 and length < RECEIVE_BUFFER):
                     self.rx_dropped += 1
                     return None
             else:
@@ -205,11 +212,18 @@ class VirtioNet(EthernetDevice):
             buffer = self.allocator.allocate(RECEIVE_BUFFER)
             if buffer is None:
                 self.refill_failures += 1
+                # With nothing posted no frame arrives, and no interrupt asks for more buffers: come back by ourselves.
+                if self._refill_timer is None:
+                    self._refill_timer = self._events.set_timer(REFILL_RETRY, self._retry_refill)
                 break
             head = self._receive.add(buffer.offset, RECEIVE_BUFFER, VIRTQ_DESC_F_WRITE)
             self._posted[head] = buffer
         if self._receive.publish():
             self.device.notify(RECEIVEQ)
+
+    def _retry_refill(self) -> None:
+        self._refill_timer = None
+        self._refill()
 
     # Sending
 

@@ -33,8 +33,8 @@ cdef class DriverQueue:
     cdef readonly unsigned int free_count
     cdef readonly unsigned int used_length
     cdef unsigned short[::1] _in_flight
+    cdef unsigned short[::1] _next
     cdef readonly unsigned long long errors
-    cdef void _set_next(self, unsigned int number, unsigned int following) noexcept
     cdef void _fill(
         self, unsigned long long offset, unsigned long long address, unsigned int length, unsigned int flags
     ) noexcept
@@ -77,8 +77,9 @@ cdef class DeviceQueue:
     cpdef unsigned int available(self) noexcept
     cpdef unsigned int head(self, unsigned int ahead) noexcept
     cpdef void advance(self, unsigned int count) noexcept
-    @cython.locals(address=cython.ulonglong, length=cython.uint, size=cython.uint, flags=cython.uint)
     cpdef bint first(self, unsigned int head, bint device_writable) noexcept
+    @cython.locals(address=cython.ulonglong, length=cython.uint, size=cython.uint, flags=cython.uint)
+    cdef bint _enter_table(self) noexcept
     @cython.locals(number=cython.uint)
     cpdef bint following(self, bint device_writable) noexcept
     @cython.locals(flags=cython.uint, wanted=cython.uint)

@@ -93,11 +93,11 @@ class DriverQueue:
         self.errors = 0
         # How many descriptors the chain in flight at each head has; 0: none, so the device cannot finish it.
         self._in_flight = memoryview(bytearray(2 * layout.size)).cast("H")
+        # The list of free descriptors, and the links of chains in flight: a copy of the driver's own, because the
+        # table itself lies in memory that a broken device may write.
+        self._next = memoryview(bytearray(2 * layout.size)).cast("H")
         for number in range(layout.size):
-            self._set_next(number, number + 1)
-
-    def _set_next(self, number: int, following: int) -> None:
-        self.memory.mem16[(self._descriptors + 16 * number + 14) >> 1] = following & 0xFFFF
+            self._next[number] = number + 1
 
     def _fill(self, offset: int, address: int, length: int, flags: int) -> None:
         """Write a descriptor's address, length and flags, not its ``next``."""
@@ -113,7 +113,7 @@ class DriverQueue:
         head = self._first_free
         offset = self._descriptors + 16 * head
         self._fill(offset, address, length, flags)
-        self._first_free = self.memory.mem16[(offset + 14) >> 1]
+        self._first_free = self._next[head]
         self._make_available(head, 1)
         return head
 
@@ -122,10 +122,11 @@ class DriverQueue:
         head = self._first_free
         offset = self._descriptors + 16 * head
         self._fill(offset, address, length, VIRTQ_DESC_F_NEXT)
-        second = self.memory.mem16[(offset + 14) >> 1]  # the free list is the chain
+        second = self._next[head]
+        self.memory.mem16[(offset + 14) >> 1] = second
         offset = self._descriptors + 16 * second
         self._fill(offset, address2, length2, 0)
-        self._first_free = self.memory.mem16[(offset + 14) >> 1]
+        self._first_free = self._next[second]
         self._make_available(head, 2)
         return head
 
@@ -165,8 +166,8 @@ class DriverQueue:
             return EMPTY
         last = head
         for _ in range(self._in_flight[head] - 1):
-            last = self.memory.mem16[(self._descriptors + 16 * last + 14) >> 1]
-        self._set_next(last, self._first_free)
+            last = self._next[last]
+        self._next[last] = self._first_free
         self._first_free = head
         self.free_count += self._in_flight[head]
         self._in_flight[head] = 0
@@ -243,24 +244,31 @@ class DeviceQueue:
             self.errors += 1
             return False
         self._offset = self._descriptors + 16 * head
-        if self.memory.mem16[(self._offset + 12) >> 1] & VIRTQ_DESC_F_INDIRECT:
-            address = self.memory.mem64[self._offset >> 3]
-            length = self.memory.mem32[(self._offset + 8) >> 2]
-            flags = self.memory.mem16[(self._offset + 12) >> 1]
-            size = length >> 4
-            if (
-                flags & VIRTQ_DESC_F_NEXT
-                or not size
-                or length & 15
-                or address & 7
-                or not self._inside(address, length)
-            ):
-                self.errors += 1
-                return False
-            self._table = address
-            self._table_size = size
-            self._offset = address
         return self._check(device_writable)
+
+    def _enter_table(self) -> bool:
+        """Go on in the indirect table that the present descriptor refers to; False when it must not be used.
+
+        It may end a chain of ordinary descriptors (2.7.5.3.2), and its own write flag is ignored.
+        """
+        address = self.memory.mem64[self._offset >> 3]
+        length = self.memory.mem32[(self._offset + 8) >> 2]
+        flags = self.memory.mem16[(self._offset + 12) >> 1]
+        size = length >> 4
+        if (
+            self._table != self._descriptors  # no table within a table
+            or flags & VIRTQ_DESC_F_NEXT
+            or not size
+            or length & 15
+            or address & 7
+            or not self._inside(address, length)
+        ):
+            return False
+        self._table = address
+        self._table_size = size
+        self._steps = 0
+        self._offset = address
+        return True
 
     def following(self, device_writable: bool) -> bool:
         """Go on to the next piece of the chain; False at its end, or, counted, where the chain is broken."""
@@ -275,6 +283,9 @@ class DeviceQueue:
         return self._check(device_writable)
 
     def _check(self, device_writable: bool) -> bool:
+        if self.memory.mem16[(self._offset + 12) >> 1] & VIRTQ_DESC_F_INDIRECT and not self._enter_table():
+            self.errors += 1
+            return False
         self.address = self.memory.mem64[self._offset >> 3]
         self.length = self.memory.mem32[(self._offset + 8) >> 2]
         flags = self.memory.mem16[(self._offset + 12) >> 1]

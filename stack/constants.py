@@ -1,0 +1,65 @@
+"""Numbers that modules of the stack share; see ``ebbrt/constants.py`` for how compiled modules use them."""
+
+# Ethernet (IEEE 802.3) and its types
+ETHERNET_HEADER = 14
+ETHERTYPE_IPV4 = 0x0800
+ETHERTYPE_ARP = 0x0806
+BROADCAST_MAC = 0xFFFFFFFFFFFF
+
+# ARP (RFC 826)
+ARP_LENGTH = 28
+ARP_REQUEST = 1
+ARP_REPLY = 2
+
+# IPv4 (RFC 791)
+IPV4_HEADER = 20
+LINK_AND_IPV4_HEADERS = ETHERNET_HEADER + IPV4_HEADER
+IPV4_LONGEST = 65535
+LIMITED_BROADCAST = 0xFFFFFFFF
+DEFAULT_TTL = 64  # RFC 1700
+PROTOCOL_ICMP = 1
+PROTOCOL_TCP = 6
+PROTOCOL_UDP = 17
+
+# What becomes of a received IPv4 packet: the index into IPv4's counters; names in ``IPV4_OUTCOMES``.
+IPV4_DELIVERED = 0
+IPV4_SHORT = 1
+IPV4_BAD_VERSION = 2
+IPV4_BAD_HEADER_LENGTH = 3
+IPV4_BAD_TOTAL_LENGTH = 4
+IPV4_BAD_CHECKSUM = 5
+IPV4_BAD_SOURCE = 6
+IPV4_NOT_OURS = 7
+IPV4_FRAGMENT = 8
+IPV4_UNKNOWN_PROTOCOL = 9
+IPV4_TCP_TO_BROADCAST = 10
+IPV4_OUTCOMES = (
+    "delivered",
+    "short_header",
+    "bad_version",
+    "bad_header_length",
+    "bad_total_length",
+    "bad_header_checksum",
+    "bad_source",
+    "not_ours",
+    "fragment",
+    "unknown_protocol",
+    "tcp_to_broadcast",
+)
+
+# ICMP (RFC 792)
+ICMP_HEADER = 8
+ICMP_ECHO_REPLY = 0
+ICMP_UNREACHABLE = 3
+ICMP_SOURCE_QUENCH = 4
+ICMP_REDIRECT = 5
+ICMP_ECHO_REQUEST = 8
+ICMP_TIME_EXCEEDED = 11
+ICMP_PARAMETER_PROBLEM = 12
+UNREACHABLE_HOST = 1
+UNREACHABLE_PROTOCOL = 2
+UNREACHABLE_PORT = 3
+
+# UDP (RFC 768)
+UDP_HEADER = 8
+UDP_CHECKSUM_OFFSET = 6

@@ -1,0 +1,185 @@
+"""ICMP (RFC 792; RFC 1122 section 3.2.2): answers echo requests, reports errors, and hears of those of others.
+
+An echo reply is a fresh 8-byte header chained to the request's own received data; its checksum is the request's,
+updated for the one word that differs. Errors are never sent about errors, broadcasts or fragments, and at a bounded
+rate: a token bucket that fills with the time it is given.
+"""
+
+from ebbrt.iobuf import IOBuf, allocate
+from ebbrt.memory import MemoryAllocator
+from stack.constants import (
+    ICMP_ECHO_REPLY,
+    ICMP_ECHO_REQUEST,
+    ICMP_HEADER,
+    ICMP_PARAMETER_PROBLEM,
+    ICMP_TIME_EXCEEDED,
+    ICMP_UNREACHABLE,
+    PROTOCOL_ICMP,
+    UNREACHABLE_PROTOCOL,
+)
+from stack.ipv4 import IPv4
+from stack.transport import Transport
+from stack.wire.checksum import chain_sum, memory_sum, update
+from stack.wire.icmp import IcmpHeader
+
+QUOTED_PAYLOAD = 8  # bytes behind the IPv4 header that an error quotes (RFC 792)
+ERROR_INTERVAL = 1_000_000  # nanoseconds: a thousand errors a second ...
+ERROR_BURST = 50  # ... and this many at once
+
+
+class Icmp(Transport):
+    """ICMP for one ``IPv4``, where it registers itself."""
+
+    def __init__(self, ip: IPv4, allocator: MemoryAllocator) -> None:
+        self.ip = ip
+        self.allocator = allocator
+        self._header = IcmpHeader(allocator.memory)
+        self._allowance = ERROR_BURST * ERROR_INTERVAL
+        self._refilled_at = 0
+        # Each received message is counted in ``received`` and in one of the next nine.
+        self.received = 0
+        self.too_short = 0
+        self.bad_checksum = 0
+        self.echo_requests_answered = 0
+        self.echo_requests_dropped = 0
+        self.echo_to_broadcast = 0
+        self.echo_replies = 0
+        self.errors_delivered = 0
+        self.errors_not_ours = 0
+        self.unknown_type = 0
+        self.errors_sent = 0
+        self.errors_limited = 0
+        self.errors_about_broadcast = 0
+        self.errors_dropped = 0
+        ip.register(PROTOCOL_ICMP, self)
+        ip.register_unknown(UnknownProtocol(self))
+
+    def receive_segment(
+        self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
+    ) -> None:
+        """Take one ICMP message. Its checksum is always verified: devices vouch for TCP's and UDP's only."""
+        self.received += 1
+        if packet.length < ICMP_HEADER:
+            self.too_short += 1
+            return
+        if chain_sum(packet, length) != 0xFFFF:
+            self.bad_checksum += 1
+            return
+        header = self._header.at(packet.start)
+        message_type = header.message_type()
+        if message_type == ICMP_ECHO_REQUEST:
+            self._answer_echo(packet, length, source, now)
+        elif message_type == ICMP_ECHO_REPLY:
+            self.echo_replies += 1
+        elif message_type in (ICMP_UNREACHABLE, ICMP_TIME_EXCEEDED, ICMP_PARAMETER_PROBLEM):
+            if self.ip.report_error(
+                message_type, header.code(), packet.start + ICMP_HEADER, packet.length - ICMP_HEADER, now
+            ):
+                self.errors_delivered += 1
+            else:
+                self.errors_not_ours += 1
+        else:
+            self.unknown_type += 1  # among them source quench (RFC 6633), and redirects: a host with one gateway
+
+    def icmp_error(
+        self,
+        error_type: int,
+        code: int,
+        source_port: int,
+        destination: int,
+        destination_port: int,
+        sequence: int,
+        now: int,
+    ) -> None:
+        """An echo reply or an error of ours did not arrive: nothing waits for it."""
+
+    def send_error(self, error_type: int, code: int, packet: IOBuf, now: int) -> None:
+        """Report the packet that IPv4 is delivering to its sender, unless an error about it is forbidden.
+
+        packet: its chain from the transport header on. Fragments and packets from no single host were dropped before
+        (RFC 1122 section 3.2.2); the caller must not report an ICMP message.
+        """
+        if self.ip.received_broadcast:
+            self.errors_about_broadcast += 1
+            return
+        if not self._take_token(now):
+            self.errors_limited += 1
+            return
+        header_length = self.ip.received_header_length
+        quoted = packet.length if packet.length < QUOTED_PAYLOAD else QUOTED_PAYLOAD
+        length = ICMP_HEADER + header_length + quoted
+        error = allocate(self.allocator, length, self.ip.headroom)
+        if error is None:
+            self.errors_dropped += 1
+            return
+        self._header.at(error.start).write(error_type, code, 0, 0)
+        memory = error.memory
+        memory.view(error.start + ICMP_HEADER, header_length)[:] = memory.view(self.ip.received_start, header_length)
+        memory.view(error.start + ICMP_HEADER + header_length, quoted)[:] = memory.view(packet.start, quoted)
+        checksum = 0xFFFF ^ memory_sum(memory, error.start, length)
+        self._header.write(error_type, code, checksum, 0)
+        if self.ip.send(error, length, PROTOCOL_ICMP, self.ip.received_source, None, 0, 0, now):
+            self.errors_sent += 1
+        else:
+            self.errors_dropped += 1
+
+    def statistics(self) -> dict[str, int]:
+        """Received messages by outcome; errors sent, and those held back."""
+        return {
+            "received": self.received,
+            "too_short": self.too_short,
+            "bad_checksum": self.bad_checksum,
+            "echo_requests_answered": self.echo_requests_answered,
+            "echo_requests_dropped": self.echo_requests_dropped,
+            "echo_to_broadcast": self.echo_to_broadcast,
+            "echo_replies": self.echo_replies,
+            "errors_delivered": self.errors_delivered,
+            "errors_not_ours": self.errors_not_ours,
+            "unknown_type": self.unknown_type,
+            "errors_sent": self.errors_sent,
+            "errors_limited": self.errors_limited,
+            "errors_about_broadcast": self.errors_about_broadcast,
+            "errors_dropped": self.errors_dropped,
+        }
+
+    def _answer_echo(self, request: IOBuf, length: int, source: int, now: int) -> None:
+        """Send the request's data back to its sender."""
+        if self.ip.received_broadcast:
+            self.echo_to_broadcast += 1  # RFC 1122 section 3.2.2.6 allows silence, and an amplifier is no use
+            return
+        reply = allocate(self.allocator, ICMP_HEADER, self.ip.headroom)
+        if reply is None:
+            self.echo_requests_dropped += 1
+            return
+        header = self._header
+        code = header.code()
+        checksum = update(header.checksum(), (ICMP_ECHO_REQUEST << 8) | code, (ICMP_ECHO_REPLY << 8) | code)
+        rest = header.rest()
+        header.at(reply.start).write(ICMP_ECHO_REPLY, code, checksum, rest)
+        reply.next = request.advance_chain(ICMP_HEADER)
+        if self.ip.send(reply, length, PROTOCOL_ICMP, source, None, 0, 0, now):
+            self.echo_requests_answered += 1
+        else:
+            self.echo_requests_dropped += 1
+
+    def _take_token(self, now: int) -> bool:
+        """Whether another error may be sent at ``now``; if so, it is counted as sent."""
+        self._allowance = min(self._allowance + now - self._refilled_at, ERROR_BURST * ERROR_INTERVAL)
+        self._refilled_at = now
+        if self._allowance < ERROR_INTERVAL:
+            return False
+        self._allowance -= ERROR_INTERVAL
+        return True
+
+
+class UnknownProtocol(Transport):
+    """Where IPv4 delivers what no transport takes: the sender is told so (RFC 1122 section 3.2.2.1)."""
+
+    def __init__(self, icmp: Icmp) -> None:
+        self.icmp = icmp
+
+    def receive_segment(
+        self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
+    ) -> None:
+        """Answer with "protocol unreachable"."""
+        self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PROTOCOL, packet, now)

@@ -1,0 +1,14 @@
+from ebbrt.event_manager cimport TimerSource
+from ebbrt.network cimport NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
+from stack.stack cimport Stack
+
+cdef class StackTimers(TimerSource):
+    cdef Stack stack
+    cpdef long long next_deadline(self) except? -1
+    cpdef void expire(self, long long now) except *
+
+cdef class StackNetworkManager(NetworkManager):
+    cdef readonly Stack stack
+    cpdef void listen(self, unsigned int port, object accept, unsigned int backlog=?) except *
+    cpdef TcpConnection connect(self, str address, unsigned int port, TcpHandler handler)
+    cpdef UdpSocket bind_udp(self, unsigned int port, UdpHandler handler)

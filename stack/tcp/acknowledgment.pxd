@@ -1,0 +1,37 @@
+import cython
+
+from stack.tcp.congestion cimport NewReno
+from stack.tcp.delivery cimport tell_closed, tell_window_opened
+from stack.tcp.engine cimport Counters
+from stack.tcp.handshake cimport syn_received_acknowledged
+from stack.tcp.lifecycle cimport enter_time_wait, forget, transition
+from stack.tcp.output cimport retransmit_first, send_challenge_ack
+from stack.tcp.segment cimport Segment
+from stack.tcp.sequence cimport seq_le, seq_lt
+from stack.tcp.tcb cimport Tcb
+from stack.tcp.timers cimport arm, disarm
+
+cdef unsigned int CLOSING
+cdef unsigned int DROP_ACK_OUT_OF_RANGE
+cdef unsigned int FIN
+cdef unsigned int FIN_WAIT_1
+cdef long long FIN_WAIT_2_TIME
+cdef unsigned int LAST_ACK
+cdef long long MILLISECOND
+cdef unsigned int SYN_RECEIVED
+cdef unsigned int TIMER_FIN_WAIT_2
+cdef unsigned int TIMER_PERSIST
+cdef unsigned int TIMER_RETRANSMIT
+
+@cython.locals(ack=cython.uint)
+cpdef bint acknowledgment_arrives(Tcb connection, Segment segment, long long now) except -1
+cpdef bint our_fin_acknowledged(Tcb connection, long long now) except -1
+@cython.locals(ack=cython.uint, flight=cython.uint, count=cython.uint, congestion=NewReno)
+cdef void _progress(Tcb connection, Segment segment, long long now) except *
+@cython.locals(elapsed=cython.uint)
+cdef void _measure(Tcb connection, Segment segment, long long now) noexcept
+@cython.locals(counters=Counters)
+cdef void _no_progress(Tcb connection, Segment segment, long long now) except *
+cdef void _update_window(Tcb connection, Segment segment) noexcept
+@cython.locals(room=cython.uint)
+cpdef void tell_room(Tcb connection) except *

@@ -1,0 +1,133 @@
+"""What a received acknowledgment says (RFC 9293 section 3.10.7.4, fifth): progress, loss, or nothing; and the window."""
+
+from stack.tcp.constants import (
+    CLOSING,
+    DROP_ACK_OUT_OF_RANGE,
+    FIN,
+    FIN_WAIT_1,
+    FIN_WAIT_2_TIME,
+    LAST_ACK,
+    MILLISECOND,
+    SYN_RECEIVED,
+    TIMER_FIN_WAIT_2,
+    TIMER_PERSIST,
+    TIMER_RETRANSMIT,
+)
+from stack.tcp.delivery import tell_closed, tell_window_opened
+from stack.tcp.handshake import syn_received_acknowledged
+from stack.tcp.lifecycle import enter_time_wait, forget, transition
+from stack.tcp.output import retransmit_first, send_challenge_ack
+from stack.tcp.segment import Segment
+from stack.tcp.sequence import seq_le, seq_lt
+from stack.tcp.state import FIN_ACKNOWLEDGED
+from stack.tcp.tcb import Tcb
+from stack.tcp.timers import arm, disarm
+
+
+def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
+    """Take SEG.ACK and SEG.WND; False when the segment is to be dropped, or when nothing is left of the connection."""
+    if connection.state == SYN_RECEIVED:
+        return syn_received_acknowledged(connection, segment, now)
+    ack = segment.acknowledgment
+    if seq_lt(connection.snd_max, ack) or seq_lt(ack, (connection.snd_una - connection.max_snd_wnd) & 0xFFFFFFFF):
+        connection.engine.counters.drop(DROP_ACK_OUT_OF_RANGE)  # RFC 5961 section 5
+        send_challenge_ack(connection, now)
+        return False
+    if connection.timer == TIMER_PERSIST:
+        connection.retries = 0  # the peer lives, though it takes nothing
+    if seq_lt(connection.snd_una, ack):
+        _progress(connection, segment, now)
+    elif ack == connection.snd_una and connection.snd_max != ack:
+        _no_progress(connection, segment, now)
+    _update_window(connection, segment)
+    return True
+
+
+def our_fin_acknowledged(connection: Tcb, now: int) -> bool:
+    """Whether all we ever send is acknowledged, FIN included; if so, take the states on. After ``_progress``."""
+    if connection.fin_queued or connection.snd_una != connection.snd_max:
+        return False
+    if connection.state == FIN_WAIT_1:
+        transition(connection, FIN_ACKNOWLEDGED)
+        arm(connection, TIMER_FIN_WAIT_2, now + FIN_WAIT_2_TIME)
+    elif connection.state == CLOSING:
+        transition(connection, FIN_ACKNOWLEDGED)
+        enter_time_wait(connection, now)
+    elif connection.state == LAST_ACK:
+        transition(connection, FIN_ACKNOWLEDGED)
+        forget(connection)
+        tell_closed(connection, "closed")
+    return True
+
+
+def tell_room(connection: Tcb) -> None:
+    """The application saw a window smaller than the buffer: tell it when at least half is free, and more than then."""
+    room = connection.send_buffer - connection.queue.length if connection.send_buffer > connection.queue.length else 0
+    if room > connection.window_seen and 2 * room >= connection.send_buffer:
+        connection.window_seen = 0xFFFFFFFF
+        tell_window_opened(connection)
+
+
+def _progress(connection: Tcb, segment: Segment, now: int) -> None:
+    """SND.UNA moves: drop what is acknowledged, measure, open the congestion window, and set the timer."""
+    ack = segment.acknowledgment
+    flight = connection.flight()
+    count = (ack - connection.snd_una) & 0xFFFFFFFF
+    if count > connection.queue.length:
+        connection.queue.acknowledge(connection.queue.length)
+        connection.fin_queued = False  # there is nothing but the FIN behind the queue
+    else:
+        connection.queue.acknowledge(count)
+    connection.snd_una = ack
+    if seq_lt(connection.snd_nxt, ack):
+        connection.snd_nxt = ack
+    _measure(connection, segment, now)
+    connection.retries = 0
+    connection.probes = 0
+    if connection.snd_una == connection.snd_max:
+        disarm(connection)
+    else:
+        arm(connection, TIMER_RETRANSMIT, now + connection.rtt.rto)  # RFC 6298 (5.3)
+    congestion = connection.congestion
+    if not congestion.in_recovery:
+        congestion.acknowledged(count, flight)
+    elif congestion.recovering(ack, count, connection.flight()):
+        retransmit_first(connection, now)
+
+
+def _measure(connection: Tcb, segment: Segment, now: int) -> None:
+    """One round-trip sample for each window, by the clock; after a retransmission by the echoed timestamp."""
+    if connection.rtt_start:
+        if seq_le(connection.rtt_sequence, segment.acknowledgment):
+            connection.rtt.sample(now - connection.rtt_start)
+            connection.rtt_start = 0
+    elif connection.retries and connection.timestamps and segment.timestamp_echo:
+        # Karn's ambiguity does not arise: the echo tells which transmission was answered (RFC 7323 section 4).
+        elapsed = (connection.timestamp(now) - segment.timestamp_echo) & 0xFFFFFFFF
+        if elapsed < 0x80000000:
+            connection.rtt.sample(elapsed * MILLISECOND)
+
+
+def _no_progress(connection: Tcb, segment: Segment, now: int) -> None:
+    """A duplicate acknowledgment (RFC 5681 section 2) is a sign of loss; the third brings a retransmission."""
+    if segment.length or segment.flags & FIN or segment.window << connection.snd_wnd_shift != connection.snd_wnd:
+        return
+    if connection.timer == TIMER_PERSIST:
+        return  # the answer to a probe
+    counters = connection.engine.counters
+    counters.duplicate_acks_received += 1
+    if connection.congestion.duplicate(segment.acknowledgment, connection.flight(), connection.snd_max):
+        counters.fast_retransmits += 1
+        retransmit_first(connection, now)
+
+
+def _update_window(connection: Tcb, segment: Segment) -> None:
+    """SND.WND, from segments that are newer than the last that set it."""
+    if seq_lt(connection.snd_wl1, segment.sequence) or (
+        connection.snd_wl1 == segment.sequence and seq_le(connection.snd_wl2, segment.acknowledgment)
+    ):
+        connection.snd_wnd = segment.window << connection.snd_wnd_shift
+        connection.snd_wl1 = segment.sequence
+        connection.snd_wl2 = segment.acknowledgment
+        if connection.snd_wnd > connection.max_snd_wnd:
+            connection.max_snd_wnd = connection.snd_wnd

@@ -1,0 +1,85 @@
+"""A TCP connection as an application holds it: ``ebbrt.network.TcpConnection`` over this stack.
+
+Calls from outside an upcall take effect at once, at the time the clock says. Calls from inside one only queue: what
+they lead to is sent when the upcall has returned.
+"""
+
+from ebbrt.iobuf import IOBuf
+from stack.tcp.constants import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    LISTEN,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+)
+from stack.tcp.delivery import flush
+from stack.tcp.lifecycle import end, transition
+from stack.tcp.output import output, receive_window, send_reset
+from stack.tcp.state import CLOSE
+from stack.tcp.tcb import Tcb
+
+
+class Connection(Tcb):
+    """One TCP connection. ``nagle`` and ``delayed_ack`` may be switched off (and on) at any time."""
+
+    def send(self, data: IOBuf) -> bool:
+        """Queue a chain; False after close(), and when the connection has ended."""
+        if self.fin_queued or not (
+            self.state == ESTABLISHED or self.state == CLOSE_WAIT or SYN_SENT <= self.state <= SYN_RECEIVED
+        ):
+            return False
+        self.queue.append(data)
+        if not self.in_upcall:
+            output(self, self.engine.clock.now())
+        return True
+
+    def send_window(self) -> int:
+        """Bytes until the send buffer is full."""
+        window = self.send_buffer - self.queue.length if self.send_buffer > self.queue.length else 0
+        self.window_seen = window
+        return window
+
+    def pause(self) -> None:
+        """Hold received data back: the receive window closes as node memory is pinned by it."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Deliver what was held back, and tell the peer of the window that this opens."""
+        self.paused = False
+        if self.in_upcall:
+            return
+        flush(self)
+        if ESTABLISHED <= self.state < TIME_WAIT:
+            if receive_window(self) > (self.rcv_adv - self.rcv_nxt) & 0xFFFFFFFF:
+                self.ack_now = True
+            output(self, self.engine.clock.now())
+
+    def close(self) -> None:
+        """Send what is queued, then FIN; a connection that is not yet open is given up."""
+        if self.state == SYN_SENT:
+            end(self, "aborted")
+            return
+        if self.fin_queued:
+            return
+        if self.state == ESTABLISHED or self.state == CLOSE_WAIT:
+            self.fin_queued = True
+            transition(self, CLOSE)
+            if not self.in_upcall:
+                output(self, self.engine.clock.now())
+        elif self.state == SYN_RECEIVED:
+            self.fin_queued = True  # the transition follows that to ESTABLISHED (RFC 9293 section 3.10.4)
+
+    def abort(self) -> None:
+        """Reset the connection. ``closed`` is called with "aborted" before this returns."""
+        if self.state > SYN_SENT and self.state != TIME_WAIT:
+            send_reset(self, self.engine.clock.now())
+        if self.state > LISTEN:
+            end(self, "aborted")
+        assert self.state == CLOSED
+
+    def remote(self) -> tuple[str, int]:
+        """Address in dotted form, and port."""
+        address = ".".join(str(byte) for byte in self.remote_address.to_bytes(4, "big"))
+        return address, self.remote_port

@@ -1,0 +1,32 @@
+import cython
+
+from ebbrt.network cimport TcpConnection
+
+cdef unsigned int LEAST_BUCKETS
+
+cdef class Flow(TcpConnection):
+    cdef readonly unsigned int remote_address
+    cdef readonly unsigned int remote_port
+    cdef readonly unsigned int local_port
+    cdef Flow hash_next
+
+cdef class ConnectionTable:
+    cdef readonly unsigned int count
+    cdef unsigned long long _seed
+    cdef unsigned int _mask
+    cdef list _buckets
+    @cython.locals(flow=Flow)
+    cpdef Flow find(self, unsigned int remote_address, unsigned int remote_port, unsigned int local_port)
+    cpdef void insert(self, Flow flow) except *
+    @cython.locals(index=cython.uint, previous=Flow, current=Flow)
+    cpdef void remove(self, Flow flow) except *
+    @cython.locals(flows=list, flow=Flow)
+    cpdef list _all(self)
+    @cython.locals(flows=list, flow=Flow)
+    cdef void _grow(self) except *
+    @cython.locals(index=cython.uint)
+    cdef void _link(self, Flow flow) except *
+    @cython.locals(mixed=cython.ulonglong)
+    cdef unsigned int _hash(
+        self, unsigned long long remote_address, unsigned int remote_port, unsigned int local_port
+    ) noexcept

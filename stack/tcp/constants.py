@@ -1,0 +1,125 @@
+"""Numbers of the TCP engine: flags, states, timers, limits, and the reasons a segment is dropped for.
+
+A compiled module imports what it needs by name and declares it in its ``.pxd`` as a C variable. Times are nanoseconds.
+"""
+
+# Control bits, RFC 9293 section 3.1.
+FIN = 0x01
+SYN = 0x02
+RST = 0x04
+PSH = 0x08
+ACK = 0x10
+
+PROTOCOL_TCP = 6
+CHECKSUM_OFFSET = 16  # of the checksum field in the header
+HEADER_LENGTH = 20
+TIMESTAMPS_LENGTH = 12  # two NOPs and the option
+SYN_OPTIONS_MOST = 20  # MSS, timestamps, window scale
+IP_HEADER_LENGTH = 20
+
+# States, RFC 9293 section 3.3.2; see stack/tcp/state.py.
+CLOSED = 0
+LISTEN = 1
+SYN_SENT = 2
+SYN_RECEIVED = 3
+ESTABLISHED = 4
+FIN_WAIT_1 = 5
+FIN_WAIT_2 = 6
+CLOSE_WAIT = 7
+CLOSING = 8
+LAST_ACK = 9
+TIME_WAIT = 10
+STATE_NAMES = (
+    "closed",
+    "listen",
+    "syn_sent",
+    "syn_received",
+    "established",
+    "fin_wait_1",
+    "fin_wait_2",
+    "close_wait",
+    "closing",
+    "last_ack",
+    "time_wait",
+)
+
+# What the one main timer of a connection is waiting for; see stack/tcp/timers.py.
+TIMER_NONE = 0
+TIMER_HANDSHAKE = 1  # our SYN or SYN-ACK to be acknowledged
+TIMER_RETRANSMIT = 2
+TIMER_PERSIST = 3
+TIMER_FIN_WAIT_2 = 4
+TIMER_TIME_WAIT = 5
+
+MILLISECOND = 1_000_000
+SECOND = 1_000_000_000
+
+INITIAL_RTO = SECOND  # RFC 6298 (2.1)
+LEAST_RTO = 200 * MILLISECOND  # RFC 6298 (2.4) says one second; Linux's 200 ms, since that is what peers run with
+MOST_RTO = 60 * SECOND  # RFC 6298 (2.5)
+DELAYED_ACK_TIME = 40 * MILLISECOND  # at most 500 ms, RFC 9293 section 3.8.6.3
+MOST_RETRANSMISSIONS = 12  # with the backoff at least 280 s: RFC 9293's R2 is 100 s or more (section 3.8.3)
+MOST_SYN_RETRANSMISSIONS = 7  # 183 s: R2 of a SYN is 3 minutes or more
+MOST_SYN_ACK_RETRANSMISSIONS = 5  # 63 s, as Linux
+FIN_WAIT_2_TIME = 60 * SECOND  # without a segment from the peer, which has acknowledged our FIN and sends none
+TIME_WAIT_TIME = 60 * SECOND  # twice a maximum segment lifetime of 30 s
+MOST_TIME_WAIT = 4096  # the oldest goes before its time when there are more
+CHALLENGE_INTERVAL = 500 * MILLISECOND  # least time between two ACKs that answer unacceptable segments
+PAWS_IDLE = 24 * 24 * 3600 * SECOND  # ts_recent is worth nothing when older, RFC 7323 section 5.5
+
+DEFAULT_MSS = 536  # of a peer that sends no MSS option, RFC 9293 section 3.7.1
+LEAST_MSS = (
+    88  # below that (48 after timestamps) headers cost more than they carry: a peer asking less is humoured no further
+)
+RECEIVE_BUFFER = 256 * 1024  # bytes of sequence space a peer may fill
+SEND_BUFFER = 256 * 1024  # what send_window() counts from
+MEMORY_PER_WINDOW = 2  # bytes of node memory a byte of receive window may pin
+MOST_PIECES = 64  # IOBufs in one transmitted segment: a descriptor each
+MOST_HOLES = 256  # separate ranges kept out of order
+
+FIRST_EPHEMERAL_PORT = 49152  # RFC 6335
+LAST_EPHEMERAL_PORT = 65535
+
+# Why a received segment, or a part of it, was not used. The order is that of DROP_NAMES.
+DROP_TOO_SHORT = 0
+DROP_BAD_DATA_OFFSET = 1
+DROP_SPLIT_HEADER = 2
+DROP_BAD_CHECKSUM = 3
+DROP_BAD_OPTIONS = 4
+DROP_BAD_ADDRESS = 5
+DROP_NO_CONNECTION = 6
+DROP_BACKLOG_FULL = 7
+DROP_OUT_OF_WINDOW = 8
+DROP_OLD_TIMESTAMP = 9
+DROP_NO_TIMESTAMP = 10
+DROP_BLIND_RESET = 11
+DROP_UNEXPECTED_SYN = 12
+DROP_NO_ACK = 13
+DROP_ACK_OUT_OF_RANGE = 14
+DROP_DUPLICATE = 15
+DROP_REASSEMBLY_FULL = 16
+DROP_RECEIVE_MEMORY = 17
+DROP_AFTER_FIN = 18
+DROP_UNACCEPTABLE_HANDSHAKE = 19
+DROP_NAMES = (
+    "too_short",
+    "bad_data_offset",
+    "split_header",
+    "bad_checksum",
+    "bad_options",
+    "bad_address",
+    "no_connection",
+    "backlog_full",
+    "out_of_window",
+    "old_timestamp",
+    "no_timestamp",
+    "blind_reset",
+    "unexpected_syn",
+    "no_ack",
+    "ack_out_of_range",
+    "duplicate",
+    "reassembly_full",
+    "receive_memory",
+    "after_fin",
+    "unacceptable_handshake",
+)

@@ -1,0 +1,58 @@
+from ebbrt.clock cimport Clock
+from ebbrt.memory cimport MemoryAllocator
+from stack.ipv4 cimport IPv4
+from stack.tcp.connections cimport ConnectionTable
+from stack.tcp.timer_heap cimport TimerHeap
+from stack.wire.tcp cimport TcpHeader, TcpOptions
+
+cdef unsigned int RECEIVE_BUFFER
+cdef unsigned int SEND_BUFFER
+
+cdef class Listener:
+    cdef readonly unsigned int port
+    cdef readonly object accept
+    cdef readonly unsigned int backlog
+    cdef public unsigned int pending
+
+cdef class Counters:
+    cdef public unsigned long long segments_received
+    cdef public unsigned long long segments_sent
+    cdef public unsigned long long bytes_received
+    cdef public unsigned long long bytes_sent
+    cdef public unsigned long long segments_retransmitted
+    cdef public unsigned long long fast_retransmits
+    cdef public unsigned long long retransmission_timeouts
+    cdef public unsigned long long zero_window_probes
+    cdef public unsigned long long duplicate_acks_received
+    cdef public unsigned long long out_of_order_segments
+    cdef public unsigned long long resets_sent
+    cdef public unsigned long long resets_received
+    cdef public unsigned long long challenge_acks
+    cdef public unsigned long long active_opens
+    cdef public unsigned long long passive_opens
+    cdef public unsigned long long established
+    cdef public unsigned long long closed
+    cdef public unsigned long long time_wait_evicted
+    cdef public unsigned long long no_memory
+    cdef public unsigned long long icmp_errors
+    cdef unsigned long long[::1] drops
+    cdef unsigned long long[::1] states
+    cpdef void drop(self, unsigned int reason) noexcept
+
+cdef class Engine:
+    cdef readonly IPv4 ip
+    cdef readonly MemoryAllocator allocator
+    cdef readonly Clock clock
+    cdef readonly object random
+    cdef readonly bytes secret
+    cdef readonly ConnectionTable connections
+    cdef readonly TimerHeap timers
+    cdef readonly Counters counters
+    cdef readonly dict listeners
+    cdef readonly object time_wait
+    cdef readonly TcpHeader header
+    cdef readonly TcpOptions options
+    cdef public bint nagle
+    cdef public bint delayed_ack
+    cdef public unsigned int receive_buffer
+    cdef public unsigned int send_buffer

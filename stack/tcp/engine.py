@@ -1,0 +1,86 @@
+"""What all connections of one stack share: IP below, the clock, the table, the timers, the counters, the defaults."""
+
+import random
+from collections import OrderedDict
+from collections.abc import Callable
+
+from ebbrt.clock import Clock
+from ebbrt.memory import MemoryAllocator
+from ebbrt.network import TcpConnection, TcpHandler
+from stack.ipv4 import IPv4
+from stack.tcp.connections import ConnectionTable
+from stack.tcp.constants import DROP_NAMES, RECEIVE_BUFFER, SEND_BUFFER, STATE_NAMES
+from stack.tcp.timer_heap import TimerHeap
+from stack.wire.tcp import TcpHeader, TcpOptions
+
+
+class Listener:
+    """An open port: ``accept`` is asked for a handler when a handshake is complete.
+
+    ``pending`` counts the handshakes that are under way; ``backlog`` bounds them.
+    """
+
+    def __init__(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int) -> None:
+        self.port = port
+        self.accept = accept
+        self.backlog = backlog
+        self.pending = 0
+
+
+class Counters:
+    """What has happened, for ``Tcp.statistics``."""
+
+    def __init__(self) -> None:
+        self.segments_received = 0
+        self.segments_sent = 0
+        self.bytes_received = 0
+        self.bytes_sent = 0
+        self.segments_retransmitted = 0
+        self.fast_retransmits = 0
+        self.retransmission_timeouts = 0
+        self.zero_window_probes = 0
+        self.duplicate_acks_received = 0
+        self.out_of_order_segments = 0
+        self.resets_sent = 0
+        self.resets_received = 0
+        self.challenge_acks = 0
+        self.active_opens = 0
+        self.passive_opens = 0
+        self.established = 0
+        self.closed = 0
+        self.time_wait_evicted = 0
+        self.no_memory = 0
+        self.icmp_errors = 0
+        self.drops = memoryview(bytearray(8 * len(DROP_NAMES))).cast("Q")
+        self.states = memoryview(bytearray(8 * len(STATE_NAMES))).cast("Q")
+
+    def drop(self, reason: int) -> None:
+        """Count a received segment that was not used, under one of the DROP_ constants."""
+        self.drops[reason] += 1
+
+
+class Engine:
+    """The shared part of a TCP: connections hold it, and it knows them only through its table.
+
+    ``nagle``, ``delayed_ack``, ``receive_buffer`` and ``send_buffer`` are what new connections start with.
+    """
+
+    def __init__(
+        self, ip: IPv4, allocator: MemoryAllocator, clock: Clock, chance: random.Random, secret: bytes
+    ) -> None:
+        self.ip = ip
+        self.allocator = allocator
+        self.clock = clock
+        self.random = chance
+        self.secret = secret
+        self.connections = ConnectionTable(secret)
+        self.timers = TimerHeap()
+        self.counters = Counters()
+        self.listeners: dict[int, Listener] = {}
+        self.time_wait: OrderedDict[object, None] = OrderedDict()  # oldest first
+        self.header = TcpHeader(allocator.memory)
+        self.options = TcpOptions()
+        self.nagle = True
+        self.delayed_ack = True
+        self.receive_buffer = RECEIVE_BUFFER
+        self.send_buffer = SEND_BUFFER

@@ -1,0 +1,33 @@
+import cython
+
+from stack.tcp.engine cimport Engine
+from stack.tcp.lifecycle cimport end
+from stack.tcp.output cimport output, probe, send_ack, send_syn
+from stack.tcp.tcb cimport Tcb
+from stack.tcp.timer_heap cimport TimerHeap
+from stack.tcp.timers cimport arm, disarm
+
+cdef unsigned int CLOSED
+cdef long long FOREVER
+cdef unsigned int MOST_RETRANSMISSIONS
+cdef long long MOST_RTO
+cdef unsigned int MOST_SYN_ACK_RETRANSMISSIONS
+cdef unsigned int MOST_SYN_RETRANSMISSIONS
+cdef unsigned int SYN_SENT
+cdef unsigned int TIMER_FIN_WAIT_2
+cdef unsigned int TIMER_HANDSHAKE
+cdef unsigned int TIMER_NONE
+cdef unsigned int TIMER_PERSIST
+cdef unsigned int TIMER_RETRANSMIT
+cdef unsigned int TIMER_TIME_WAIT
+
+@cython.locals(timers=TimerHeap, deadline=cython.longlong, connection=Tcb)
+cpdef void poll(Engine engine, long long now) except *
+@cython.locals(timer=cython.uint)
+cpdef void expire(Tcb connection, long long now) except *
+@cython.locals(deadline=cython.longlong)
+cdef void _reschedule(Tcb connection) except *
+cdef void _retransmission_timeout(Tcb connection, long long now) except *
+cdef void _persist_timeout(Tcb connection, long long now) except *
+@cython.locals(most=cython.uint)
+cdef void _handshake_timeout(Tcb connection, long long now) except *

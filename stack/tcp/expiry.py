@@ -1,0 +1,113 @@
+"""What happens when a connection's deadline comes: the delayed ACK, and the main timer's five kinds."""
+
+from ebbrt.constants import FOREVER
+from stack.tcp.constants import (
+    CLOSED,
+    MOST_RETRANSMISSIONS,
+    MOST_RTO,
+    MOST_SYN_ACK_RETRANSMISSIONS,
+    MOST_SYN_RETRANSMISSIONS,
+    SYN_SENT,
+    TIMER_FIN_WAIT_2,
+    TIMER_HANDSHAKE,
+    TIMER_NONE,
+    TIMER_PERSIST,
+    TIMER_RETRANSMIT,
+    TIMER_TIME_WAIT,
+)
+from stack.tcp.engine import Engine
+from stack.tcp.lifecycle import end
+from stack.tcp.output import output, probe, send_ack, send_syn
+from stack.tcp.tcb import Tcb
+from stack.tcp.timers import arm, disarm
+
+
+def poll(engine: Engine, now: int) -> None:
+    """Handle every deadline up to ``now``."""
+    timers = engine.timers
+    while True:
+        deadline = timers.next_deadline()
+        if deadline > now:
+            return
+        connection = timers.pop()
+        assert isinstance(connection, Tcb)
+        if connection.heap_deadline != deadline:
+            continue  # it has an earlier entry, or had one
+        connection.heap_deadline = FOREVER
+        if connection.state != CLOSED:
+            expire(connection, now)
+        if connection.state != CLOSED:
+            _reschedule(connection)
+
+
+def expire(connection: Tcb, now: int) -> None:
+    """Do what is due."""
+    if connection.ack_deadline <= now:
+        connection.ack_deadline = FOREVER
+        send_ack(connection, now)
+    if connection.timer_deadline > now:
+        return
+    timer = connection.timer
+    disarm(connection)
+    if timer == TIMER_RETRANSMIT:
+        _retransmission_timeout(connection, now)
+    elif timer == TIMER_PERSIST:
+        _persist_timeout(connection, now)
+    elif timer == TIMER_HANDSHAKE:
+        _handshake_timeout(connection, now)
+    elif timer == TIMER_FIN_WAIT_2:
+        end(connection, "timeout")
+    elif timer == TIMER_TIME_WAIT:
+        end(connection, "closed")
+    else:
+        assert timer == TIMER_NONE
+
+
+def _reschedule(connection: Tcb) -> None:
+    """Put the connection back into the heap, for the earlier of its deadlines."""
+    deadline = min(connection.timer_deadline, connection.ack_deadline)
+    if deadline < connection.heap_deadline:
+        connection.heap_deadline = deadline
+        connection.engine.timers.schedule(deadline, connection)
+
+
+def _retransmission_timeout(connection: Tcb, now: int) -> None:
+    """Nothing was acknowledged for one RTO: send all of it again, slowly (RFC 6298 section 5, RFC 5681 section 3.1)."""
+    connection.engine.counters.retransmission_timeouts += 1
+    connection.retries += 1
+    if connection.retries > MOST_RETRANSMISSIONS:
+        end(connection, "timeout")
+        return
+    connection.congestion.timeout(connection.flight(), connection.snd_max, connection.retries == 1)
+    connection.rtt.back_off()
+    connection.rtt_start = 0
+    connection.snd_nxt = connection.snd_una
+    connection.queue.rewind()
+    output(connection, now)
+
+
+def _persist_timeout(connection: Tcb, now: int) -> None:
+    """Probe a closed window, at growing intervals, as long as the peer answers (RFC 9293 section 3.8.6.1)."""
+    connection.retries += 1
+    if connection.retries > MOST_RETRANSMISSIONS:
+        end(connection, "timeout")
+        return
+    probe(connection, now)
+    if connection.snd_nxt != connection.snd_una:
+        output(connection, now)  # it was more than a probe, and is now in flight
+        return
+    connection.probes = min(connection.probes + 1, 16)
+    arm(connection, TIMER_PERSIST, now + min(connection.rtt.rto << connection.probes, MOST_RTO))
+
+
+def _handshake_timeout(connection: Tcb, now: int) -> None:
+    """Our SYN was not answered: send it again, or give up."""
+    connection.retries += 1
+    most = MOST_SYN_RETRANSMISSIONS if connection.state == SYN_SENT else MOST_SYN_ACK_RETRANSMISSIONS
+    if connection.retries > most:
+        end(connection, "timeout")
+        return
+    connection.engine.counters.segments_retransmitted += 1
+    connection.rtt.back_off()
+    send_syn(connection, now)
+    arm(connection, TIMER_HANDSHAKE, now + connection.rtt.rto)

@@ -1,0 +1,80 @@
+import cython
+
+from ebbrt.iobuf cimport IOBuf
+from stack.ipv4 cimport IPv4
+from stack.tcp.acknowledgment cimport acknowledgment_arrives, our_fin_acknowledged, tell_room
+from stack.tcp.delivery cimport deliver, tell_peer_closed
+from stack.tcp.engine cimport Counters, Engine, Listener
+from stack.tcp.handshake cimport listen_arrives, syn_sent_arrives
+from stack.tcp.lifecycle cimport end, enter_time_wait, transition
+from stack.tcp.output cimport output, send_challenge_ack, send_reset_for, send_syn
+from stack.tcp.reassembly cimport Range, last_piece, pinned_by
+from stack.tcp.segment cimport Segment
+from stack.tcp.sequence cimport seq_le, seq_lt
+from stack.tcp.tcb cimport Tcb
+from stack.tcp.timers cimport arm
+
+cdef unsigned int ACK
+cdef unsigned int CLOSED
+cdef unsigned int DROP_AFTER_FIN
+cdef unsigned int DROP_BAD_ADDRESS
+cdef unsigned int DROP_BLIND_RESET
+cdef unsigned int DROP_DUPLICATE
+cdef unsigned int DROP_NO_ACK
+cdef unsigned int DROP_NO_CONNECTION
+cdef unsigned int DROP_NO_TIMESTAMP
+cdef unsigned int DROP_OLD_TIMESTAMP
+cdef unsigned int DROP_OUT_OF_WINDOW
+cdef unsigned int DROP_REASSEMBLY_FULL
+cdef unsigned int DROP_RECEIVE_MEMORY
+cdef unsigned int DROP_UNEXPECTED_SYN
+cdef unsigned int ESTABLISHED
+cdef unsigned int FIN
+cdef unsigned int FIN_WAIT_1
+cdef unsigned int FIN_WAIT_2
+cdef long long FIN_WAIT_2_TIME
+cdef long long PAWS_IDLE
+cdef unsigned int RST
+cdef unsigned int SYN
+cdef unsigned int SYN_RECEIVED
+cdef unsigned int SYN_SENT
+cdef unsigned int TIME_WAIT
+cdef long long TIME_WAIT_TIME
+cdef unsigned int TIMER_FIN_WAIT_2
+cdef unsigned int TIMER_TIME_WAIT
+
+@cython.locals(wrong=cython.int, connection=Tcb)
+cpdef void segment_arrives(
+    Engine engine,
+    Segment segment,
+    IOBuf packet,
+    unsigned int length,
+    unsigned int source,
+    unsigned int destination,
+    bint checksum_valid,
+    long long now,
+) except *
+@cython.locals(listener=Listener)
+cdef void _no_connection(Engine engine, Segment segment, long long now) except *
+@cython.locals(engine=Engine)
+cdef void _open_arrives(Tcb connection, Segment segment, long long now) except *
+cdef bint _reopens(Tcb connection, Segment segment) noexcept
+@cython.locals(window=cython.uint, offset=cython.uint, space=cython.uint)
+cdef bint _check_sequence(Tcb connection, Segment segment, long long now) except -1
+@cython.locals(counters=Counters)
+cdef void _not_acceptable(Tcb connection, Segment segment, long long now) except *
+cdef void _answer_unacceptable(Tcb connection, Segment segment, long long now) except *
+@cython.locals(counters=Counters)
+cdef void _reset_arrives(Tcb connection, Segment segment, long long now) except *
+@cython.locals(fin=cython.bint, fin_sequence=cython.uint)
+cdef void _text_and_fin(Tcb connection, Segment segment, long long now) except *
+cdef bint _in_window(Tcb connection, unsigned int sequence) noexcept
+@cython.locals(
+    chain=IOBuf, rest=IOBuf, sequence=cython.uint, length=cython.uint, counters=Counters, old=cython.uint, window=cython.uint,
+    pinned=cython.uint,
+)
+cdef void _text(Tcb connection, Segment segment) except *
+cdef void _in_order(Tcb connection, IOBuf chain, unsigned int length) except *
+@cython.locals(last=IOBuf, found=Range)
+cdef void _join_reassembled(Tcb connection, IOBuf chain) except *
+cdef void _fin(Tcb connection, long long now) except *

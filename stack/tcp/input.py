@@ -1,0 +1,320 @@
+"""SEGMENT ARRIVES: RFC 9293 section 3.10.7, one function for each of its steps.
+
+``segment_arrives`` checks the segment, finds its connection and chooses by state. For a connection that is open the
+steps are: the sequence number (with PAWS, RFC 7323 section 5), RST, SYN, ACK, the text, FIN. A step that finds a reason
+to stop counts it. What is due afterwards (replies, acknowledgments, retransmissions) leaves in one ``output`` at the
+end. Nothing a peer sends raises; an exception that an application raises in an upcall goes through to the caller.
+"""
+
+from ebbrt.iobuf import IOBuf
+from stack.tcp.acknowledgment import acknowledgment_arrives, our_fin_acknowledged, tell_room
+from stack.tcp.constants import (
+    ACK,
+    CLOSED,
+    DROP_AFTER_FIN,
+    DROP_BAD_ADDRESS,
+    DROP_BLIND_RESET,
+    DROP_DUPLICATE,
+    DROP_NO_ACK,
+    DROP_NO_CONNECTION,
+    DROP_NO_TIMESTAMP,
+    DROP_OLD_TIMESTAMP,
+    DROP_OUT_OF_WINDOW,
+    DROP_REASSEMBLY_FULL,
+    DROP_RECEIVE_MEMORY,
+    DROP_UNEXPECTED_SYN,
+    ESTABLISHED,
+    FIN,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    FIN_WAIT_2_TIME,
+    PAWS_IDLE,
+    RST,
+    SYN,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    TIME_WAIT_TIME,
+    TIMER_FIN_WAIT_2,
+    TIMER_TIME_WAIT,
+)
+from stack.tcp.delivery import deliver, tell_peer_closed
+from stack.tcp.engine import Engine, Listener
+from stack.tcp.handshake import listen_arrives, syn_sent_arrives
+from stack.tcp.lifecycle import end, enter_time_wait, transition
+from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
+from stack.tcp.reassembly import last_piece, pinned_by
+from stack.tcp.segment import Segment
+from stack.tcp.sequence import seq_le, seq_lt
+from stack.tcp.state import RECEIVE_FIN
+from stack.tcp.tcb import Tcb
+from stack.tcp.timers import arm
+
+
+def segment_arrives(
+    engine: Engine,
+    segment: Segment,
+    packet: IOBuf,
+    length: int,
+    source: int,
+    destination: int,
+    checksum_valid: bool,
+    now: int,
+) -> None:
+    """Take one packet of TCP; ``segment`` is the engine's scratch."""
+    engine.counters.segments_received += 1
+    wrong = segment.read(engine, packet, length, source, destination, checksum_valid)
+    if wrong >= 0:
+        engine.counters.drop(wrong)
+        return
+    if destination != engine.ip.address:
+        engine.counters.drop(DROP_BAD_ADDRESS)
+        return
+    connection = engine.connections.find(source, segment.source_port, segment.destination_port)
+    if connection is None:
+        _no_connection(engine, segment, now)
+        return
+    assert isinstance(connection, Tcb)
+    if connection.state == SYN_SENT:
+        if syn_sent_arrives(connection, segment, now) and connection.state != CLOSED:
+            segment.sequence = (segment.sequence + 1) & 0xFFFFFFFF  # behind the SYN
+            _text_and_fin(connection, segment, now)
+            output(connection, now)
+    else:
+        _open_arrives(connection, segment, now)
+    segment.payload = None
+
+
+def _no_connection(engine: Engine, segment: Segment, now: int) -> None:
+    """Sections 3.10.7.1 and 3.10.7.2: a listener's business, or nobody's."""
+    listener = engine.listeners.get(segment.destination_port)
+    if listener is not None:
+        listen_arrives(engine, listener, segment, now)
+        return
+    engine.counters.drop(DROP_NO_CONNECTION)
+    send_reset_for(engine, segment, now)
+
+
+def _open_arrives(connection: Tcb, segment: Segment, now: int) -> None:
+    """Section 3.10.7.4: every other state."""
+    if connection.state == TIME_WAIT and _reopens(connection, segment):
+        engine = connection.engine
+        end(connection, "closed")
+        _no_connection(engine, segment, now)
+        return
+    if not _check_sequence(connection, segment, now):
+        return
+    if segment.flags & RST:
+        _reset_arrives(connection, segment, now)
+        return
+    if segment.flags & SYN:
+        connection.engine.counters.drop(DROP_UNEXPECTED_SYN)
+        send_challenge_ack(connection, now)  # RFC 5961 section 4
+        return
+    if not segment.flags & ACK:
+        connection.engine.counters.drop(DROP_NO_ACK)
+        return
+    if not acknowledgment_arrives(connection, segment, now):
+        return
+    if connection.state != ESTABLISHED and our_fin_acknowledged(connection, now) and connection.state == CLOSED:
+        return
+    _text_and_fin(connection, segment, now)
+    if connection.window_seen < connection.send_buffer:
+        tell_room(connection)
+    output(connection, now)
+
+
+def _reopens(connection: Tcb, segment: Segment) -> bool:
+    """Whether a SYN may open a new incarnation of a connection in TIME-WAIT (section 3.6.1, RFC 6191).
+
+    Its sequence number, or better its timestamp, must be beyond all that the old one had.
+    """
+    if segment.flags & (SYN | ACK | RST) != SYN:
+        return False
+    if connection.timestamps and segment.has_timestamps and segment.timestamp_value != connection.ts_recent:
+        return seq_lt(connection.ts_recent, segment.timestamp_value)
+    return seq_lt(connection.rcv_nxt, segment.sequence)
+
+
+def _check_sequence(connection: Tcb, segment: Segment, now: int) -> bool:
+    """First: the segment must be one of this connection's (PAWS) and touch the receive window."""
+    if connection.timestamps and not segment.flags & RST:
+        if not segment.has_timestamps:
+            connection.engine.counters.drop(DROP_NO_TIMESTAMP)  # RFC 7323 section 3.2
+            return False
+        if seq_lt(segment.timestamp_value, connection.ts_recent) and now - connection.ts_recent_time < PAWS_IDLE:
+            connection.engine.counters.drop(DROP_OLD_TIMESTAMP)
+            _answer_unacceptable(connection, segment, now)
+            return False
+    window = (connection.rcv_adv - connection.rcv_nxt) & 0xFFFFFFFF
+    offset = (segment.sequence - connection.rcv_nxt) & 0xFFFFFFFF
+    space = segment.space()
+    # Acceptable: it begins in the window, or ends in it, or it is where we are (with no window: but for its text).
+    if not (offset < window or offset == 0 or (space > 0 and (offset + space - 1) & 0xFFFFFFFF < window)):
+        _not_acceptable(connection, segment, now)
+        return False
+    if connection.timestamps and segment.has_timestamps and seq_le(segment.sequence, connection.rcv_acked):
+        if seq_le(connection.ts_recent, segment.timestamp_value):
+            connection.ts_recent = segment.timestamp_value
+            connection.ts_recent_time = now
+    return True
+
+
+def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
+    """A segment outside the window: an old duplicate, a probe of a window that is closed, or somebody's guess."""
+    counters = connection.engine.counters
+    if segment.flags & RST:
+        counters.drop(DROP_BLIND_RESET)
+        return
+    if connection.state == SYN_RECEIVED and segment.flags & SYN and segment.sequence == connection.irs:
+        counters.drop(DROP_DUPLICATE)
+        send_syn(connection, now)  # the peer did not hear our answer
+        return
+    if segment.space() and seq_lt(segment.sequence, connection.rcv_nxt):
+        counters.drop(DROP_DUPLICATE)
+    else:
+        counters.drop(DROP_OUT_OF_WINDOW)
+    if connection.state == TIME_WAIT and segment.flags & FIN:
+        arm(connection, TIMER_TIME_WAIT, now + TIME_WAIT_TIME)  # the peer missed our last ACK
+    _answer_unacceptable(connection, segment, now)
+
+
+def _answer_unacceptable(connection: Tcb, segment: Segment, now: int) -> None:
+    """Tell the peer where we are: at once when it sent something that needs an answer, else not too often.
+
+    The limit on answers to empty segments keeps two ends that disagree from acknowledging each other for ever.
+    """
+    if segment.space() and connection.state > SYN_RECEIVED:
+        connection.ack_now = True
+        output(connection, now)
+    else:
+        send_challenge_ack(connection, now)
+
+
+def _reset_arrives(connection: Tcb, segment: Segment, now: int) -> None:
+    """Second: RST counts only with exactly the next sequence number; within the window it is asked again (RFC 5961)."""
+    counters = connection.engine.counters
+    if segment.sequence != connection.rcv_nxt:
+        counters.drop(DROP_BLIND_RESET)
+        send_challenge_ack(connection, now)
+        return
+    if connection.state == TIME_WAIT:
+        counters.drop(DROP_BLIND_RESET)  # a reset must not cut TIME-WAIT short (RFC 1337)
+        return
+    counters.resets_received += 1
+    end(connection, "refused" if connection.state == SYN_RECEIVED else "reset")
+
+
+def _text_and_fin(connection: Tcb, segment: Segment, now: int) -> None:
+    """Seventh and eighth."""
+    if segment.length == 0 and not segment.flags & FIN:
+        if connection.state == FIN_WAIT_2:
+            arm(connection, TIMER_FIN_WAIT_2, now + FIN_WAIT_2_TIME)
+        return
+    if connection.state != ESTABLISHED and connection.state != FIN_WAIT_1 and connection.state != FIN_WAIT_2:
+        if segment.length:
+            connection.engine.counters.drop(DROP_AFTER_FIN)
+        connection.ack_now = True
+        return
+    if connection.state == FIN_WAIT_2:
+        arm(connection, TIMER_FIN_WAIT_2, now + FIN_WAIT_2_TIME)
+    fin = segment.flags & FIN != 0
+    fin_sequence = (segment.sequence + segment.length) & 0xFFFFFFFF
+    if fin and seq_lt(connection.rcv_nxt, fin_sequence) and not _in_window(connection, fin_sequence):
+        fin = False
+    if segment.length:
+        _text(connection, segment)
+    if connection.state == CLOSED:
+        return
+    if fin and connection.rcv_nxt != fin_sequence:
+        connection.fin_out_of_order = True
+        connection.fin_sequence = fin_sequence
+        connection.ack_now = True
+    elif fin or (connection.fin_out_of_order and connection.rcv_nxt == connection.fin_sequence):
+        _fin(connection, now)
+
+
+def _in_window(connection: Tcb, sequence: int) -> bool:
+    return seq_lt(sequence, connection.rcv_adv)
+
+
+def _text(connection: Tcb, segment: Segment) -> None:
+    """Seventh: cut the payload to the window; deliver it when it is next, else keep it for later."""
+    chain = segment.payload
+    segment.payload = None
+    assert chain is not None
+    sequence = segment.sequence
+    length = segment.length
+    counters = connection.engine.counters
+    if seq_lt(sequence, connection.rcv_nxt):
+        old = (connection.rcv_nxt - sequence) & 0xFFFFFFFF
+        connection.ack_now = True
+        if old >= length:
+            counters.drop(DROP_DUPLICATE)
+            return
+        rest = chain.advance_chain(old)
+        assert rest is not None
+        chain = rest
+        sequence = connection.rcv_nxt
+        length -= old
+    window = (connection.rcv_adv - sequence) & 0xFFFFFFFF
+    if length > window:
+        connection.ack_now = True
+        if window == 0:
+            counters.drop(DROP_OUT_OF_WINDOW)
+            return
+        chain.truncate_chain(window)
+        length = window
+    if length > connection.rcv_mss:
+        connection.rcv_mss = min(length, connection.our_mss())
+    if sequence == connection.rcv_nxt:
+        _in_order(connection, chain, length)
+    else:
+        counters.out_of_order_segments += 1
+        connection.ack_now = True  # a duplicate ACK tells the peer of the hole (RFC 5681 section 4.2)
+        pinned = connection.held_pinned + connection.reassembly.pinned + pinned_by(chain)
+        if pinned > connection.receive_memory or not connection.reassembly.insert(sequence, length, chain):
+            counters.drop(DROP_REASSEMBLY_FULL)
+
+
+def _in_order(connection: Tcb, chain: IOBuf, length: int) -> None:
+    """The next bytes: deliver them, with all that they join up with."""
+    if connection.held is not None and connection.held_pinned + pinned_by(chain) > connection.receive_memory:
+        connection.engine.counters.drop(DROP_RECEIVE_MEMORY)
+        connection.ack_now = True
+        return
+    connection.rcv_nxt = (connection.rcv_nxt + length) & 0xFFFFFFFF
+    connection.engine.counters.bytes_received += length
+    if not connection.reassembly.is_empty():
+        connection.ack_now = True
+        _join_reassembled(connection, chain)
+    if not connection.delayed_ack or (
+        (connection.rcv_nxt - connection.rcv_acked) & 0xFFFFFFFF >= 2 * connection.rcv_mss
+    ):
+        connection.ack_now = True
+    connection.ack_delayed = True
+    deliver(connection, chain)
+
+
+def _join_reassembled(connection: Tcb, chain: IOBuf) -> None:
+    """Append to ``chain``, which ends at rcv_nxt, what had arrived before its time."""
+    last = last_piece(chain)
+    found = connection.reassembly.take(connection.rcv_nxt)
+    while found is not None:
+        last.next = found.chain
+        last = found.last
+        connection.engine.counters.bytes_received += (found.end - connection.rcv_nxt) & 0xFFFFFFFF
+        connection.rcv_nxt = found.end
+        found = connection.reassembly.take(connection.rcv_nxt)
+
+
+def _fin(connection: Tcb, now: int) -> None:
+    """Eighth: the peer has sent all it will."""
+    connection.rcv_nxt = (connection.rcv_nxt + 1) & 0xFFFFFFFF
+    connection.ack_now = True
+    connection.fin_out_of_order = False
+    connection.reassembly.clear()
+    transition(connection, RECEIVE_FIN)
+    tell_peer_closed(connection)
+    if connection.state == TIME_WAIT:
+        enter_time_wait(connection, now)

@@ -1,0 +1,24 @@
+import cython
+
+from stack.tcp.delivery cimport tell_closed
+from stack.tcp.engine cimport Engine
+from stack.tcp.tcb cimport Tcb
+from stack.tcp.timers cimport arm, disarm
+
+cdef unsigned int CLOSED
+cdef long long FOREVER
+cdef unsigned int LISTEN
+cdef unsigned int MOST_TIME_WAIT
+cdef unsigned int SYN_SENT
+cdef unsigned int TIME_WAIT
+cdef long long TIME_WAIT_TIME
+cdef unsigned int TIMER_TIME_WAIT
+
+cpdef void transition(Tcb connection, str event) except *
+cpdef void passive_open(Tcb connection) except *
+cpdef void end(Tcb connection, str reason) except *
+@cython.locals(engine=Engine)
+cpdef void forget(Tcb connection) except *
+@cython.locals(engine=Engine)
+cpdef void enter_time_wait(Tcb connection, long long now) except *
+cpdef bint is_open(Tcb connection) noexcept

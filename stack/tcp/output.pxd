@@ -1,0 +1,81 @@
+import cython
+
+from ebbrt.iobuf cimport IOBuf, allocate
+from stack.ipv4 cimport IPv4
+from stack.tcp.engine cimport Engine
+from stack.tcp.segment cimport Segment
+from stack.tcp.send_queue cimport SendQueue
+from stack.tcp.sequence cimport seq_lt
+from stack.tcp.tcb cimport Tcb
+from stack.tcp.timers cimport arm, arm_delayed_ack, disarm
+from stack.wire.tcp cimport write_mss, write_timestamps, write_window_scale
+
+cdef unsigned int ACK
+cdef long long CHALLENGE_INTERVAL
+cdef unsigned int CHECKSUM_OFFSET
+cdef long long DELAYED_ACK_TIME
+cdef unsigned int ESTABLISHED
+cdef unsigned int FIN
+cdef long long FOREVER
+cdef unsigned int HEADER_LENGTH
+cdef unsigned int MEMORY_PER_WINDOW
+cdef unsigned int MOST_PIECES
+cdef unsigned int PROTOCOL_TCP
+cdef unsigned int PSH
+cdef unsigned int RST
+cdef unsigned int SYN
+cdef unsigned int SYN_OPTIONS_MOST
+cdef unsigned int SYN_RECEIVED
+cdef unsigned int TIMER_PERSIST
+cdef unsigned int TIMER_RETRANSMIT
+cdef unsigned int TIMESTAMPS_LENGTH
+
+cpdef void output(Tcb connection, long long now) except *
+@cython.locals(
+    queue=SendQueue,
+    unsent=cython.uint,
+    fin=cython.bint,
+    in_flight=cython.uint,
+    window=cython.uint,
+    room=cython.uint,
+    length=cython.uint,
+    mss=cython.uint,
+    most=cython.uint,
+)
+cdef bint _send_next(Tcb connection, long long now) except -1
+cdef bint _small_may_go(
+    Tcb connection, unsigned int length, unsigned int unsent, unsigned int in_flight, bint fin
+) noexcept
+@cython.locals(queue=SendQueue, chain=IOBuf, flags=cython.uint, space=cython.uint, sequence=cython.uint)
+cpdef void transmit(Tcb connection, unsigned int length, long long now) except *
+@cython.locals(snd_nxt=cython.uint, sent=cython.uint)
+cpdef void retransmit_first(Tcb connection, long long now) except *
+@cython.locals(unsent=cython.uint)
+cpdef void probe(Tcb connection, long long now) except *
+cpdef void send_ack(Tcb connection, long long now) except *
+cpdef void send_challenge_ack(Tcb connection, long long now) except *
+@cython.locals(engine=Engine, packet=IOBuf, flags=cython.uint, at=cython.ulonglong, window=cython.uint)
+cpdef void send_syn(Tcb connection, long long now) except *
+cpdef void send_reset(Tcb connection, long long now) except *
+@cython.locals(packet=IOBuf, sequence=cython.uint, acknowledgment=cython.uint, flags=cython.uint)
+cpdef void send_reset_for(Engine engine, Segment segment, long long now) except *
+@cython.locals(pinned=cython.uint, current=cython.uint, wanted=cython.uint)
+cpdef unsigned int receive_window(Tcb connection) noexcept
+@cython.locals(
+    engine=Engine, header_length=cython.uint, header=IOBuf, packet=IOBuf, window=cython.uint, edge=cython.uint
+)
+cdef void _send(
+    Tcb connection, IOBuf chain, unsigned int length, unsigned int flags, unsigned int sequence, long long now
+) except *
+@cython.locals(engine=Engine, acknowledgment=cython.uint)
+cdef void _finish(
+    Tcb connection,
+    IOBuf packet,
+    unsigned int header_length,
+    unsigned int length,
+    unsigned int flags,
+    unsigned int sequence,
+    unsigned int window,
+    long long now,
+) except *
+cdef void _set_timer(Tcb connection, long long now) except *

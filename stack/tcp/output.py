@@ -1,0 +1,309 @@
+"""Sending: what may go now (RFC 9293 sections 3.8.6, 3.7.4), how a segment is built, and which timer then runs.
+
+``output`` is called after whatever may have changed the answer: an acknowledgment, more data, a timer. It sends as
+many segments as the peer's window, the congestion window, Nagle's algorithm and the avoidance of silly windows allow.
+The bytes of a segment are views of the application's own buffers; the headers go into the headroom of the first, or
+into a small buffer chained in front of it.
+"""
+
+from ebbrt.constants import FOREVER
+from ebbrt.iobuf import IOBuf, allocate
+from stack.tcp.constants import (
+    ACK,
+    CHALLENGE_INTERVAL,
+    CHECKSUM_OFFSET,
+    DELAYED_ACK_TIME,
+    ESTABLISHED,
+    FIN,
+    HEADER_LENGTH,
+    MEMORY_PER_WINDOW,
+    MOST_PIECES,
+    PROTOCOL_TCP,
+    PSH,
+    RST,
+    SYN,
+    SYN_OPTIONS_MOST,
+    SYN_RECEIVED,
+    TIMER_PERSIST,
+    TIMER_RETRANSMIT,
+    TIMESTAMPS_LENGTH,
+)
+from stack.tcp.engine import Engine
+from stack.tcp.segment import Segment
+from stack.tcp.sequence import seq_lt
+from stack.tcp.tcb import Tcb
+from stack.tcp.timers import arm, arm_delayed_ack, disarm
+from stack.wire.tcp import write_mss, write_timestamps, write_window_scale
+
+
+def output(connection: Tcb, now: int) -> None:
+    """Send all that may be sent now, then an ACK if one is still due, and set the timers."""
+    if connection.state < ESTABLISHED:
+        return
+    while _send_next(connection, now):
+        pass
+    if connection.ack_now:
+        send_ack(connection, now)
+    elif connection.ack_delayed and connection.ack_deadline == FOREVER:
+        arm_delayed_ack(connection, now + DELAYED_ACK_TIME)
+    _set_timer(connection, now)
+
+
+def _send_next(connection: Tcb, now: int) -> bool:
+    """Send one segment (or several at once, for the device to cut) if one may go; False when none may."""
+    queue = connection.queue
+    unsent = queue.length - queue.sent
+    if unsent == 0 and not connection.fin_queued:
+        return False
+    fin = connection.fin_queued and not connection.fin_sent()
+    if unsent == 0 and not fin:
+        return False
+    in_flight = (connection.snd_nxt - connection.snd_una) & 0xFFFFFFFF
+    if in_flight == 0 and connection.flight() == 0 and now - connection.last_send > connection.rtt.rto:
+        connection.congestion.restart()
+    window = min(connection.snd_wnd, connection.congestion.cwnd)
+    room = window - in_flight if window > in_flight else 0
+    length = min(unsent, room)
+    mss = connection.snd_mss
+    if length >= mss:
+        most = connection.engine.ip.largest_segment // mss * mss
+        if length > max(most, mss):
+            length = max(most, mss)
+        elif length % mss and (length < unsent or (connection.nagle and not fin)):
+            length -= length % mss  # the rest waits: for more window, or (Nagle) for an acknowledgment
+    elif not _small_may_go(connection, length, unsent, in_flight, fin):
+        return False
+    transmit(connection, length, now)
+    return True
+
+
+def _small_may_go(connection: Tcb, length: int, unsent: int, in_flight: int, fin: bool) -> bool:
+    """Whether to send less than a full segment."""
+    if length == 0:
+        return unsent == 0 and fin and in_flight < connection.snd_wnd
+    if connection.snd_nxt != connection.snd_max:
+        return True  # it is sent again
+    if length == unsent:  # Nagle, RFC 9293 section 3.7.4
+        return not connection.nagle or in_flight == 0 or fin
+    return 2 * length >= connection.max_snd_wnd  # sender's silly window avoidance, section 3.8.6.2.1
+
+
+def transmit(connection: Tcb, length: int, now: int) -> None:
+    """Send the next ``length`` bytes behind snd_nxt, with FIN when they are the last; 0: the FIN alone."""
+    queue = connection.queue
+    chain = None
+    if length:
+        chain = queue.cut(length, MOST_PIECES)
+        length = queue.cut_length
+    flags = ACK
+    space = length
+    if queue.sent == queue.length:
+        if length:
+            flags |= PSH
+        if connection.fin_queued:
+            flags |= FIN
+            space += 1
+    sequence = connection.snd_nxt
+    connection.snd_nxt = (sequence + space) & 0xFFFFFFFF
+    if seq_lt(connection.snd_max, connection.snd_nxt):
+        connection.snd_max = connection.snd_nxt
+        if connection.rtt_start == 0:
+            connection.rtt_start = now
+            connection.rtt_sequence = connection.snd_nxt
+    else:
+        connection.engine.counters.segments_retransmitted += 1
+        connection.rtt_start = 0  # Karn: an acknowledgment would not tell which of the two it is for
+    connection.last_send = now
+    connection.engine.counters.bytes_sent += length
+    _send(connection, chain, length, flags, sequence, now)
+
+
+def retransmit_first(connection: Tcb, now: int) -> None:
+    """Send the first unacknowledged segment again, and go on where sending was."""
+    snd_nxt = connection.snd_nxt
+    sent = connection.queue.sent
+    connection.snd_nxt = connection.snd_una
+    connection.queue.rewind()
+    transmit(connection, min(connection.snd_mss, sent), now)
+    connection.queue.skip(sent - connection.queue.sent)
+    connection.snd_nxt = snd_nxt
+
+
+def probe(connection: Tcb, now: int) -> None:
+    """Ask a peer with a closed window to repeat it: one byte beyond the window, or the FIN (section 3.8.6.1).
+
+    With a window too small to be worth filling (silly window avoidance), what fits goes after all.
+    """
+    connection.engine.counters.zero_window_probes += 1
+    unsent = connection.queue.length - connection.queue.sent
+    if connection.snd_wnd and unsent:
+        transmit(connection, min(unsent, connection.snd_wnd, connection.snd_mss), now)
+        return
+    transmit(connection, min(unsent, 1), now)
+    connection.rtt_start = 0
+    connection.snd_nxt = connection.snd_una  # a probe is not in flight: it may well be refused
+    connection.queue.rewind()
+
+
+def send_ack(connection: Tcb, now: int) -> None:
+    """Send an ACK without data."""
+    _send(connection, None, 0, ACK, connection.snd_nxt, now)
+
+
+def send_challenge_ack(connection: Tcb, now: int) -> None:
+    """Answer an unacceptable segment with where we are, not too often (RFC 5961 section 7; RFC 9293 3.10.7.4)."""
+    if now < connection.challenge_after:
+        return
+    connection.challenge_after = now + CHALLENGE_INTERVAL
+    connection.engine.counters.challenge_acks += 1
+    send_ack(connection, now)
+
+
+def send_syn(connection: Tcb, now: int) -> None:
+    """Send our SYN, for the first time or again; with ACK in SYN-RECEIVED."""
+    engine = connection.engine
+    packet = allocate(engine.allocator, HEADER_LENGTH + SYN_OPTIONS_MOST, engine.ip.headroom)
+    connection.snd_nxt = connection.snd_max = (connection.iss + 1) & 0xFFFFFFFF
+    if packet is None:
+        engine.counters.no_memory += 1
+        return
+    flags = SYN | ACK if connection.state == SYN_RECEIVED else SYN
+    at = packet.start + HEADER_LENGTH
+    at += write_mss(packet.memory, at, connection.our_mss())
+    if connection.timestamps:
+        at += write_timestamps(packet.memory, at, connection.timestamp(now), connection.ts_recent)
+    if connection.window_scaling:
+        at += write_window_scale(packet.memory, at, connection.rcv_wnd_shift)
+    packet.trim_end(packet.length - (at - packet.start))
+    window = min(connection.receive_buffer, 0xFFFF)  # never scaled in a SYN
+    connection.rcv_adv = (connection.rcv_nxt + window) & 0xFFFFFFFF
+    connection.rcv_acked = connection.rcv_nxt
+    _finish(connection, packet, packet.length, 0, flags, connection.iss, window, now)
+
+
+def send_reset(connection: Tcb, now: int) -> None:
+    """Tell the peer that the connection is no more."""
+    connection.engine.counters.resets_sent += 1
+    _send(connection, None, 0, RST | ACK, connection.snd_max, now)
+
+
+def send_reset_for(engine: Engine, segment: Segment, now: int) -> None:
+    """Answer a segment that belongs to no connection, so that its sender gives up (section 3.10.7.1)."""
+    if segment.flags & RST:
+        return
+    packet = allocate(engine.allocator, HEADER_LENGTH, engine.ip.headroom)
+    if packet is None:
+        engine.counters.no_memory += 1
+        return
+    sequence = 0
+    acknowledgment = (segment.sequence + segment.space()) & 0xFFFFFFFF
+    flags = RST | ACK
+    if segment.flags & ACK:
+        sequence = segment.acknowledgment
+        acknowledgment = 0
+        flags = RST
+    engine.header.at(packet.memory, packet.start)
+    engine.header.write(
+        segment.destination_port, segment.source_port, sequence, acknowledgment, HEADER_LENGTH, flags, 0
+    )
+    engine.counters.resets_sent += 1
+    engine.counters.segments_sent += 1
+    engine.ip.send(
+        packet,
+        HEADER_LENGTH,
+        PROTOCOL_TCP,
+        segment.source,
+        engine.ip.neighbour(segment.source),
+        CHECKSUM_OFFSET,
+        0,
+        now,
+    )
+
+
+def receive_window(connection: Tcb) -> int:
+    """RCV.WND: how much the peer may send now.
+
+    It is what the memory not yet pinned allows, so that a paused application closes it. Its right edge moves by a
+    full segment or not at all (receiver's silly window avoidance, section 3.8.6.2.2), and never back, except when
+    the memory is used up.
+    """
+    pinned = connection.held_pinned + connection.reassembly.pinned
+    if pinned >= connection.receive_memory:
+        return 0
+    current = (connection.rcv_adv - connection.rcv_nxt) & 0xFFFFFFFF
+    wanted = min((connection.receive_memory - pinned) // MEMORY_PER_WINDOW, connection.receive_buffer)
+    if wanted >= current + min(connection.receive_buffer // 2, connection.rcv_mss):
+        return wanted
+    return current
+
+
+def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequence: int, now: int) -> None:
+    """Put a header before ``length`` bytes of payload and hand the segment to IP."""
+    engine = connection.engine
+    header_length = HEADER_LENGTH + (TIMESTAMPS_LENGTH if connection.timestamps else 0)
+    if chain is not None and chain.headroom() >= engine.ip.headroom + header_length:
+        chain.retreat(header_length)
+        packet = chain
+    else:
+        header = allocate(engine.allocator, header_length, engine.ip.headroom)
+        if header is None:
+            engine.counters.no_memory += 1  # lost, as on a wire
+            return
+        header.next = chain
+        packet = header
+    if connection.timestamps:
+        write_timestamps(packet.memory, packet.start + HEADER_LENGTH, connection.timestamp(now), connection.ts_recent)
+    window = receive_window(connection) >> connection.rcv_wnd_shift
+    if window > 0xFFFF:
+        window = 0xFFFF
+    edge = (connection.rcv_nxt + (window << connection.rcv_wnd_shift)) & 0xFFFFFFFF
+    if seq_lt(connection.rcv_adv, edge) or window == 0:
+        connection.rcv_adv = edge
+    connection.rcv_acked = connection.rcv_nxt
+    connection.ack_now = False
+    connection.ack_delayed = False
+    connection.ack_deadline = FOREVER
+    _finish(connection, packet, header_length, length, flags, sequence, window, now)
+
+
+def _finish(
+    connection: Tcb,
+    packet: IOBuf,
+    header_length: int,
+    length: int,
+    flags: int,
+    sequence: int,
+    window: int,
+    now: int,
+) -> None:
+    """Write the fixed header into ``packet``, whose options are in place, and send it."""
+    engine = connection.engine
+    acknowledgment = connection.rcv_nxt if flags & ACK else 0
+    engine.header.at(packet.memory, packet.start)
+    engine.header.write(
+        connection.local_port, connection.remote_port, sequence, acknowledgment, header_length, flags, window
+    )
+    engine.counters.segments_sent += 1
+    engine.ip.send(
+        packet,
+        header_length + length,
+        PROTOCOL_TCP,
+        connection.remote_address,
+        connection.neighbour,
+        CHECKSUM_OFFSET,
+        connection.snd_mss if length > connection.snd_mss else 0,
+        now,
+    )
+
+
+def _set_timer(connection: Tcb, now: int) -> None:
+    """Retransmit while something is in flight; probe while there is something to send that may not go."""
+    if connection.snd_nxt != connection.snd_una:
+        if connection.timer != TIMER_RETRANSMIT:
+            arm(connection, TIMER_RETRANSMIT, now + connection.rtt.rto)
+    elif connection.queue.length or connection.fin_queued:
+        if connection.timer != TIMER_PERSIST:
+            connection.probes = 0
+            arm(connection, TIMER_PERSIST, now + connection.rtt.rto)
+    elif connection.timer == TIMER_RETRANSMIT or connection.timer == TIMER_PERSIST:
+        disarm(connection)

@@ -1,0 +1,33 @@
+import cython
+
+from ebbrt.iobuf cimport IOBuf
+from stack.tcp.sequence cimport seq_le, seq_lt
+
+cdef Py_ssize_t MOST_HOLES
+
+cdef class Range:
+    cdef readonly unsigned int start
+    cdef readonly unsigned int end
+    cdef readonly IOBuf chain
+    cdef readonly IOBuf last
+    cdef readonly unsigned int pinned
+
+cdef class Reassembly:
+    cdef list _ranges
+    cdef readonly unsigned int pinned
+    @cython.locals(end=cython.uint, index=cython.Py_ssize_t, before=Range, after=Range, rest=IOBuf)
+    cpdef bint insert(self, unsigned int start, unsigned int length, IOBuf chain) except -1
+    @cython.locals(first=Range, rest=IOBuf)
+    cpdef Range take(self, unsigned int rcv_nxt)
+    cpdef bint is_empty(self) except -1
+    cpdef void clear(self) except *
+    @cython.locals(low=cython.Py_ssize_t, high=cython.Py_ssize_t, middle=cython.Py_ssize_t, candidate=Range)
+    cdef Py_ssize_t _index_after(self, unsigned int start) except -1
+    @cython.locals(last=IOBuf, pinned=cython.uint, before=Range)
+    cdef bint _place(self, Py_ssize_t index, unsigned int start, unsigned int end, IOBuf chain) except -1
+    @cython.locals(before=Range, after=Range)
+    cdef void _join(self, Py_ssize_t index) except *
+
+@cython.locals(total=cython.uint, piece=IOBuf)
+cpdef unsigned int pinned_by(IOBuf chain) noexcept
+cpdef IOBuf last_piece(IOBuf chain)

@@ -1,0 +1,144 @@
+"""Received data that lies beyond a hole: kept until the hole is filled, within a bound on the memory it pins.
+
+Ranges are kept sorted and apart; one that touches its neighbour joins it, so there are as many as there are holes.
+Bytes that are already there win over later copies of them: a peer cannot change what it has sent. A received view pins
+its whole buffer however few bytes it shows, so it is buffers that are counted (``pinned``).
+"""
+
+from ebbrt.iobuf import IOBuf
+from stack.tcp.constants import MOST_HOLES
+from stack.tcp.sequence import seq_le, seq_lt
+
+
+class Range:
+    """Contiguous bytes [start, end) in sequence space, the chain that holds them, and the memory that pins."""
+
+    def __init__(self, start: int, end: int, chain: IOBuf, last: IOBuf, pinned: int) -> None:
+        self.start = start
+        self.end = end
+        self.chain = chain
+        self.last = last
+        self.pinned = pinned
+
+
+class Reassembly:
+    """The out-of-order ranges of one connection."""
+
+    def __init__(self) -> None:
+        self._ranges: list[Range] = []
+        self.pinned = 0
+
+    def insert(self, start: int, length: int, chain: IOBuf) -> bool:
+        """Keep ``length`` bytes that begin at ``start``; False when nothing of them was new, or holes are too many.
+
+        What overlaps kept ranges is cut off. Of bytes that surround a kept range only those before it are taken:
+        the peer sends the rest again.
+        """
+        end = (start + length) & 0xFFFFFFFF
+        index = self._index_after(start)
+        if index > 0:
+            before = self._ranges[index - 1]
+            if seq_lt(start, before.end):
+                if seq_le(end, before.end):
+                    return False
+                rest = chain.advance_chain((before.end - start) & 0xFFFFFFFF)
+                assert rest is not None
+                chain = rest
+                start = before.end
+        if index < len(self._ranges):
+            after = self._ranges[index]
+            if seq_le(after.start, start):
+                return False
+            if seq_lt(after.start, end):
+                end = after.start
+                chain.truncate_chain((end - start) & 0xFFFFFFFF)
+        return self._place(index, start, end, chain)
+
+    def take(self, rcv_nxt: int) -> Range | None:
+        """The range that continues at ``rcv_nxt``, cut to begin there, or None; ranges that lie behind are dropped."""
+        while self._ranges:
+            first = self._ranges[0]
+            if seq_lt(rcv_nxt, first.start):
+                return None
+            self._ranges.pop(0)
+            self.pinned -= first.pinned
+            if seq_lt(rcv_nxt, first.end):
+                rest = first.chain.advance_chain((rcv_nxt - first.start) & 0xFFFFFFFF)
+                assert rest is not None
+                first.chain = rest
+                first.start = rcv_nxt
+                return first
+        return None
+
+    def is_empty(self) -> bool:
+        """Whether there is no hole."""
+        return not self._ranges
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._ranges.clear()
+        self.pinned = 0
+
+    def _index_after(self, start: int) -> int:
+        """The index of the first range that starts after ``start``."""
+        low = 0
+        high = len(self._ranges)
+        while low < high:
+            middle = (low + high) >> 1
+            candidate = self._ranges[middle]
+            if seq_le(candidate.start, start):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _place(self, index: int, start: int, end: int, chain: IOBuf) -> bool:
+        """Put [start, end), which overlaps nothing, before range ``index``, joined to the neighbours it touches."""
+        last = last_piece(chain)
+        pinned = pinned_by(chain)
+        if index > 0:
+            before = self._ranges[index - 1]
+            if before.end == start:
+                before.last.next = chain
+                before.last = last
+                before.end = end
+                before.pinned += pinned
+                self.pinned += pinned
+                self._join(index - 1)
+                return True
+        if len(self._ranges) >= MOST_HOLES:
+            return False
+        self._ranges.insert(index, Range(start, end, chain, last, pinned))
+        self.pinned += pinned
+        self._join(index)
+        return True
+
+    def _join(self, index: int) -> None:
+        """Join range ``index`` with the next one when they touch."""
+        if index + 1 >= len(self._ranges):
+            return
+        before = self._ranges[index]
+        after = self._ranges[index + 1]
+        if before.end == after.start:
+            before.last.next = after.chain
+            before.last = after.last
+            before.end = after.end
+            before.pinned += after.pinned
+            self._ranges.pop(index + 1)
+
+
+def pinned_by(chain: IOBuf) -> int:
+    """Bytes of node memory that a received chain keeps from being used again."""
+    total = 0
+    piece: IOBuf | None = chain
+    while piece is not None:
+        total += piece.buffer.size()
+        piece = piece.next
+    return total
+
+
+def last_piece(chain: IOBuf) -> IOBuf:
+    """The end of a chain."""
+    while chain.next is not None:
+        chain = chain.next
+    return chain

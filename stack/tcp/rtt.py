@@ -1,0 +1,37 @@
+"""Round-trip time estimation and the retransmission timeout: RFC 6298, in nanoseconds.
+
+Which measurements count is the caller's business (Karn's algorithm: never an ambiguous one).
+"""
+
+from stack.tcp.constants import INITIAL_RTO, LEAST_RTO, MILLISECOND, MOST_RTO
+
+
+class RoundTripEstimator:
+    """Smoothed round-trip time, its variation, and the retransmission timeout they give; one per connection."""
+
+    def __init__(self) -> None:
+        self.srtt = 0  # 0: nothing measured yet
+        self.rttvar = 0
+        self.rto = INITIAL_RTO
+
+    def sample(self, rtt: int) -> None:
+        """Take one measurement (2.2, 2.3). It also ends a backoff (section 5, last paragraph but one)."""
+        rtt = max(rtt, 1)
+        if self.srtt == 0:
+            self.srtt = rtt
+            self.rttvar = rtt >> 1
+        else:
+            self.rttvar += (abs(self.srtt - rtt) - self.rttvar) >> 2
+            self.srtt += (rtt - self.srtt) >> 3
+        self.recompute()
+
+    def recompute(self) -> None:
+        """The timeout without backoff, from what has been measured; G, the clock's granularity, is 1 ms."""
+        if self.srtt == 0:
+            self.rto = INITIAL_RTO
+            return
+        self.rto = min(max(self.srtt + max(MILLISECOND, 4 * self.rttvar), LEAST_RTO), MOST_RTO)
+
+    def back_off(self) -> None:
+        """Double the timeout after it has run out (5.5)."""
+        self.rto = min(self.rto * 2, MOST_RTO)

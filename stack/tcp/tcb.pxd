@@ -1,0 +1,80 @@
+from ebbrt.iobuf cimport IOBuf
+from stack.neighbour cimport Neighbour
+from stack.tcp.congestion cimport NewReno
+from stack.tcp.connections cimport Flow
+from stack.tcp.engine cimport Engine, Listener
+from stack.tcp.reassembly cimport Reassembly
+from stack.tcp.rtt cimport RoundTripEstimator
+from stack.tcp.send_queue cimport SendQueue
+
+cdef unsigned int CLOSED
+cdef unsigned int DEFAULT_MSS
+cdef long long FOREVER
+cdef unsigned int HEADER_LENGTH
+cdef unsigned int IP_HEADER_LENGTH
+cdef unsigned int MEMORY_PER_WINDOW
+cdef long long MILLISECOND
+cdef unsigned int TIMER_NONE
+
+cdef class Tcb(Flow):
+    cdef readonly Engine engine
+    cdef public Listener listener
+    cdef readonly Neighbour neighbour
+    cdef public unsigned int state
+    cdef public bint nagle
+    cdef public bint delayed_ack
+    cdef readonly unsigned int send_buffer
+    cdef readonly unsigned int iss
+    cdef readonly unsigned int timestamp_offset
+    cdef public unsigned int snd_una
+    cdef public unsigned int snd_nxt
+    cdef public unsigned int snd_max
+    cdef public unsigned int snd_wnd
+    cdef public unsigned int snd_wl1
+    cdef public unsigned int snd_wl2
+    cdef public unsigned int max_snd_wnd
+    cdef public unsigned int snd_wnd_shift
+    cdef public unsigned int snd_mss
+    cdef readonly SendQueue queue
+    cdef public bint fin_queued
+    cdef readonly RoundTripEstimator rtt
+    cdef public unsigned int rtt_sequence
+    cdef public long long rtt_start
+    cdef public NewReno congestion
+    cdef public long long last_send
+    cdef public unsigned int irs
+    cdef public unsigned int rcv_nxt
+    cdef public unsigned int rcv_adv
+    cdef public unsigned int rcv_acked
+    cdef readonly unsigned int receive_buffer
+    cdef readonly unsigned int receive_memory
+    cdef public unsigned int rcv_wnd_shift
+    cdef public unsigned int rcv_mss
+    cdef readonly Reassembly reassembly
+    cdef public bint fin_out_of_order
+    cdef public unsigned int fin_sequence
+    cdef public bint ack_now
+    cdef public bint ack_delayed
+    cdef public long long challenge_after
+    cdef public bint window_scaling
+    cdef public bint timestamps
+    cdef public unsigned int ts_recent
+    cdef public long long ts_recent_time
+    cdef public IOBuf held
+    cdef public IOBuf held_last
+    cdef public unsigned int held_pinned
+    cdef public bint paused
+    cdef public bint in_upcall
+    cdef public bint peer_closed_due
+    cdef public str closed_reason
+    cdef public unsigned int window_seen
+    cdef public unsigned int timer
+    cdef public long long timer_deadline
+    cdef public long long ack_deadline
+    cdef public long long heap_deadline
+    cdef public unsigned int retries
+    cdef public unsigned int probes
+    cpdef unsigned int our_mss(self) noexcept
+    cpdef unsigned int flight(self) noexcept
+    cpdef bint fin_sent(self) noexcept
+    cpdef unsigned int timestamp(self, long long now) noexcept

@@ -1,0 +1,157 @@
+"""TCP as the rest of the stack sees it: segments in, deadlines out, ports to listen on, connections to open.
+
+Sans I/O: the time comes in with every call, packets leave through IP, and randomness and secrets were given. Read
+``state`` for what a connection goes through, ``tcb`` for what it is, then ``input`` and ``output``.
+"""
+
+import random
+from collections.abc import Callable
+
+from ebbrt.clock import Clock
+from ebbrt.iobuf import IOBuf
+from ebbrt.memory import MemoryAllocator
+from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
+from stack.constants import ICMP_UNREACHABLE
+from stack.ipv4 import IPv4
+from stack.tcp.connection import Connection
+from stack.tcp.constants import (
+    DROP_NAMES,
+    FIRST_EPHEMERAL_PORT,
+    LAST_EPHEMERAL_PORT,
+    STATE_NAMES,
+    SYN_SENT,
+)
+from stack.tcp.engine import Engine, Listener
+from stack.tcp.expiry import poll
+from stack.tcp.handshake import open_actively
+from stack.tcp.input import segment_arrives
+from stack.tcp.lifecycle import end
+from stack.tcp.segment import Segment
+from stack.tcp.sequence import seq_le, seq_lt
+from stack.tcp.tcb import Tcb
+from stack.transport import Transport
+
+
+class Tcp(Transport):
+    """The TCP of one stack.
+
+    chance: for the choice of local ports. secret: at least 16 random bytes that nobody else knows; initial sequence
+    numbers and the hash of the connection table depend on them.
+    """
+
+    def __init__(
+        self, ip: IPv4, allocator: MemoryAllocator, clock: Clock, chance: random.Random, secret: bytes
+    ) -> None:
+        if not 16 <= len(secret) <= 64:
+            raise ValueError(f"the secret must have 16 to 64 bytes, not {len(secret)}")
+        self.engine = Engine(ip, allocator, clock, chance, secret)
+        self._segment = Segment()
+
+    def receive_segment(
+        self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
+    ) -> None:
+        """Take one packet from IP: a chain of exactly ``length`` bytes that starts at the TCP header."""
+        segment_arrives(self.engine, self._segment, packet, length, source, destination, checksum_valid, now)
+
+    def icmp_error(
+        self,
+        error_type: int,
+        code: int,
+        source_port: int,
+        destination: int,
+        destination_port: int,
+        sequence: int,
+        now: int,
+    ) -> None:
+        """A packet of ours could not be delivered.
+
+        It ends an attempt to connect, if it quotes our own SYN; an open connection goes on and retransmits, since
+        errors pass and anyone may forge them (RFC 5927 section 5.2, RFC 5461).
+        """
+        self.engine.counters.icmp_errors += 1
+        connection = self.engine.connections.find(destination, destination_port, source_port)
+        if connection is None or error_type != ICMP_UNREACHABLE:
+            return
+        assert isinstance(connection, Tcb)
+        quoted_ours = seq_le(connection.snd_una, sequence) and seq_lt(sequence, connection.snd_max)
+        if connection.state == SYN_SENT and quoted_ours:
+            end(connection, "unreachable")
+
+    def poll(self, now: int) -> None:
+        """Handle all deadlines up to ``now``."""
+        poll(self.engine, now)
+
+    def next_deadline(self) -> int:
+        """When ``poll`` is to be called next: it may be early, never late; FOREVER when nothing waits."""
+        return self.engine.timers.next_deadline()
+
+    def listen(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int = 1024) -> None:
+        """Accept connections on ``port``; at most ``backlog`` handshakes are under way at a time.
+
+        Raises AddressInUseError when something listens there already.
+        """
+        if not 0 < port <= 0xFFFF:
+            raise ValueError(f"{port} is not a TCP port")
+        if port in self.engine.listeners:
+            raise AddressInUseError(f"something listens on TCP port {port} already")
+        self.engine.listeners[port] = Listener(port, accept, backlog)
+
+    def connect(self, remote_address: int, port: int, handler: TcpHandler) -> TcpConnection:
+        """Open a connection; ``handler`` is told the outcome, perhaps before this returns.
+
+        Raises AddressInUseError when every local port is connected with that peer already.
+        """
+        if not 0 < port <= 0xFFFF:
+            raise ValueError(f"{port} is not a TCP port")
+        now = self.engine.clock.now()
+        connection = Connection(self.engine, remote_address, port, self._local_port(remote_address, port), now)
+        connection.handler = handler
+        handler.connection = connection
+        open_actively(connection, now)
+        return connection
+
+    def statistics(self) -> dict[str, dict[str, int]]:
+        """What has happened since the start, why segments were dropped, and connections by state now."""
+        counters = self.engine.counters
+        return {
+            "segments": {
+                "received": counters.segments_received,
+                "sent": counters.segments_sent,
+                "bytes_received": counters.bytes_received,
+                "bytes_sent": counters.bytes_sent,
+                "retransmitted": counters.segments_retransmitted,
+                "fast_retransmits": counters.fast_retransmits,
+                "retransmission_timeouts": counters.retransmission_timeouts,
+                "zero_window_probes": counters.zero_window_probes,
+                "duplicate_acks_received": counters.duplicate_acks_received,
+                "out_of_order": counters.out_of_order_segments,
+                "resets_sent": counters.resets_sent,
+                "resets_received": counters.resets_received,
+                "challenge_acks": counters.challenge_acks,
+                "no_memory": counters.no_memory,
+                "icmp_errors": counters.icmp_errors,
+            },
+            "connections": {
+                "now": self.engine.connections.count,
+                "active_opens": counters.active_opens,
+                "passive_opens": counters.passive_opens,
+                "established": counters.established,
+                "closed": counters.closed,
+                "time_wait_evicted": counters.time_wait_evicted,
+                "handshakes": sum(listener.pending for listener in self.engine.listeners.values()),
+                "timers": len(self.engine.timers),
+            },
+            "states": dict(zip(STATE_NAMES, counters.states, strict=True)),
+            "drops": dict(zip(DROP_NAMES, counters.drops, strict=True)),
+        }
+
+    def _local_port(self, remote_address: int, port: int) -> int:
+        """An ephemeral port from a random start on (RFC 6056 section 3.3.1) that is free towards that peer."""
+        count = LAST_EPHEMERAL_PORT - FIRST_EPHEMERAL_PORT + 1
+        start = self.engine.random.randrange(count)
+        for offset in range(count):
+            candidate = FIRST_EPHEMERAL_PORT + (start + offset) % count
+            if self.engine.connections.find(remote_address, port, candidate) is None:
+                if candidate not in self.engine.listeners:
+                    return candidate
+        raise AddressInUseError(f"no local port is free towards port {port} of that peer")

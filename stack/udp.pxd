@@ -1,0 +1,69 @@
+import cython
+
+from ebbrt.clock cimport Clock
+from ebbrt.iobuf cimport IOBuf, allocate
+from ebbrt.memory cimport MemoryAllocator
+from ebbrt.network cimport UdpHandler, UdpSocket
+from stack.icmp cimport Icmp
+from stack.ipv4 cimport IPv4
+from stack.transport cimport Transport
+from stack.wire.checksum cimport transport_sum
+from stack.wire.udp cimport UdpHeader
+
+cdef unsigned int ICMP_UNREACHABLE
+cdef unsigned int IPV4_LONGEST
+cdef unsigned int PROTOCOL_UDP
+cdef unsigned int UDP_CHECKSUM_OFFSET
+cdef unsigned int UDP_HEADER
+cdef unsigned int UNREACHABLE_PORT
+cdef unsigned int FIRST_EPHEMERAL
+cdef unsigned int LAST_PORT
+
+cdef class Udp(Transport):
+    cdef IPv4 ip
+    cdef Icmp icmp
+    cdef MemoryAllocator allocator
+    cdef Clock clock
+    cdef object random
+    cdef dict _sockets
+    cdef UdpHeader _header
+    cdef unsigned long long received
+    cdef unsigned long long delivered
+    cdef unsigned long long too_short
+    cdef unsigned long long bad_length
+    cdef unsigned long long bad_checksum
+    cdef unsigned long long no_socket
+    cdef unsigned long long sent
+    cdef unsigned long long send_dropped
+    @cython.locals(header=UdpHeader, datagram_length=cython.uint, source_port=cython.uint, socket=StackUdpSocket)
+    cpdef void receive_segment(
+        self,
+        IOBuf packet,
+        unsigned int length,
+        unsigned int source,
+        unsigned int destination,
+        bint checksum_valid,
+        long long now,
+    ) except *
+    @cython.locals(socket=StackUdpSocket, refused=cython.bint)
+    cpdef void icmp_error(
+        self,
+        unsigned int error_type,
+        unsigned int code,
+        unsigned int source_port,
+        unsigned int destination,
+        unsigned int destination_port,
+        unsigned int sequence,
+        long long now,
+    ) except *
+    @cython.locals(length=cython.uint, header=IOBuf)
+    cpdef bint send(self, unsigned int port, IOBuf data, unsigned int destination, unsigned int destination_port) except -1
+    cpdef void unbind(self, unsigned int port) except *
+
+cdef class StackUdpSocket(UdpSocket):
+    cdef Udp udp
+    cdef unsigned int port
+    cdef UdpHandler handler
+    cpdef unsigned int local_port(self) except? 0xFFFFFFFF
+    cpdef bint send(self, IOBuf data, str address, unsigned int port) except -1
+    cpdef void close(self) except *

@@ -1,0 +1,175 @@
+"""UDP (RFC 768; RFC 1122 section 4.1): sockets by port, checksums both ways, and "port unreachable" for the rest."""
+
+import random
+
+from ebbrt.clock import Clock
+from ebbrt.iobuf import IOBuf, allocate
+from ebbrt.memory import MemoryAllocator
+from ebbrt.network import AddressInUseError, UdpHandler, UdpSocket
+from stack.address import format_ipv4, parse_ipv4
+from stack.constants import (
+    ICMP_UNREACHABLE,
+    IPV4_LONGEST,
+    PROTOCOL_UDP,
+    UDP_CHECKSUM_OFFSET,
+    UDP_HEADER,
+    UNREACHABLE_PORT,
+)
+from stack.icmp import Icmp
+from stack.ipv4 import IPv4
+from stack.transport import Transport
+from stack.wire.checksum import transport_sum
+from stack.wire.udp import UdpHeader
+
+FIRST_EPHEMERAL = 49152  # RFC 6335 section 6
+LAST_PORT = 65535
+
+
+class Udp(Transport):
+    """UDP for one ``IPv4``, where it registers itself."""
+
+    def __init__(self, ip: IPv4, icmp: Icmp, allocator: MemoryAllocator, clock: Clock, random: random.Random) -> None:
+        self.ip = ip
+        self.icmp = icmp
+        self.allocator = allocator
+        self.clock = clock
+        self.random = random
+        self._sockets: dict[int, StackUdpSocket] = {}
+        self._header = UdpHeader(allocator.memory)
+        # Each received datagram is counted in ``received`` and in one of the next five.
+        self.received = 0
+        self.delivered = 0
+        self.too_short = 0
+        self.bad_length = 0
+        self.bad_checksum = 0
+        self.no_socket = 0
+        self.sent = 0
+        self.send_dropped = 0
+        ip.register(PROTOCOL_UDP, self)
+
+    def bind(self, port: int, handler: UdpHandler) -> "StackUdpSocket":
+        """A socket on ``port``, or on a free one for 0. Raises AddressInUseError, ValueError for no port."""
+        if not 0 <= port <= LAST_PORT:
+            raise ValueError(f"a UDP port is 0 to {LAST_PORT}, not {port}")
+        if port == 0:
+            port = self._free_port()
+        if port in self._sockets:
+            raise AddressInUseError(f"UDP port {port} is bound already")
+        socket = StackUdpSocket(self, port, handler)
+        handler.socket = socket
+        self._sockets[port] = socket
+        return socket
+
+    def receive_segment(
+        self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
+    ) -> None:
+        """Take one datagram."""
+        self.received += 1
+        if packet.length < UDP_HEADER:
+            self.too_short += 1
+            return
+        header = self._header.at(packet.start)
+        datagram_length = header.length()
+        if datagram_length < UDP_HEADER or datagram_length > length:
+            self.bad_length += 1
+            return
+        if not checksum_valid and header.checksum() != 0:
+            if transport_sum(packet, datagram_length, PROTOCOL_UDP, source, destination) != 0xFFFF:
+                self.bad_checksum += 1
+                return
+        source_port = header.source_port()
+        socket = self._sockets.get(header.destination_port())
+        if socket is None:
+            self.no_socket += 1
+            self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PORT, packet, now)
+            return
+        self.delivered += 1
+        if datagram_length < length:
+            packet.truncate_chain(datagram_length)
+        packet.advance(UDP_HEADER)
+        while packet.length == 0 and packet.next is not None:
+            packet = packet.next
+        socket.handler.receive(packet, format_ipv4(source), source_port)
+
+    def icmp_error(
+        self,
+        error_type: int,
+        code: int,
+        source_port: int,
+        destination: int,
+        destination_port: int,
+        sequence: int,
+        now: int,
+    ) -> None:
+        """Tell the socket that a datagram of its did not arrive (RFC 1122 section 4.1.3.3)."""
+        socket = self._sockets.get(source_port)
+        if socket is not None:
+            refused = error_type == ICMP_UNREACHABLE and code == UNREACHABLE_PORT
+            reason = "refused" if refused else "unreachable"
+            socket.handler.undelivered(reason, format_ipv4(destination), destination_port)
+
+    def send(self, port: int, data: IOBuf, destination: int, destination_port: int) -> bool:
+        """Send ``data`` in one datagram from ``port``; False, counted, when it could not leave."""
+        length = UDP_HEADER + data.chain_length()
+        header = allocate(self.allocator, UDP_HEADER, self.ip.headroom) if length <= IPV4_LONGEST else None
+        if header is None:
+            self.send_dropped += 1
+            return False
+        self._header.at(header.start).write(port, destination_port, length)
+        header.next = data
+        if not self.ip.send(header, length, PROTOCOL_UDP, destination, None, UDP_CHECKSUM_OFFSET, 0, self.clock.now()):
+            self.send_dropped += 1
+            return False
+        self.sent += 1
+        return True
+
+    def unbind(self, port: int) -> None:
+        """Forget the socket on ``port``."""
+        self._sockets.pop(port, None)
+
+    def statistics(self) -> dict[str, int]:
+        """Received datagrams by outcome; sent ones, and those that could not leave."""
+        return {
+            "received": self.received,
+            "delivered": self.delivered,
+            "too_short": self.too_short,
+            "bad_length": self.bad_length,
+            "bad_checksum": self.bad_checksum,
+            "no_socket": self.no_socket,
+            "sent": self.sent,
+            "send_dropped": self.send_dropped,
+            "sockets": len(self._sockets),
+        }
+
+    def _free_port(self) -> int:
+        """A port from the ephemeral range, at random (RFC 6056 section 3.3.1)."""
+        count = LAST_PORT + 1 - FIRST_EPHEMERAL
+        start = self.random.randrange(count)
+        for step in range(count):
+            port = FIRST_EPHEMERAL + (start + step) % count
+            if port not in self._sockets:
+                return port
+        raise AddressInUseError("every ephemeral UDP port is bound")
+
+
+class StackUdpSocket(UdpSocket):
+    """A socket on a node's own stack."""
+
+    def __init__(self, udp: Udp, port: int, handler: UdpHandler) -> None:
+        self.udp: Udp | None = udp
+        self.port = port
+        self.handler = handler
+
+    def local_port(self) -> int:
+        """The port it is bound to."""
+        return self.port
+
+    def send(self, data: IOBuf, address: str, port: int) -> bool:
+        """See UdpSocket."""
+        return self.udp is not None and self.udp.send(self.port, data, parse_ipv4(address), port)
+
+    def close(self) -> None:
+        """See UdpSocket."""
+        if self.udp is not None:
+            self.udp.unbind(self.port)
+            self.udp = None

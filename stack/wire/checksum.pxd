@@ -1,0 +1,21 @@
+import cython
+
+from ebbrt.iobuf cimport IOBuf
+from ebbrt.memory cimport NodeMemory
+
+cdef unsigned long long LOW_HALF
+
+cpdef unsigned int fold(unsigned long long total) noexcept
+@cython.locals(
+    total=cython.ulonglong, at=cython.ulonglong, end=cython.ulonglong, word=cython.ulonglong, last_word=cython.ulonglong
+)
+cpdef unsigned int memory_sum(NodeMemory memory, unsigned long long start, unsigned int length) noexcept
+@cython.locals(total=cython.uint, done=cython.uint, count=cython.uint, part=cython.uint, piece=IOBuf)
+cpdef unsigned int chain_sum(IOBuf chain, unsigned int length) noexcept
+cpdef unsigned int pseudo_header_sum(
+    unsigned long long source, unsigned long long destination, unsigned int protocol, unsigned int length
+) noexcept
+cpdef unsigned int transport_sum(
+    IOBuf packet, unsigned int length, unsigned int protocol, unsigned int source, unsigned int destination
+) noexcept
+cpdef unsigned int update(unsigned int checksum, unsigned int old, unsigned int new) noexcept

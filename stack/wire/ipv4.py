@@ -1,0 +1,139 @@
+"""A view of an IPv4 header (RFC 791 section 3.1) in node memory. Addresses are 32-bit integers."""
+
+from ebbrt.memory import NodeMemory
+from stack.constants import (
+    DEFAULT_TTL,
+    IPV4_BAD_CHECKSUM,
+    IPV4_BAD_HEADER_LENGTH,
+    IPV4_BAD_TOTAL_LENGTH,
+    IPV4_BAD_VERSION,
+    IPV4_DELIVERED,
+    IPV4_HEADER,
+    IPV4_SHORT,
+)
+from stack.wire.checksum import fold, memory_sum
+
+VERSION_AND_LENGTH = 0
+TYPE_OF_SERVICE = 1
+TOTAL_LENGTH = 2
+IDENTIFICATION = 4
+FLAGS_AND_OFFSET = 6
+TIME_TO_LIVE = 8
+PROTOCOL = 9
+CHECKSUM = 10
+SOURCE = 12
+DESTINATION = 16
+
+DONT_FRAGMENT = 0x4000
+MORE_AND_OFFSET = 0x3FFF  # more fragments, and the fragment offset
+VERSION_4_NO_OPTIONS = 0x45
+
+
+class Ipv4Header:
+    """The header at the offset given to ``at``: 20 bytes, and options, which are skipped."""
+
+    def __init__(self, memory: NodeMemory) -> None:
+        self.memory = memory
+        self.mem = self.memory.mem
+        self.offset = 0
+
+    def at(self, offset: int) -> "Ipv4Header":
+        """Aim at the header that starts at ``offset`` in node memory."""
+        self.offset = offset
+        return self
+
+    def check(self, contiguous: int, available: int) -> int:
+        """What is wrong with a received header: one of the IPV4_ outcomes; IPV4_DELIVERED: nothing.
+
+        contiguous: bytes in the frame's first piece from the header on, which must hold all of it.
+        available: bytes in the frame from the header on; more than the total length is padding (RFC 1122 3.3.1).
+        """
+        if contiguous < IPV4_HEADER:
+            return IPV4_SHORT
+        if self.version() != 4:
+            return IPV4_BAD_VERSION
+        header_length = self.header_length()
+        if header_length < IPV4_HEADER or header_length > contiguous:
+            return IPV4_BAD_HEADER_LENGTH
+        total_length = self.total_length()
+        if total_length < header_length or total_length > available:
+            return IPV4_BAD_TOTAL_LENGTH
+        if memory_sum(self.memory, self.offset, header_length) != 0xFFFF:
+            return IPV4_BAD_CHECKSUM
+        return IPV4_DELIVERED
+
+    def version(self) -> int:
+        """4, in a header that is one."""
+        return self.mem[self.offset + VERSION_AND_LENGTH] >> 4
+
+    def header_length(self) -> int:
+        """Bytes in the header, with options."""
+        return (self.mem[self.offset + VERSION_AND_LENGTH] & 0xF) << 2
+
+    def total_length(self) -> int:
+        """Bytes in the packet, with its header."""
+        return self._word(TOTAL_LENGTH)
+
+    def identification(self) -> int:
+        """What tells the fragments of one packet from another's."""
+        return self._word(IDENTIFICATION)
+
+    def is_fragment(self) -> bool:
+        """Whether this is a part of a packet only."""
+        return self._word(FLAGS_AND_OFFSET) & MORE_AND_OFFSET != 0
+
+    def fragment_offset(self) -> int:
+        """Where in the packet this part lies, in units of 8 bytes."""
+        return self._word(FLAGS_AND_OFFSET) & 0x1FFF
+
+    def time_to_live(self) -> int:
+        """Hops left."""
+        return self.mem[self.offset + TIME_TO_LIVE]
+
+    def protocol(self) -> int:
+        """What the packet carries."""
+        return self.mem[self.offset + PROTOCOL]
+
+    def source(self) -> int:
+        """Whom the packet is from."""
+        return self._double_word(SOURCE)
+
+    def destination(self) -> int:
+        """Whom the packet is for."""
+        return self._double_word(DESTINATION)
+
+    def payload_double_word(self, at: int) -> int:
+        """The 4 bytes from ``at`` behind the header on: a transport's ports, or what follows them."""
+        return self._double_word(self.header_length() + at)
+
+    def write(self, total_length: int, identification: int, protocol: int, source: int, destination: int) -> None:
+        """Write a whole header without options: DF set, the default time to live, the checksum computed."""
+        at = self.offset
+        self.mem[at] = VERSION_4_NO_OPTIONS
+        self.mem[at + TYPE_OF_SERVICE] = 0
+        self._set_word(TOTAL_LENGTH, total_length)
+        self._set_word(IDENTIFICATION, identification)
+        self._set_word(FLAGS_AND_OFFSET, DONT_FRAGMENT)
+        self.mem[at + TIME_TO_LIVE] = DEFAULT_TTL
+        self.mem[at + PROTOCOL] = protocol
+        self._set_word(SOURCE, source >> 16)
+        self._set_word(SOURCE + 2, source & 0xFFFF)
+        self._set_word(DESTINATION, destination >> 16)
+        self._set_word(DESTINATION + 2, destination & 0xFFFF)
+        # The words are all at hand: summing them beats reading the header back.
+        total = (VERSION_4_NO_OPTIONS << 8) + total_length + identification + DONT_FRAGMENT + (DEFAULT_TTL << 8)
+        total += protocol + (source >> 16) + (source & 0xFFFF) + (destination >> 16) + (destination & 0xFFFF)
+        self._set_word(CHECKSUM, 0xFFFF ^ fold(total))
+
+    def _word(self, field: int) -> int:
+        at = self.offset + field
+        return (self.mem[at] << 8) | self.mem[at + 1]
+
+    def _double_word(self, field: int) -> int:
+        at = self.offset + field
+        return (self.mem[at] << 24) | (self.mem[at + 1] << 16) | (self.mem[at + 2] << 8) | self.mem[at + 3]
+
+    def _set_word(self, field: int, value: int) -> None:
+        at = self.offset + field
+        self.mem[at] = value >> 8
+        self.mem[at + 1] = value & 0xFF
