@@ -25,6 +25,7 @@ th, td { padding: .25rem .8rem; border-bottom: 1px solid #ddd; text-align: right
 th:first-child, td:first-child { text-align: left; }
 td.better { color: #14713d; font-weight: 600; } td.differs { color: #a35a00; }
 figure { margin: 1rem 0; } img { max-width: 100%; } figcaption { color: #555; font-size: .9rem; }
+.caution { color: #a35a00; }
 .failed { border-left: 4px solid #b3261e; padding: .4rem 1rem; background: #fdf1f0; white-space: pre-wrap; }
 """
 
@@ -34,6 +35,7 @@ def render(findings: Findings, figures: Sequence[Path]) -> str:
     parts = [
         "<h1>A library-OS node in Python against memcached on Linux</h1>",
         f'<p class="lead">{_escape(_headline(findings))}</p>',
+        *_caution(findings.environment.caution()),
         *(_failure(failure.step, failure.message, failure.remedy) for failure in findings.failures),
         *_figures(figures),
         *_ratio_section(findings.ratios(), summarize(findings.rows)),
@@ -58,6 +60,11 @@ def _headline(findings: Findings) -> str:
                 f"Measured {there.time} on {there.cpu_model}, {there.cpus} CPUs."
             )
     return f"Measured {there.time} on {there.cpu_model}, {there.cpus} CPUs."
+
+
+def _caution(text: str) -> Iterable[str]:
+    if text:
+        yield f'<p class="caution">{_escape(text)}</p>'
 
 
 def _failure(step: str, message: str, remedy: str) -> str:

@@ -14,6 +14,7 @@ from ebbrt import build
 from netlab.errors import NetlabError
 
 ROOT = Path(__file__).parent.parent.parent
+BUSY_LOAD_AVERAGE = 1.0
 _COMMAND_TIMEOUT = 5.0
 
 
@@ -40,6 +41,15 @@ class Environment:
     cpu_mode: str
     server_cpu: int
     client_cpu: int
+
+    def caution(self) -> str:
+        """What makes the numbers doubtful: others' work on the machine; empty when nothing does."""
+        if self.load_average < BUSY_LOAD_AVERAGE:
+            return ""
+        return (
+            f"Others were using this machine (load average {self.load_average:.1f} before the run): "
+            "the times include their work. Measure again when it is quiet."
+        )
 
     def as_dict(self) -> dict[str, str | int | float | bool]:
         """The fields by name."""

@@ -12,18 +12,19 @@ from netlab.bench.results import Ratio, Summary
 def medians_table(summaries: Sequence[Summary]) -> Table:
     """A line per target and point: the median, and from least to greatest."""
     table = Table(title="medians, and least to greatest", box=SIMPLE_HEAD)
-    table.add_column("target")
-    for heading in ("conns", "bytes", "rounds", "requests/s", "core us/req", "client", "errors"):
-        table.add_column(heading, justify="right")
+    table.add_column("target", no_wrap=True, min_width=6)
+    for heading in ("conns", "bytes", "rounds", "req/s", "core us/req", "client", "errors"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in summaries:
         table.add_row(
             row.target,
             str(row.concurrency),
             str(row.payload),
             str(row.rounds),
-            f"{row.requests_per_s:,.0f}\n[dim]{row.requests_per_s_min:,.0f}-{row.requests_per_s_max:,.0f}[/dim]",
-            f"{row.server_core_us_per_request:.2f}\n[dim]{row.server_core_us_per_request_min:.2f}-"
-            f"{row.server_core_us_per_request_max:.2f}[/dim]",
+            f"{row.requests_per_s:,.0f}\n[dim]{row.requests_per_s_min / 1000:.1f}k-"
+            f"{row.requests_per_s_max / 1000:.1f}k[/dim]",
+            f"{row.server_core_us_per_request:.2f}\n[dim]{row.server_core_us_per_request_min:.1f}-"
+            f"{row.server_core_us_per_request_max:.1f}[/dim]",
             f"{row.client_core_busy:.0%}",
             f"[red]{row.errors}[/red]" if row.errors else "0",
         )

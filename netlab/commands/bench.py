@@ -69,6 +69,8 @@ def memcached(
     for ratio in outcome.ratios:
         console.print(show.ratio_line(ratio))
     console.print(show.environment_line(outcome.environment), style="dim")
+    if caution := outcome.environment.caution():
+        console.print(caution, style="yellow")
 
 
 def _write(path: Path, text: str) -> None:

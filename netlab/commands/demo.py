@@ -83,6 +83,8 @@ def _show(findings: "Findings", folder: Path) -> None:
             "replies equal."
         )
     console.print(show.environment_line(findings.environment), style="dim")
+    if caution := findings.environment.caution():
+        console.print(caution, style="yellow")
     for failure in findings.failures:
         console.print(f"The step {failure.step!r} failed: {failure.message}", style="red", markup=False)
         if failure.remedy:

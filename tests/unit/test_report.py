@@ -1,6 +1,7 @@
 """The report holds its figures, escapes what it shows, and tells failures."""
 
 import base64
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -85,6 +86,12 @@ def test_failures_and_replay_are_told() -> None:
     text = Checker(render(findings, [])).text
     assert "The step “payload” failed: it broke\nmend it" in text
     assert "not all replies equal (16 connections, 2,000 requests, 1,999 equal)" in text
+
+
+def test_a_busy_machine_is_a_caution() -> None:
+    assert THERE.caution() == ""
+    busy = Findings(replace(THERE, load_average=3.5), ROWS)
+    assert "Others were using this machine (load average 3.5" in Checker(render(busy, [])).text
 
 
 def test_cpu_model() -> None:
