@@ -14,6 +14,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 PACKAGES = ("ebbrt", "drivers", "stack", "apps")
+SHARED = "ebbrt._cyutility"  # Cython's own helpers, compiled once instead of into each module
 DIRECTIVES = {
     "language_level": 3,
     "annotation_typing": False,
@@ -33,6 +34,10 @@ spec.loader.exec_module(build)
 class BuildAndRecord(build_ext):
     """``build_ext`` that records what it compiled, so that a later edit is noticed."""
 
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.parallel = os.cpu_count()
+
     def run(self) -> None:
         super().run()
         if self.inplace:
@@ -48,11 +53,11 @@ def extensions() -> list[Extension]:
         Extension(
             ".".join(path.relative_to(ROOT).with_suffix("").parts),
             [str(path.relative_to(ROOT).with_suffix(".py"))],
-            extra_compile_args=["-O2", "-fno-semantic-interposition", "-Wno-unused-function"],
+            extra_compile_args=["-O2", "-g0", "-fno-semantic-interposition", "-Wno-unused-function"],
         )
         for path in sources
         if path.with_suffix(".py").exists()
-    ]
+    ] + [Extension(SHARED, [SHARED.replace(".", "/") + ".c"])]
 
 
 setup(
@@ -62,6 +67,7 @@ setup(
         compiler_directives=DIRECTIVES,
         build_dir="build/cython",
         nthreads=0 if os.environ.get("NETLAB_SERIAL_BUILD") else (os.cpu_count() or 1),
+        shared_utility_qualified_name=SHARED,
         annotate=bool(os.environ.get("NETLAB_ANNOTATE")),
     ),
 )

@@ -111,14 +111,14 @@ class Capture:
         if shutil.which("tcpdump") is None:
             raise CaptureError("tcpdump is not installed; run: apt-get install tcpdump")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Its own process group: Ctrl-C reaches only us, and we end it after it has caught up.
+        # Its own session: Ctrl-C reaches only us, and we end it after it has caught up.
         self._process = self._popen(
             self.command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            process_group=0,
+            start_new_session=True,
         )
         self._thread(self._listen)
         try:
@@ -147,10 +147,13 @@ class Capture:
         elapsed = time.monotonic() - self._started
         self._end("stop")
         try:
-            self._catch_up()
+            try:
+                self._catch_up()
+            finally:
+                self._end_process()
+            self.result = self._finish(elapsed)
         finally:
-            self._end_process()
-        self.result = self._finish(elapsed)
+            self._raw.unlink(missing_ok=True)
         return self.result
 
     # -- tcpdump ---------------------------------------------------------------------------------------------------
@@ -257,7 +260,6 @@ class Capture:
             received=received,
             dropped=dropped,
         )
-        self._raw.unlink()
         sidecar = self.path.with_suffix(".json")
         result = CaptureResult(self.path, sidecar, packets, received, dropped, round(elapsed, 3), self._ended_by)
         write_sidecar(result, {"command": self.command, "interface": self.interface, "filter": self.filter}, self.note)

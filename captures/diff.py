@@ -159,7 +159,7 @@ def _trouble(section: str, one: Sequence[Direction], other: Sequence[Direction],
     segments, others = total(one, "segments") or 1, total(other, "segments") or 1
     for name in ("retransmissions", "out_of_order", "resets", "zero_windows", "duplicate_acks", "keep_alives"):
         a, b = total(one, name), total(other, name)
-        differs = (a == 0) != (b == 0) or _apart(a / segments, b / others, tolerance, negligible=0.0)
+        differs = _apart(a / segments, b / others, tolerance, negligible=0.0)
         yield Row(section, name.replace("_", " "), a, b, differs)
 
 

@@ -279,7 +279,9 @@ def _analyse(connection: Connection, side: Direction, other: Direction, segment:
     if occupies and highest is not None and not keep_alive:
         # A segment that begins on the last byte sent and is longer continues after a zero-window probe.
         probe = segment.length > 1 and difference(segment.seq, highest) == -1
-        if difference(segment.seq, highest) < 0 and not probe:
+        if segment.length and other.last_ack is not None and difference(end, other.last_ack) <= 0:
+            side.retransmissions += 1  # all of it was acknowledged before
+        elif difference(segment.seq, highest) < 0 and not probe:
             if _is_out_of_order(connection, side, other, segment, end):
                 side.out_of_order += 1
             else:
@@ -301,9 +303,11 @@ def _note_duplicate_ack(side: Direction, segment: Segment) -> None:
 
 
 def _is_out_of_order(connection: Connection, side: Direction, other: Direction, segment: Segment, end: int) -> bool:
-    """Whether a segment below the highest sent was overtaken, rather than sent again."""
-    if other.last_ack is not None and segment.length and difference(end, other.last_ack) <= 0:
-        return False  # all of it was acknowledged before
+    """Whether a segment below the highest sent was overtaken, rather than sent again.
+
+    Bytes that were captured before were sent again, however they are cut now (Wireshark 4.0 calls
+    them out of order when they come within a round trip of the newest segment; only the sum agrees with it then).
+    """
     if other.duplicates >= 2 and other.last_ack == segment.seq:
         if segment.time_ns - other.last_ack_ns < FAST_RETRANSMIT_NS:
             return False

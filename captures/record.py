@@ -17,7 +17,7 @@ from captures import memcached_binary as protocol
 
 GET, SET = 0x00, 0x01
 SET_EVERY = 10
-KEYS = 100
+KEYS = 20
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ def requests_of(connection: int, count: int, seed: int, payload: int) -> Iterato
     """The requests of one connection: ``seed`` and ``connection`` fix every byte."""
     chance = random.Random(f"{seed}/{connection}")
     for index in range(count):
-        key = b"key-%04d" % chance.randrange(KEYS)
+        key = b"key-%02d" % chance.randrange(KEYS)
         opaque = connection << 20 | index
         if (index + connection) % SET_EVERY:
             yield protocol.HEADER.pack(protocol.REQUEST_MAGIC, GET, len(key), 0, 0, 0, len(key), opaque, 0) + key

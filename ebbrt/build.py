@@ -18,6 +18,7 @@ from types import ModuleType
 
 PACKAGES = ("ebbrt", "drivers", "stack", "apps")
 MANIFEST = Path("ebbrt", "_built.json")
+EXTENSION = importlib.machinery.EXTENSION_SUFFIXES[0]  # of this interpreter
 
 
 class StaleExtensionError(ImportError):
@@ -45,7 +46,7 @@ def write_manifest(root: Path) -> None:
 
 
 def stale_sources(root: Path) -> list[str]:
-    """The sources below ``root`` that were edited after they were compiled, or never were."""
+    """The sources below ``root`` that were edited after they were compiled, or never were for this interpreter."""
     try:
         built = json.loads((root / MANIFEST).read_text())
     except FileNotFoundError:
@@ -53,7 +54,7 @@ def stale_sources(root: Path) -> list[str]:
     return [
         str(path.relative_to(root))
         for path in hot_sources(root)
-        if built.get(str(path.relative_to(root))) != _digest(path)
+        if built.get(str(path.relative_to(root))) != _digest(path) or not path.with_suffix(EXTENSION).exists()
     ]
 
 

@@ -117,7 +117,7 @@ class IOBuf:
     def peek(self, start: int, length: int) -> bytes:
         """``length`` bytes of this piece from ``start`` on, as a Python object: for keys and tests, not payload."""
         if cython.compiled:
-            return cython.cast(cython.p_char, self.memory.address + self.start + start)[:length]
+            return bytes(cython.cast(cython.p_char, self.memory.address + self.start + start)[:length])
         return bytes(self.memory.view(self.start + start, length))
 
 

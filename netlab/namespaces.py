@@ -147,6 +147,7 @@ def command_in(name: str, argv: list[str], cpu: int | None = None, *, dies_with_
     command = ["ip", "netns", "exec", name]
     if dies_with_parent:
         command += ["setpriv", "--pdeathsig", "KILL", "--"]
+        command += ["sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]  # had it ended before setpriv?
     if cpu is not None:
         command += ["taskset", "--cpu-list", str(cpu)]
     return command + argv

@@ -34,6 +34,7 @@ memcached memcached
 memcaslap libmemcached-tools
 tcpdump tcpdump
 ip iproute2
+ping iputils-ping
 setpriv util-linux"
     if ! command -v "$PYTHON" > /dev/null; then
         printf '%s\n' python3 python3-venv python3-dev

@@ -58,7 +58,7 @@ class Commands(Session):
         if command == GET:
             self.skip(front)
             self._get(key)
-        elif command == SET or command == ADD or command == REPLACE:  # noqa: PLR1714
+        elif command == SET or command == ADD or command == REPLACE:
             flags = get32(self.memory, self.at + HEADER)
             expiration = get32(self.memory, self.at + HEADER + 4)
             self.skip(front)
@@ -159,7 +159,7 @@ class Commands(Session):
         self.answer_error(OUT_OF_MEMORY)
 
     def _may_store(self, item: Item | None) -> int:
-        """Whether SET, ADD or REPLACE may store, as a status. With a CAS number all three only replace, as memcached."""
+        """Whether SET, ADD or REPLACE may store, as a status. With a CAS number all three only replace."""
         counters = self.store.counters
         if self.cas:
             if item is None:
@@ -251,10 +251,10 @@ class Commands(Session):
             else:
                 self._refuse_for_memory(key)
             return
-        if self.cas and self.cas != item.cas:
+        value = parse_counter(item)
+        if self.cas and self.cas != item.cas and item.length:
             self.answer_error(KEY_EXISTS)
             return
-        value = parse_counter(item)
         if value is None:
             self.answer_error(NON_NUMERIC)
             return

@@ -6,7 +6,7 @@ walked a bounded number of times, whatever the pieces.
 
 A received piece keeps its whole buffer alive. A peer that sends a byte at a time would make one byte cost 512, so
 ``settle`` copies such crumbs together (counted as payload copied) when they pin more than twice their bytes and
-``SLACK``; ``compact`` does the same for a finished value. See docs/adr/0002-buffers.md.
+``SLACK``; ``compact`` does the same for a finished value. See docs/adr/0002-buffer-ownership.md.
 """
 
 from ebbrt.iobuf import IOBuf, allocate

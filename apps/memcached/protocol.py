@@ -50,7 +50,7 @@ _LOUD = {
     QUITQ: QUIT, FLUSHQ: FLUSH, APPENDQ: APPEND, PREPENDQ: PREPEND,
 }  # fmt: skip
 _PLAIN = (
-    GET, SET, ADD, REPLACE, DELETE, INCREMENT, DECREMENT, QUIT, FLUSH, NOOP, VERSION, APPEND, PREPEND, STAT, TOUCH, GAT,
+# Tables by opcode: the command it stands for (UNKNOWN if none), whether success (for GETs: a miss) goes unanswered,
 )  # fmt: skip
 
 # Tables by opcode: the command it stands for (UNKNOWN if none), whether success (for GETs: a miss) is not answered,

@@ -57,7 +57,11 @@ class Memcached:
         core = self._core
         store = core.store
         return {
-            "sessions": {"open": len(core.sessions), "opened": core.accepted, "closed": core.accepted - len(core.sessions)},
+            "sessions": {
+                "open": len(core.sessions),
+                "opened": core.accepted,
+                "closed": core.accepted - len(core.sessions),
+            },
             "problems": dict(core.problems),
             "items": store.size(),
             "bytes": store.bytes,

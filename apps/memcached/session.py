@@ -63,8 +63,8 @@ class Session(TcpHandler):
     """The stream of one connection. ``Commands`` below it carries out a request that is complete.
 
     While a request is carried out, these hold its header: ``opcode`` as sent, ``command`` what it stands for,
-    ``quiet``, ``with_key``, ``key_length``, ``extras_length``, ``value_length``, ``opaque``, ``cas``; ``at`` is where in
-    node memory header, extras and key lie in a row.
+    ``quiet``, ``with_key``, ``key_length``, ``extras_length``, ``value_length``, ``opaque``, ``cas``; ``at`` is where
+    in node memory header, extras and key lie in a row.
     """
 
     def __init__(self, core: Core) -> None:
@@ -276,7 +276,7 @@ class Session(TcpHandler):
 def read_bytes(memory: NodeMemory, start: int, length: int) -> bytes:
     """Bytes of node memory as a Python object: keys, not payload."""
     if cython.compiled:
-        return cython.cast(cython.p_char, memory.address + start)[:length]
+        return bytes(cython.cast(cython.p_char, memory.address + start)[:length])
     return bytes(memory.view(start, length))
 
 

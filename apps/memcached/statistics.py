@@ -18,7 +18,7 @@ COUNTER_NAMES = (
 
 
 def stat_group(group: bytes, core: "Core") -> list[tuple[str, str]] | None:
-    """Names and values of a group of statistics; None when there is no such group. ``reset`` gives none, and resets."""
+    """Names and values of a group of statistics; None when there is no such group. ``reset`` resets."""
     if group == b"":
         return [(name, str(value)) for name, value in general(core).items()]
     if group == b"settings":

@@ -45,6 +45,7 @@ cdef class Store:
     cdef unsigned int _candidates_at
     cdef list _sweep
     cdef Py_ssize_t _swept
+    cdef unsigned int _sweep_began
     cpdef unsigned int now(self) except? 0
     cpdef Py_ssize_t size(self)
     cpdef unsigned int expiry(self, unsigned int expiration, unsigned int now) noexcept

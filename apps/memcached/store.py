@@ -69,6 +69,7 @@ class Store:
         self._candidates_at = 0
         self._sweep: list[bytes] = []
         self._swept = 0
+        self._sweep_began = 0
 
     def now(self) -> int:
         """Seconds since the epoch."""
@@ -155,6 +156,9 @@ class Store:
         self._flush_if_due(now)
         if not self._sweep:
             if self._swept >= len(self._items):
+                if self._sweep_began == now:
+                    return  # nothing expires twice in a second
+                self._sweep_began = now
                 self._swept = 0
             self._sweep = list(islice(self._items, self._swept, self._swept + SWEEP_CHUNK))
             self._swept += SWEEP_CHUNK

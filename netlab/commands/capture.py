@@ -1,10 +1,15 @@
 """``netlab capture``, ``netlab diff`` and ``netlab replay``: the command line of ``captures``."""
 
+import contextlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+from netlab import privilege
+from netlab.commands.lab import only_lab
+from netlab.errors import NetlabError
 
 if TYPE_CHECKING:
     from captures.diff import Comparison, Value
@@ -16,62 +21,69 @@ PORT = 11211
 PortOption = Annotated[int, typer.Option(help="The server's port in the captures.", min=1, max=65535)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
+CAPTURE_EPILOG = """
+Examples:
+
+    netlab capture switch -o out/bridge.pcapng --filter "tcp port 11211"
+    netlab capture server -o short.pcapng --packets 1000 --seconds 5 --json
+"""
+DIFF_EPILOG = """
+Examples:
+
+    netlab diff out/linux.pcapng out/node.pcapng
+    netlab diff a.pcapng b.pcapng --tolerance 0.2 --json
+"""
+REPLAY_EPILOG = """
+Examples:
+
+    netlab replay out/linux.pcapng --to 127.0.0.1:11311
+    netlab exec client -- netlab replay captures/reference/memcached-linux.pcapng --to 198.18.0.3 --json
+"""
+
 
 def register(app: typer.Typer) -> None:
     """Add the three commands to ``app``."""
-    app.command("capture")(capture)
-    app.command("diff")(diff)
-    app.command("replay")(replay)
+    app.command(epilog=CAPTURE_EPILOG)(capture)
+    app.command(epilog=DIFF_EPILOG)(diff)
+    app.command(epilog=REPLAY_EPILOG)(replay)
 
 
 def capture(
-    interface: Annotated[str, typer.Argument(help="The interface, as named inside its namespace.")],
+    host: Annotated[str, typer.Argument(help="A host of the lab, or `switch`, where the bridge and the TAPs are.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The pcapng file; a .json sidecar goes beside it.")],
-    namespace: Annotated[str, typer.Option(help="Capture in this network namespace (of `ip netns`).")] = "",
+    interface: Annotated[str | None, typer.Option(help="The host's only one, or the bridge, without.")] = None,
+    lab_name: Annotated[str | None, typer.Option("--lab", help="Which lab; may be left out when one runs.")] = None,
     packets: Annotated[int, typer.Option(help="End after so many packets.", min=1)] = 1_000_000,
     megabytes: Annotated[int, typer.Option(help="End when the file has this size.", min=1)] = 256,
     seconds: Annotated[float, typer.Option(help="End after so many seconds.", min=0.1)] = 60.0,
-    filter: Annotated[str, typer.Option(help="tcpdump's filter expression.")] = "",
+    expression: Annotated[str, typer.Option("--filter", help="tcpdump's filter expression.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Capture an interface's packets with tcpdump into a pcapng file; Ctrl-C ends it early, and keeps the file.
+    """Capture packets in a lab with tcpdump, into a pcapng file. Ctrl-C ends it early and keeps the file.
 
     A capture that is to be replayed must begin before its first connection does.
-
-    Examples:
-
-        netlab capture br0 -o out/node.pcapng --namespace demo-bridge --filter "tcp port 11211"
-
-        netlab capture veth0 -o short.pcapng --packets 1000 --seconds 5
     """
-    import contextlib
-    import subprocess
-    from functools import partial
-
+    privilege.acquire()
     from captures.capture import Capture
     from captures.files import CaptureError
+    from netlab.lab import Lab
 
-    prefix = ["ip", "netns", "exec", namespace] if namespace else []
-
-    def popen(command: list[str], **options: object) -> "subprocess.Popen[str]":
-        return partial(subprocess.Popen, [*prefix, *command])(**options)
-
+    machine = Lab.open(only_lab() if lab_name is None else lab_name).host(host)
     wanted = Capture(
         output,
-        interface,
-        popen=popen,
+        interface or machine.interface,
+        popen=machine.popen,
         packets=packets,
         max_bytes=megabytes << 20,
         seconds=seconds,
-        filter=filter,
+        filter=expression,
     )
     try:
         with wanted, contextlib.suppress(KeyboardInterrupt):
-            if not as_json:
-                typer.echo(f"Listening on {interface}; Ctrl-C ends.", err=True)
+            typer.echo(f"Listening on {wanted.interface} of {host}; Ctrl-C ends.", err=True)
             wanted.wait()
     except CaptureError as error:
-        _fail(str(error))
+        raise NetlabError(str(error)) from error
     result = wanted.result
     assert result is not None
     if as_json:
@@ -94,12 +106,6 @@ def diff(
 
     Initial sequence numbers, ports, addresses and times are no difference. Exit status: 0 when nothing differs, 1 when
     something does, 2 when a capture cannot be read.
-
-    Examples:
-
-        netlab diff out/linux.pcapng out/node.pcapng
-
-        netlab diff a.pcapng b.pcapng --tolerance 0.2 --json
     """
     from captures.diff import compare
     from captures.files import CaptureError
@@ -117,9 +123,7 @@ def diff(
 
 
 def replay(
-    path: Annotated[
-        Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file of binary memcached.")
-    ],
+    path: Annotated[Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file of binary memcached.")],
     to: Annotated[str, typer.Option(help="The live server: ADDRESS or ADDRESS:PORT.")],
     port: PortOption = PORT,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for a reply.", min=0.01)] = 5.0,
@@ -132,12 +136,6 @@ def replay(
 
     Exit status: 0 when all replies are equal, 1 when any differs or is missing, 2 when the capture cannot be replayed
     (a hole, a cut packet, no handshake: the packet is named) or the server not be reached.
-
-    Examples:
-
-        netlab replay out/linux.pcapng --to 198.18.0.10
-
-        netlab replay captures/reference/memcached-linux.pcapng --to 127.0.0.1:11311 --json
     """
     from captures.files import CaptureError
     from captures.replay import ReplayError

@@ -128,7 +128,7 @@ def execute(
     privilege.acquire()
     from netlab import lab, namespaces
 
-    found = lab.Lab.open(_only_lab() if lab_name is None else lab_name)
+    found = lab.Lab.open(only_lab() if lab_name is None else lab_name)
     argv = namespaces.command_in(found.host(host).namespace, command, dies_with_parent=False)
     lab.require_program(command[0])
     os.execvp(argv[0], argv)
@@ -146,7 +146,8 @@ def clean(as_json: JsonOption = False) -> None:
         _console().print(f"removed {', '.join(removed)}" if removed else "nothing to remove")
 
 
-def _only_lab() -> str:
+def only_lab() -> str:
+    """The name of the one lab that runs; NetlabError when there is none or several."""
     from netlab import registry
 
     return _only([record for record in map(registry.load, registry.names()) if not record.is_abandoned])

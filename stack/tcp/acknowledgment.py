@@ -1,4 +1,4 @@
-"""What a received acknowledgment says (RFC 9293 section 3.10.7.4, fifth): progress, loss, or nothing; and the window."""
+"""What an acknowledgment says (RFC 9293 section 3.10.7.4, fifth): progress, loss, or nothing; and the window."""
 
 from stack.tcp.constants import (
     CLOSING,

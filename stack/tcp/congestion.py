@@ -47,7 +47,7 @@ class NewReno:
             self.cwnd = min(self.cwnd + self.mss, MOST_WINDOW)
             return False
         self.duplicate_acks += 1
-        if self.duplicate_acks != 3 or seq_le((ack - 1) & 0xFFFFFFFF, self.recover):
+        if self.duplicate_acks != 3 or seq_le(ack, self.recover):
             return False
         self._halve(flight)
         self.cwnd = self.ssthresh + 3 * self.mss

@@ -5,6 +5,7 @@ they lead to is sent when the upcall has returned.
 """
 
 from ebbrt.iobuf import IOBuf
+from stack.address import format_ipv4
 from stack.tcp.constants import (
     CLOSE_WAIT,
     CLOSED,
@@ -81,5 +82,4 @@ class Connection(Tcb):
 
     def remote(self) -> tuple[str, int]:
         """Address in dotted form, and port."""
-        address = ".".join(str(byte) for byte in self.remote_address.to_bytes(4, "big"))
-        return address, self.remote_port
+        return format_ipv4(self.remote_address), self.remote_port

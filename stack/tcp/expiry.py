@@ -72,7 +72,7 @@ def _reschedule(connection: Tcb) -> None:
 
 
 def _retransmission_timeout(connection: Tcb, now: int) -> None:
-    """Nothing was acknowledged for one RTO: send all of it again, slowly (RFC 6298 section 5, RFC 5681 section 3.1)."""
+    """Nothing was acknowledged for one RTO: send it all again, slowly (RFC 6298 section 5, RFC 5681 section 3.1)."""
     connection.engine.counters.retransmission_timeouts += 1
     connection.retries += 1
     if connection.retries > MOST_RETRANSMISSIONS:

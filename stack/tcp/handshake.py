@@ -1,4 +1,4 @@
-"""Opening: a SYN for a listener (RFC 9293 section 3.10.7.2), an answer to our SYN (3.10.7.3), and being established."""
+"""Opening: a SYN for a listener (RFC 9293 section 3.10.7.2), an answer to our SYN (3.10.7.3), being established."""
 
 from stack.tcp.congestion import NewReno
 from stack.tcp.connection import Connection

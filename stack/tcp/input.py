@@ -1,9 +1,9 @@
 """SEGMENT ARRIVES: RFC 9293 section 3.10.7, one function for each of its steps.
 
 ``segment_arrives`` checks the segment, finds its connection and chooses by state. For a connection that is open the
-steps are: the sequence number (with PAWS, RFC 7323 section 5), RST, SYN, ACK, the text, FIN. A step that finds a reason
-to stop counts it. What is due afterwards (replies, acknowledgments, retransmissions) leaves in one ``output`` at the
-end. Nothing a peer sends raises; an exception that an application raises in an upcall goes through to the caller.
+steps are: the sequence number (with PAWS, RFC 7323 section 5), RST, SYN, ACK, the text, FIN. A step that finds a
+reason to stop counts it. What is due afterwards (replies, acknowledgments) leaves in one ``output`` at the end.
+Nothing a peer sends raises; an exception that an application raises in an upcall goes through to the caller.
 """
 
 from ebbrt.iobuf import IOBuf
@@ -39,7 +39,7 @@ from stack.tcp.constants import (
     TIMER_TIME_WAIT,
 )
 from stack.tcp.delivery import deliver, tell_peer_closed
-from stack.tcp.engine import Engine, Listener
+from stack.tcp.engine import Engine
 from stack.tcp.handshake import listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
 from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
@@ -192,7 +192,7 @@ def _answer_unacceptable(connection: Tcb, segment: Segment, now: int) -> None:
 
 
 def _reset_arrives(connection: Tcb, segment: Segment, now: int) -> None:
-    """Second: RST counts only with exactly the next sequence number; within the window it is asked again (RFC 5961)."""
+    """Second: RST counts only with exactly the next sequence number; else the peer is asked again (RFC 5961)."""
     counters = connection.engine.counters
     if segment.sequence != connection.rcv_nxt:
         counters.drop(DROP_BLIND_RESET)

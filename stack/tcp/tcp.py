@@ -138,7 +138,7 @@ class Tcp(Transport):
                 "established": counters.established,
                 "closed": counters.closed,
                 "time_wait_evicted": counters.time_wait_evicted,
-                "handshakes": sum(listener.pending for listener in self.engine.listeners.values()),
+                "handshakes": sum([listener.pending for listener in self.engine.listeners.values()]),
                 "timers": len(self.engine.timers),
             },
             "states": dict(zip(STATE_NAMES, counters.states, strict=True)),

@@ -123,6 +123,24 @@ def test_an_acknowledgement_captured_before_its_data_is_no_hole() -> None:
     assert only(trace_of(conversation)).problem() is None
 
 
+def test_a_hole_after_such_an_acknowledgement_is_named_with_its_own_packet() -> None:
+    conversation = Conversation().handshake().client(b"abc").add(False, 0)
+    conversation.packets[3:] = reversed(conversation.packets[3:])
+    conversation.add(False, 0).client(b"def").add(False, 0)
+    del conversation.packets[6]
+    problem = only(trace_of(conversation)).problem()
+    assert problem is not None
+    assert problem.packet == 7
+
+
+def test_data_after_a_zero_window_probe_is_not_sent_again() -> None:
+    conversation = Conversation().handshake().client(b"abc").add(False, 0, window=0)
+    conversation.add(True, 3, b"d", "PA").add(False, 0, window=0).add(True, 3, b"d", "PA")
+    client = only(trace_of(conversation.add(False, 0).add(True, 3, b"def", "PA"))).client
+    assert (client.retransmissions, client.out_of_order, client.keep_alives) == (0, 0, 0)
+    assert bytes(client.stream) == b"abcdef"
+
+
 @pytest.mark.parametrize(("removed", "missing"), [(0, "SYN"), (1, "SYN-ACK")])
 def test_half_a_handshake_is_a_problem(removed: int, missing: str) -> None:
     conversation = Conversation().handshake().client(b"abc").server(b"def")
@@ -211,7 +229,7 @@ def test_ethernet_padding_is_no_payload() -> None:
     raw = bytes(Conversation().segment(True, 0)) + bytes(6)
     segment = parse_segment(Packet(1, 0, raw, len(raw)))
     assert segment is not None
-    assert segment.length == 0
+    assert (segment.length, segment.payload) == (0, b"")
 
 
 def test_other_protocols_are_passed_over() -> None:

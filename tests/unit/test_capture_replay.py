@@ -256,8 +256,8 @@ def test_quit_closes(tmp_path: Path, store: Store) -> None:
 def test_large_values_in_both_directions(tmp_path: Path, store: Store) -> None:
     """More than the sockets hold: sending must go on while receiving."""
     value = bytes(range(256)) * 200
-    requests = b"".join(request(SET, b"k%d" % n, value, opaque=n) + request(GET, b"k%d" % n) for n in range(60))
-    replies = b"".join(reply(SET, opaque=n, cas=5) + reply(GET, value, cas=5) for n in range(60))
+    requests = b"".join(request(SET, b"k%d" % n, value, opaque=n) + request(GET, b"k%d" % n) for n in range(250))
+    replies = b"".join(reply(SET, opaque=n, cas=5) + reply(GET, value, cas=5) for n in range(250))
     conversation = Conversation().handshake()
     for at in range(0, len(requests), 60000):
         conversation.client(requests[at : at + 60000])
@@ -274,6 +274,15 @@ def test_retransmissions_and_reordering_do_not_matter(tmp_path: Path, store: Sto
     packets[4:4] = [packets[3]]
     packets[6], packets[7] = packets[7], packets[6]
     assert run(save(tmp_path / "a.pcap", packets), store).all_equal()
+
+
+def test_replies_captured_in_the_wrong_order(tmp_path: Path) -> None:
+    conversation = Conversation().handshake()
+    conversation.client(request(SET, b"k", b"v", opaque=1)).client(request(GET, b"k", opaque=2))
+    conversation.server(reply(SET, opaque=1, cas=5)).server(reply(GET, b"v", opaque=2, cas=5))
+    conversation.packets[5:] = reversed(conversation.packets[5:])
+    plan = plan_replay(read_trace(save(tmp_path / "a.pcap", conversation.packets)), 11211)
+    assert [exchange.request.opaque for step in plan.steps for exchange in step.exchanges] == [1, 2]
 
 
 def test_no_server_is_an_error_of_its_own(tmp_path: Path) -> None:

@@ -1,0 +1,122 @@
+"""The same seeded operations in the compiled and in the plain build give the same results, step by step.
+
+Each ``operations_*`` function runs in both builds, in a process of its own, and yields what it saw; to extend the
+comparison, add one and name it in ``OPERATIONS``.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def operations_memory(chance: random.Random) -> Iterator[object]:
+    from ebbrt.memory import Buffer, MemoryAllocator, NodeMemory
+
+    allocator = MemoryAllocator(NodeMemory(1 << 20))
+    live: list[Buffer] = []
+    for _ in range(2000):
+        if live and chance.random() < 0.45:
+            live.pop(chance.randrange(len(live)))
+        else:
+            buffer = allocator.allocate(chance.randrange(0, 1 << chance.randrange(1, 22)))
+            yield buffer and (buffer.offset, buffer.size())
+            if buffer is not None:
+                live.append(buffer)
+            del buffer
+    yield allocator.statistics()
+
+
+def operations_iobuf(chance: random.Random) -> Iterator[object]:
+    from ebbrt.iobuf import allocate
+    from ebbrt.memory import MemoryAllocator, NodeMemory
+
+    allocator = MemoryAllocator(NodeMemory(1 << 20))
+    for _ in range(200):
+        chain = allocate(allocator, 50, 100)
+        assert chain is not None
+        chain.write(0, chance.randbytes(50))
+        for _ in range(chance.randrange(5)):
+            piece = chain.clone_view()
+            piece.advance(chance.randrange(50))
+            piece.trim_end(chance.randrange(piece.length))
+            chain.append(piece)
+        chain.retreat(chance.randrange(100))
+        yield chain.headroom(), chain.tailroom(), chain.chain_length(), chain.copy_out().hex()
+        chain.truncate_chain(chance.randrange(1, chain.chain_length() + 1))
+        rest = chain.advance_chain(chance.randrange(chain.chain_length() + 2))
+        yield rest and (rest.start, rest.length, rest.copy_out().hex())
+    del chain, piece, rest
+    yield allocator.statistics()
+
+
+def operations_virtqueue(chance: random.Random) -> Iterator[object]:
+    from drivers.virtio.virtqueue import DeviceQueue, DriverQueue, lay_out
+    from ebbrt.memory import MemoryAllocator, NodeMemory
+
+    for event_index in (True, False):
+        memory = NodeMemory(1 << 16)
+        layout, _area = lay_out(MemoryAllocator(memory), 8)
+        driver, device = DriverQueue(layout, event_index), DeviceQueue(layout, event_index)
+        for _ in range(1500):
+            if driver.free_count >= 2 and chance.random() < 0.6:
+                address = chance.randrange(1 << 17)  # half of them out of node memory
+                yield driver.add(address, 64, 0) if chance.random() < 0.5 else driver.add_two(address, 9, 4096, 2)
+                yield bool(driver.publish())
+            if device.available() and chance.random() < 0.7:
+                head = device.head(0)
+                yield bool(device.first(head, False)), device.address, device.length
+                yield bool(device.following(False)), device.address, device.length
+                device.advance(1)
+                device.add_used(
+                    head if chance.random() < 0.9 else chance.randrange(1 << 32), chance.randrange(1 << 32)
+                )
+                yield bool(device.publish())
+            if chance.random() < 0.2:
+                memory.view(layout.descriptors + chance.randrange(128), 1)[:] = chance.randbytes(1)
+            yield driver.take_used(), driver.used_length, driver.free_count, driver.errors, device.errors
+        yield bytes(memory.view(0, 1 << 16)).hex()
+
+
+OPERATIONS: dict[str, Callable[[random.Random], Iterator[object]]] = {
+    "memory": operations_memory,
+    "iobuf": operations_iobuf,
+    "virtqueue": operations_virtqueue,
+}
+
+
+def outcome(name: str, pure: bool) -> list[object]:
+    """What ``name`` yields in a process of that build."""
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.differential.test_build_modes", name],
+        env={**os.environ, "NETLAB_PURE": "1" if pure else "0", "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_both_builds_do_the_same(name: str) -> None:
+    assert not subprocess.run(
+        [sys.executable, "-c", "import ebbrt"],
+        env={**os.environ, "NETLAB_PURE": "0", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    ).stderr, "the extensions are missing or stale: run `make build`"
+    compiled, pure = outcome(name, False), outcome(name, True)
+    assert len(compiled) == len(pure) > 100
+    for step, (one, other) in enumerate(zip(compiled, pure, strict=True)):
+        assert one == other, f"step {step}: compiled and plain Python differ"
+
+
+if __name__ == "__main__":
+    print(json.dumps(list(OPERATIONS[sys.argv[1]](random.Random(2024)))))

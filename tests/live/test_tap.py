@@ -1,0 +1,167 @@
+"""Real TAPs, in a network namespace of this test's own: the kernel is the peer, scapy the judge."""
+
+import ctypes
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
+from drivers.virtio.device import NetDevice
+from drivers.virtio.driver import VirtioNet
+from drivers.virtio.tap import Tap, TapError, mtu, open_plain_tap, open_tap
+from ebbrt.clock import MonotonicClock
+from ebbrt.event_manager import EventManager
+from ebbrt.memory import MemoryAllocator, NodeMemory
+from tests.virtio_bench import MAC, KeepFrames
+
+pytestmark = pytest.mark.live
+NODE, KERNEL = "198.18.0.2", "198.18.0.1"
+
+
+@pytest.fixture(autouse=True)
+def namespace() -> Iterator[None]:
+    """Put this thread into a nameless network namespace: it vanishes with its last descriptor."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
+        pytest.skip("needs root and /dev/net/tun")
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    libc_unshare(0x40000000)  # CLONE_NEWNET
+    yield
+    libc_setns(own)
+    os.close(own)
+
+
+def libc_unshare(flags: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).unshare(flags):
+        pytest.skip("no permission to make a network namespace")
+
+
+def libc_setns(fd: int) -> None:
+    assert ctypes.CDLL(None, use_errno=True).setns(fd, 0) == 0
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True)
+
+
+def raise_interface(name: str) -> None:
+    ip("addr", "add", f"{KERNEL}/24", "dev", name)
+    ip("link", "set", name, "up")
+
+
+class TapNode:
+    """A device and a driver on a TAP."""
+
+    def __init__(self, tap: Tap) -> None:
+        self.memory = NodeMemory(4 << 20)
+        self.allocator = MemoryAllocator(self.memory)
+        self.events = EventManager(MonotonicClock())
+        spill = self.allocator.allocate(LONGEST_FRAME + NET_HEADER_LENGTH)
+        assert spill is not None
+        self._spill = spill
+        self.device = NetDevice(self.memory, tap.fd, self.events, spill.offset, MAC, 1500, tap.vnet_header)
+        self.driver = VirtioNet(self.device, self.allocator, self.events)
+        self.handler = KeepFrames()
+        self.driver.start(self.handler)
+
+    def run(self, seconds: float) -> list[bytes]:
+        self.events.set_timer(int(seconds * 1e9), self.events.stop)
+        self.events.run()
+        return self.handler.frames
+
+    def close(self) -> None:
+        self.driver.stop()
+        self.events.close()
+        self.device.close()
+
+
+def opened(vnet_header: bool) -> Tap:
+    return open_tap("t0") if vnet_header else open_plain_tap("t")
+
+
+@pytest.mark.parametrize("vnet_header", [True, False])
+def test_an_arp_request_of_the_kernel_arrives(vnet_header: bool) -> None:
+    from scapy.layers.l2 import ARP, Ether
+
+    tap = opened(vnet_header)
+    assert tap.vnet_header == vnet_header
+    assert mtu(tap.name) == 1500
+    raise_interface(tap.name)
+    node = TapNode(tap)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"who has you?", (NODE, 9))
+        requests = [Ether(frame) for frame in node.run(0.2)]
+    node.close()
+    assert [r for r in requests if ARP in r and (r[ARP].pdst, r[ARP].psrc) == (NODE, KERNEL)]
+
+
+def test_a_large_segment_of_the_kernel_arrives_whole() -> None:
+    """The kernel connects to a peer whose one SYN+ACK scapy makes, and sends it ten segments' worth at once."""
+    from scapy.layers.inet import IP, TCP
+    from scapy.layers.l2 import Ether
+
+    tap = open_tap("t0")
+    raise_interface("t0")
+    ip("neigh", "replace", NODE, "lladdr", MAC.hex(":"), "dev", "t0")
+    node = TapNode(tap)
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex((NODE, 80))
+    syn = next(Ether(frame) for frame in node.run(0.2) if TCP in Ether(frame))
+    answer = Ether(dst=syn.src, src=syn.dst) / IP(src=NODE, dst=KERNEL) / TCP(
+        sport=80, dport=syn[TCP].sport, flags="SA", seq=1, ack=syn[TCP].seq + 1, window=65535,
+        options=[("MSS", 1460), ("WScale", 7)],
+    )  # fmt: skip
+    os.write(tap.fd, bytes(NET_HEADER_LENGTH) + bytes(answer))
+    node.run(0.1)
+    node.handler.frames.clear()
+    client.send(os.urandom(14600))
+    frames = [Ether(frame) for frame in node.run(0.2)]
+    client.close()
+    statistics = node.device.statistics()
+    node.close()
+    data = [frame for frame in frames if TCP in frame and frame[IP].len > 1500]
+    assert data, "nothing came in a large segment"
+    assert len(data[0]) == data[0][IP].len + 14, "the segment is not whole"
+    assert statistics["rx_spilled"] > 0
+
+
+def test_a_tap_in_use_is_explained() -> None:
+    tap = open_tap("t0")
+    with pytest.raises(TapError) as caught:
+        open_tap("t0")
+    assert "end that one first" in caught.value.advice
+    os.close(tap.fd)
+
+
+def test_other_flags_are_explained() -> None:
+    ip("tuntap", "add", "dev", "t0", "mode", "tun")
+    with pytest.raises(TapError) as caught:
+        open_tap("t0")
+    assert "other flags" in caught.value.advice
+
+
+def test_a_missing_permission_is_explained() -> None:
+    script = """
+import os
+from drivers.virtio.tap import TapError, open_tap
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    open_tap("t0")
+except TapError as error:
+    print(error.advice)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "sudo" in result.stdout

@@ -1,0 +1,189 @@
+"""The event loop, turned by hand under a clock that stands still."""
+
+import functools
+import logging
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from ebbrt.clock import ManualClock
+from ebbrt.constants import FOREVER
+from ebbrt.event_manager import EventManager, IdleHandler, InterruptHandler, TimerSource
+
+
+class Interrupt(InterruptHandler):
+    def __init__(self, log: list[str], fails: bool = False) -> None:
+        self.log = log
+        self.fails = fails
+
+    def interrupt(self) -> None:
+        self.log.append("interrupt")
+        if self.fails:
+            raise RuntimeError("interrupt")
+
+
+class Idle(IdleHandler):
+    def __init__(self, log: list[str], name: str = "idle", fails: bool = False) -> None:
+        self.log = log
+        self.name = name
+        self.fails = fails
+
+    def poll(self) -> None:
+        self.log.append(self.name)
+        if self.fails:
+            raise RuntimeError("idle")
+
+
+class Source(TimerSource):
+    def __init__(self, log: list[str], deadline: int) -> None:
+        self.log = log
+        self.deadline = deadline
+
+    def next_deadline(self) -> int:
+        return self.deadline
+
+    def expire(self, now: int) -> None:
+        self.log.append(f"source {now}")
+        self.deadline = FOREVER
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1000)
+
+
+@pytest.fixture
+def events(clock: ManualClock) -> Iterator[EventManager]:
+    manager = EventManager(clock)
+    yield manager
+    manager.close()
+
+
+def test_a_turn_takes_interrupts_then_timers_then_one_task_then_idle_handlers(events: EventManager) -> None:
+    log: list[str] = []
+    events.add_idle_handler(Idle(log))
+    events.spawn(lambda: log.append("task 1"), force_async=True)
+    events.spawn(lambda: log.append("task 2"), force_async=True)
+    events.set_timer(0, lambda: log.append("timer"))
+    vector = events.allocate_vector(Interrupt(log))
+    events.raise_interrupt(vector)
+    events.raise_interrupt(vector)
+    for _ in range(6):
+        events.turn()
+    assert log == ["interrupt", "interrupt", "timer", "task 1", "task 2", "idle"]
+    assert events.statistics()["halts"] == 0
+
+
+def test_with_nothing_to_do_the_core_halts_until_the_next_deadline(events: EventManager, clock: ManualClock) -> None:
+    log: list[str] = []
+    events.set_timer(1, lambda: log.append("timer"))
+    events.turn()
+    assert (log, events.statistics()["halts"]) == ([], 1)
+    clock.advance(1)
+    events.turn()
+    assert log == ["timer"]
+
+
+def test_spawn_runs_at_once_and_async_from_the_loop(events: EventManager) -> None:
+    log: list[str] = []
+    events.spawn(lambda: log.append("now"))
+    events.spawn(lambda: log.append("later"), force_async=True)
+    assert log == ["now"]
+    events.turn()
+    assert log == ["now", "later"]
+
+
+def test_failures_are_reported_with_their_origin_and_survived(
+    events: EventManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    log: list[str] = []
+
+    def broken() -> None:
+        raise ValueError("task")
+
+    with caplog.at_level(logging.CRITICAL + 1):
+        events.spawn(broken)
+    events.spawn(broken, force_async=True)
+    events.set_timer(0, broken)
+    events.raise_interrupt(events.allocate_vector(Interrupt(log, fails=True)))
+    events.add_idle_handler(Idle(log, "first", fails=True))
+    events.add_idle_handler(Idle(log, "second"))
+    for _ in range(4):
+        events.turn()
+    assert log == ["interrupt", "first", "second"], "one that fails must not starve the others"
+    assert events.statistics()["failures"] == 5
+    assert "broken" in caplog.text
+
+
+def test_a_keyboard_interrupt_is_not_swallowed(events: EventManager) -> None:
+    def pressed() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        events.spawn(pressed)
+
+
+def test_timers_fire_in_order_and_stopped_ones_never(events: EventManager, clock: ManualClock) -> None:
+    log: list[int] = []
+    timers = [events.set_timer(delay, functools.partial(log.append, delay)) for delay in (30, 10, 20, 10)]
+    timers[2].stop()
+    clock.advance(29)
+    events.turn()
+    assert log == [10, 10]
+    clock.advance(1)
+    events.turn()
+    assert log == [10, 10, 30]
+    timers[0].stop()
+
+
+def test_a_timer_that_sets_itself_for_now_does_not_hold_the_loop(events: EventManager) -> None:
+    log: list[str] = []
+
+    def again() -> None:
+        log.append("timer")
+        if len(log) > 100:
+            raise KeyboardInterrupt
+        events.set_timer(0, again)
+
+    again()
+    events.turn()
+    assert log == ["timer", "timer"]
+
+
+def test_timer_sources_are_asked_and_expired(events: EventManager, clock: ManualClock) -> None:
+    log: list[str] = []
+    events.add_timer_source(Source(log, 1500))
+    clock.advance(500)
+    events.turn()
+    assert log == ["source 1500"]
+
+
+def test_a_ready_descriptor_is_an_interrupt_even_while_a_core_polls(events: EventManager) -> None:
+    log: list[str] = []
+    idle: list[str] = []
+    handler = Idle(idle)
+    reader, writer = os.pipe()
+    events.watch(reader, Interrupt(log))
+    os.write(writer, b"x")
+    events.turn()
+    assert log == ["interrupt"]
+    events.add_idle_handler(handler)
+    for _ in range(64):
+        events.turn()
+    assert log == ["interrupt", "interrupt"], "level-triggered, looked at every so many idle turns"
+    events.remove_idle_handler(handler)
+    events.unwatch(reader)
+    os.close(reader)
+    os.close(writer)
+    with pytest.raises(ValueError):
+        events.remove_idle_handler(handler)
+
+
+def test_run_ends_when_it_is_stopped(events: EventManager) -> None:
+    log: list[str] = []
+    events.spawn(lambda: log.append("1"), force_async=True)
+    events.spawn(events.stop, force_async=True)
+    events.spawn(lambda: log.append("2"), force_async=True)
+    events.run()
+    assert log == ["1"]

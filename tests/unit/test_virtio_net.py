@@ -1,0 +1,208 @@
+"""Driver and device together, over a socket pair that plays the TAP."""
+
+import random
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from drivers.virtio.constants import NET_HEADER_LENGTH
+from tests.virtio_bench import VirtioBench
+
+MakeBench = Callable[..., VirtioBench]
+
+
+@pytest.fixture
+def make() -> Iterator[MakeBench]:
+    benches: list[VirtioBench] = []
+
+    def build(**options: object) -> VirtioBench:
+        benches.append(VirtioBench(**options))  # type: ignore[arg-type]
+        return benches[-1]
+
+    yield build
+    for bench in benches:
+        bench.close()
+
+
+def frame_of(length: int) -> bytes:
+    return random.Random(length).randbytes(length)
+
+
+BOUNDARIES = [512 * n - NET_HEADER_LENGTH + around for n in (1, 2, 3, 4, 5, 64, 128) for around in (-1, 0, 1)]
+SIZES = sorted({*range(60, 2200, 37), *BOUNDARIES, *range(2200, 65549, 6007), 65548, 65549})
+
+
+@pytest.mark.parametrize("vnet_header", [True, False])
+def test_frames_of_every_size_arrive_whole(make: MakeBench, vnet_header: bool) -> None:
+    bench = make(vnet_header=vnet_header)
+    for length in SIZES:
+        bench.deliver(frame_of(length))
+        bench.settle()
+        assert bench.handler.frames.pop() == frame_of(length), length
+        assert bench.handler.pieces.pop() == -(-(length + NET_HEADER_LENGTH) // 512), length
+        assert not bench.handler.frames
+    assert bench.device.statistics()["rx_frames"] == len(SIZES)
+    assert bench.device.statistics()["rx_spilled"] > 0, "the long frames never took the spill path"
+    assert bench.driver.statistics()["rx_dropped"] == 0
+    assert bench.driver.statistics()["ring_errors"] == bench.device.statistics()["ring_errors"] == 0
+
+
+@pytest.mark.parametrize("ring_size", [2**n for n in range(1, 11)])
+def test_rings_of_every_size_carry_frames_both_ways(make: MakeBench, ring_size: int) -> None:
+    bench = make(ring_size=ring_size)
+    for number in range(3 * ring_size):
+        bench.deliver(frame_of(60 + number % 400))
+        if number % 32 == 31 or ring_size < 64:
+            bench.settle()
+        assert bench.driver.transmit(bench.chain([frame_of(60 + number % 400)]), 0, 0, 0)
+        assert len(bench.sent()) == 1
+    bench.settle()
+    assert bench.handler.frames == [frame_of(60 + number % 400) for number in range(3 * ring_size)]
+
+
+def test_a_burst_is_delivered_in_order(make: MakeBench) -> None:
+    bench = make(ring_size=64)
+    for number in range(100):
+        bench.deliver(struct.pack(">H", number) + bytes(58))
+    bench.settle()
+    assert [struct.unpack(">H", frame[:2])[0] for frame in bench.handler.frames] == list(range(100))
+
+
+def test_with_no_buffer_posted_a_frame_is_dropped_and_counted(make: MakeBench) -> None:
+    # Memory for the spill area (128 KiB), two small queues and a page of receive buffers, all of which are retained.
+    bench = make(ring_size=8, memory=(128 << 10) + 4096 + 4096, retain=True)
+    posted = 8
+    for number in range(posted + 3):
+        bench.deliver(frame_of(60 + number))
+        bench.settle()
+    assert len(bench.handler.frames) == posted
+    assert bench.device.statistics()["rx_no_buffer"] == 3
+    assert bench.driver.statistics()["refill_failures"] > 0
+
+
+def test_a_driver_that_ran_out_of_memory_hears_again_once_there_is_some(make: MakeBench) -> None:
+    bench = make(ring_size=8, memory=(128 << 10) + 4096 + 4096, retain=True)
+    for _ in range(9):
+        bench.deliver(frame_of(60))
+        bench.settle()
+    bench.handler.retained.clear()
+    bench.clock.advance(10_000_000)
+    bench.settle()
+    bench.deliver(frame_of(61))
+    bench.settle()
+    assert bench.handler.frames[-1] == frame_of(61)
+
+
+def test_the_ring_is_refilled_at_half_empty(make: MakeBench) -> None:
+    bench = make(ring_size=16)
+    before = bench.allocator.statistics()["allocations"]
+    for _ in range(7):
+        bench.deliver(frame_of(60))
+        bench.settle()
+    assert bench.allocator.statistics()["allocations"] == before
+    bench.deliver(frame_of(60))
+    bench.settle()
+    assert bench.allocator.statistics()["allocations"] == before + 8
+
+
+def test_polling_begins_with_an_interrupt_and_ends_when_nothing_came(make: MakeBench) -> None:
+    bench = make()
+    bench.deliver(frame_of(60))
+    bench.settle()
+    raised = bench.device.statistics()["interrupts_raised"]
+    assert raised == 1
+    bench.deliver(frame_of(61))
+    bench.settle()
+    assert bench.device.statistics()["interrupts_raised"] == 2, "interrupts were not enabled again"
+
+
+def test_no_interrupt_is_raised_while_the_driver_polls(make: MakeBench) -> None:
+    bench = make()
+    bench.driver.start_polling()
+    for number in range(20):
+        bench.deliver(frame_of(60 + number))
+        bench.device.receive(64)
+    bench.driver.poll()
+    assert len(bench.handler.frames) == 20
+    assert bench.device.statistics()["interrupts_raised"] == 0
+
+
+def test_a_frame_between_the_last_look_and_enabling_is_not_lost(make: MakeBench) -> None:
+    """Nothing on the TAP when the poll looked; a frame comes before it unregisters: the TAP's readiness wakes it."""
+    bench = make()
+    bench.driver.start_polling()
+    bench.driver.poll()  # found nothing: interrupts are on again
+    bench.deliver(frame_of(77))
+    bench.settle()
+    assert bench.handler.frames == [frame_of(77)]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 17, 100, 200])
+@pytest.mark.parametrize("vnet_header", [True, False])
+def test_chains_of_any_number_of_pieces_are_sent_whole(make: MakeBench, count: int, vnet_header: bool) -> None:
+    bench = make(vnet_header=vnet_header)
+    pieces = [frame_of(20 + number % 50) for number in range(count)]
+    for _ in range(5):
+        assert bench.driver.transmit(bench.chain(pieces), 0, 0, 0)
+    sent = bench.sent()
+    assert [frame[NET_HEADER_LENGTH if vnet_header else 0 :] for frame in sent] == [b"".join(pieces)] * 5
+
+
+def test_what_was_sent_is_let_go(make: MakeBench) -> None:
+    bench = make()
+    before = bench.allocator.statistics()["allocated_bytes"]
+    for count in (1, 2, 3, 50):
+        assert bench.driver.transmit(bench.chain([frame_of(60)] * count), 0, 0, 0)
+    assert bench.driver.transmit(bench.chain([frame_of(60)]), 0, 0, 0)  # reaps the others
+    assert bench.allocator.statistics()["allocated_bytes"] == before + 128, "only the last frame may still be held"
+
+
+def test_the_header_says_what_the_specification_says(make: MakeBench) -> None:
+    bench = make()
+    bench.driver.transmit(bench.chain([frame_of(66), frame_of(3000)]), 34, 16, 1448)
+    bench.driver.transmit(bench.chain([frame_of(60)]), 0, 0, 0)
+    segmented, plain = bench.sent()
+    flags, gso_type, hdr_len, gso_size, start, offset, buffers = struct.unpack("<BBHHHHH", segmented[:12])
+    assert (flags, gso_type, gso_size, start, offset, buffers) == (1, 1, 1448, 34, 16, 0)
+    assert hdr_len == 66
+    flags, gso_type, _, gso_size, start, offset, buffers = struct.unpack("<BBHHHHH", plain[:12])
+    assert (flags, gso_type, gso_size, start, offset, buffers) == (0, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(("flags", "valid"), [(0, False), (1, True), (2, True), (3, True), (4, False)])
+def test_a_checksum_is_trusted_only_when_the_header_says_so(make: MakeBench, flags: int, valid: bool) -> None:
+    bench = make()
+    bench.deliver(frame_of(60), bytes([flags]) + bytes(11))
+    bench.settle()
+    assert bench.handler.valid == [valid]
+
+
+def test_without_a_header_there_are_no_offloads(make: MakeBench) -> None:
+    bench = make(vnet_header=False)
+    assert not bench.driver.checksum_offload
+    assert bench.driver.largest_segment == 0
+    bench.deliver(frame_of(60))
+    bench.settle()
+    assert bench.handler.valid == [False]
+
+
+def test_a_full_tap_is_a_counted_loss_and_the_next_frame_goes(make: MakeBench) -> None:
+    bench = make()
+    for _ in range(2000):
+        bench.driver.transmit(bench.chain([frame_of(1000)]), 0, 0, 0)
+    blocked = bench.device.statistics()["tx_blocked"]
+    assert blocked > 0
+    assert len(bench.sent()) == 2000 - blocked
+    bench.driver.transmit(bench.chain([frame_of(99)]), 0, 0, 0)
+    assert bench.sent()[0][NET_HEADER_LENGTH:] == frame_of(99)
+
+
+def test_sending_without_memory_for_a_table_is_a_counted_loss(make: MakeBench) -> None:
+    bench = make(ring_size=8, memory=256 << 10)
+    frame = bench.chain([frame_of(60)] * 3)
+    held = []
+    while (buffer := bench.allocator.allocate(48)) is not None:
+        held.append(buffer)
+    assert not bench.driver.transmit(frame, 0, 0, 0)
+    assert bench.driver.statistics()["tx_no_memory"] == 1
