@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 
 from netlab import privilege
-from netlab.commands import capture, doctor, lab, node
+from netlab.commands import bench, capture, demo, doctor, lab, node, plot
+from netlab.errors import NetlabError
 
-COMMANDS = (lab, node, capture, doctor)
+COMMANDS = (demo, bench, plot, lab, node, capture, doctor)
 
 app = typer.Typer(
     name="netlab",

@@ -1,0 +1,112 @@
+"""``netlab bench memcached``: a lab, servers in it, one point measured in alternating rounds.
+
+The pieces are in `targets` and `runner`; this composes them and says what a session's outcome looks like.
+"""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from netlab.bench import environment, memcaslap, runner
+from netlab.bench.memcaslap import Load
+from netlab.bench.results import Ratio, Row, Summary, ratios, summarize
+from netlab.bench.targets import STARTERS, Target
+from netlab.errors import NetlabError
+from netlab.lab import Lab
+from netlab.topology import Topology
+
+EXPERIMENT = "bench"
+INTERVAL_OVERHEAD = 0.2  # seconds: starting a load, emptying a store
+_MAX_SECONDS = 3600
+
+Starter = Callable[[Lab, int], Target]
+Progress = Callable[[int, int, str], None]  # intervals done, of how many, and which is next
+
+
+class PlanError(NetlabError):
+    """A session that cannot be."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one session measures. Raises PlanError when it makes no sense."""
+
+    targets: tuple[str, ...]
+    load: Load
+    seconds: int
+    rounds: int
+    cpu_mode: str
+    starters: Mapping[str, Starter] = field(default_factory=lambda: STARTERS)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.targets if name not in self.starters]
+        if unknown or not self.targets or len(set(self.targets)) < len(self.targets):
+            raise PlanError(
+                f"targets {','.join(self.targets)!r}",
+                f"Name each once, of: {', '.join(self.starters)}; say node,linux.",
+            )
+        if self.cpu_mode not in runner.CPU_MODES:
+            raise PlanError(f"CPU mode {self.cpu_mode!r}", f"There are {' and '.join(runner.CPU_MODES)}.")
+        if self.rounds < 1 or not 1 <= self.seconds <= _MAX_SECONDS:
+            raise PlanError(f"{self.rounds} rounds of {self.seconds} s", "At least one round of one second is needed.")
+
+    def expected_seconds(self) -> float:
+        """How long measuring takes."""
+        each = memcaslap.WARM_UP_SECONDS + self.seconds + INTERVAL_OVERHEAD
+        return self.rounds * len(self.targets) * each + memcaslap.WARM_UP_SECONDS
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a session measured, and where. `versions` are what the servers said of themselves."""
+
+    rows: Sequence[Row]
+    summaries: Sequence[Summary]
+    ratios: Sequence[Ratio]
+    environment: environment.Environment
+    versions: Mapping[str, str]
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form."""
+        wanted = [name for name in Row.__dataclass_fields__ if not name.endswith("_us") and name != "experiment"]
+        return {
+            "rows": [{name: getattr(row, name) for name in wanted} for row in self.rows],
+            "medians": [asdict(summary) for summary in self.summaries],
+            "ratios": [asdict(ratio) for ratio in self.ratios],
+            "environment": self.environment.as_dict(),
+            "versions": dict(self.versions),
+        }
+
+
+def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Outcome:
+    """Make a lab, measure, remove the lab. Ctrl-C or an error leaves nothing; see netlab.lab."""
+    described = environment.describe(plan.cpu_mode, runner.SERVER_CPU, runner.CLIENT_CPU)
+    with (
+        tempfile.TemporaryDirectory(prefix="netlab-bench-") as scratch,
+        Lab.create(topology) as lab,
+        runner.off_the_server_core(),
+        ExitStack() as running,
+    ):
+        targets = []
+        for name in plan.targets:
+            targets.append(plan.starters[name](lab, runner.SERVER_CPU))
+            running.callback(targets[-1].stop)
+        runner.apply_cpu_mode(lab, plan.cpu_mode, [target.machine for target in targets])
+        measuring = runner.Runner(lab, Path(scratch))
+        order = list(runner.interleave(targets, [plan.load], plan.rounds))
+        for done, (number, load, target) in enumerate(order):
+            progress(done, len(order), f"round {number}: {target.name}")
+            measuring.measure(EXPERIMENT, target, load, number, plan.seconds)
+        measuring.finish()
+        progress(len(order), len(order), "done")
+    rows = measuring.rows
+    return Outcome(
+        rows,
+        summarize(rows),
+        ratios(rows, *plan.targets) if len(plan.targets) == 2 else [],
+        described,
+        {target.name: target.version for target in targets},
+    )

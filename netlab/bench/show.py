@@ -1,0 +1,73 @@
+"""A session's outcome as a person reads it."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from netlab.bench.environment import Environment
+from netlab.bench.results import Ratio, Summary
+
+
+def medians_table(summaries: Sequence[Summary]) -> Table:
+    """A line per target and point: the median, and from least to greatest."""
+    table = Table(title="medians, and least to greatest", box=SIMPLE_HEAD)
+    table.add_column("target", no_wrap=True, min_width=6)
+    for heading in ("conns", "bytes", "rounds", "req/s", "core us/req", "client", "errors"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in summaries:
+        table.add_row(
+            row.target,
+            str(row.concurrency),
+            str(row.payload),
+            str(row.rounds),
+            f"{row.requests_per_s:,.0f}\n[dim]{row.requests_per_s_min / 1000:.1f}k-"
+            f"{row.requests_per_s_max / 1000:.1f}k[/dim]",
+            f"{row.server_core_us_per_request:.2f}\n[dim]{row.server_core_us_per_request_min:.1f}-"
+            f"{row.server_core_us_per_request_max:.1f}[/dim]",
+            f"{row.client_core_busy:.0%}",
+            f"[red]{row.errors}[/red]" if row.errors else "0",
+        )
+    return table
+
+
+def ratio_table(ratios: Sequence[Ratio], summaries: Sequence[Summary]) -> Table:
+    """A line per point: what each target did, and one over the other."""
+    table = Table(title="node over Linux, medians of paired rounds", box=SIMPLE_HEAD)
+    headings = ("experiment", "conns", "bytes", "node req/s", "Linux req/s", "ratio", "core us/req", "ratio")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "experiment" else "right", no_wrap=True)
+    found = {(each.experiment, each.concurrency, each.payload, each.target): each for each in summaries}
+    for ratio in ratios:
+        point = ratio.experiment, ratio.concurrency, ratio.payload
+        one, other = found[*point, ratio.target], found[*point, ratio.baseline]
+        table.add_row(
+            ratio.experiment,
+            str(ratio.concurrency),
+            str(ratio.payload),
+            f"{one.requests_per_s:,.0f}",
+            f"{other.requests_per_s:,.0f}",
+            f"{ratio.requests_per_s:.2f}",
+            f"{one.server_core_us_per_request:.1f} / {other.server_core_us_per_request:.1f}",
+            f"{ratio.server_core_us_per_request:.2f}",
+        )
+    return table
+
+
+def ratio_line(ratio: Ratio) -> str:
+    """One ratio in words."""
+    return (
+        f"{ratio.target}/{ratio.baseline}, median of {ratio.pairs} paired rounds: "
+        f"{ratio.requests_per_s:.2f} of its requests/s, "
+        f"{ratio.server_core_us_per_request:.2f} of its server-core time per request"
+    )
+
+
+def environment_line(environment: Environment) -> str:
+    """Where a number was measured, in one line."""
+    return (
+        f"{environment.cpu_model}, {environment.cpus} CPUs, Linux {environment.kernel}; "
+        f"commit {environment.commit or 'unknown'}{' with changes' if environment.dirty else ''}, "
+        f"{environment.build}, {environment.cpu_mode} mode, server on CPU {environment.server_cpu}, "
+        f"client on CPU {environment.client_cpu}, load before {environment.load_average:.2f}"
+    )

@@ -1,0 +1,80 @@
+"""``netlab bench memcached``: servers against each other, interleaved, with everything a number needs beside it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netlab.errors import NetlabError
+
+EPILOG = """
+Examples:
+
+    netlab bench memcached
+
+    netlab bench memcached --concurrency 512 --seconds 5 --rounds 3
+
+    netlab bench memcached --targets linux --cpu-mode shared --json linux.json
+"""
+GROUP_HELP = "Measure servers of a lab against each other."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to ``app``."""
+    group = typer.Typer(no_args_is_help=True, help=GROUP_HELP)
+    group.callback()(lambda: None)  # keeps the name of a group's only command
+    group.command("memcached", epilog=EPILOG)(memcached)
+    app.add_typer(group, name="bench")
+
+
+def memcached(
+    targets: Annotated[str, typer.Option(help="Servers, by comma; the ratios are first over second.")] = "node,linux",
+    concurrency: Annotated[int, typer.Option(help="Connections, one request in flight on each.")] = 64,
+    payload: Annotated[int, typer.Option(help="Size of every value in bytes.")] = 32,
+    seconds: Annotated[int, typer.Option(help="Measured seconds of each round; one of warm-up comes before.")] = 3,
+    rounds: Annotated[int, typer.Option(help="Times each target is measured.")] = 5,
+    cpu_mode: Annotated[
+        str, typer.Option(help="own-core: each machine receives on its own core. shared: on the sender's.")
+    ] = "own-core",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")] = None,
+    allow_pure: Annotated[
+        bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")
+    ] = False,
+) -> None:
+    """Load each server in turn with memcaslap: binary protocol, 9 gets to 1 set, every reply verified."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from netlab.bench import environment, session, show
+    from netlab.bench.memcaslap import Load
+
+    environment.require_compiled(allow_pure)
+    plan = session.Plan(tuple(targets.split(",")), Load(concurrency, payload), seconds, rounds, cpu_mode)
+    columns = (BarColumn(30), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        outcome = session.run(
+            plan, lambda done, of, what: bar.update(task, completed=done, total=of, description=what)
+        )
+    document = json.dumps(outcome.document(), indent=2)
+    if json_file == Path("-"):
+        typer.echo(document)
+        return
+    if json_file is not None:
+        _write(json_file, document + "\n")
+    console = Console(highlight=False)
+    console.print(show.medians_table(outcome.summaries))
+    for ratio in outcome.ratios:
+        console.print(show.ratio_line(ratio))
+    console.print(show.environment_line(outcome.environment), style="dim")
+    if caution := outcome.environment.caution():
+        console.print(caution, style="yellow")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise NetlabError(f"cannot write {path}: {error.strerror}", "Name a file in a folder that exists.") from error

@@ -1,0 +1,30 @@
+"""``netlab plot``: a run's figures, drawn again from its results."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EPILOG = """
+Examples:
+
+    netlab plot out/20250101-120000
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("plot", epilog=EPILOG)(plot)
+
+
+def plot(
+    run: Annotated[Path, typer.Argument(help="A run's folder: the one that holds results.csv.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the files written as JSON.")] = False,
+) -> None:
+    """Draw figure4.png, figure5.png and figure6.png of a run again."""
+    import json
+
+    from netlab.plot import redraw
+
+    drawn = [str(path) for path in redraw(run)]
+    typer.echo(json.dumps({"figures": drawn}) if as_json else "\n".join(drawn))
