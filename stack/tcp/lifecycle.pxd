@@ -9,8 +9,6 @@ cdef unsigned int CLOSED
 cdef long long FOREVER
 cdef unsigned int LISTEN
 cdef unsigned int MOST_TIME_WAIT
-cdef unsigned int SYN_SENT
-cdef unsigned int TIME_WAIT
 cdef long long TIME_WAIT_TIME
 cdef unsigned int TIMER_TIME_WAIT
 
@@ -21,4 +19,3 @@ cpdef void end(Tcb connection, str reason) except *
 cpdef void forget(Tcb connection) except *
 @cython.locals(engine=Engine)
 cpdef void enter_time_wait(Tcb connection, long long now) except *
-cpdef bint is_open(Tcb connection) noexcept

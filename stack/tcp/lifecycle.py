@@ -1,7 +1,7 @@
 """How connections change state, end, and are forgotten."""
 
 from ebbrt.constants import FOREVER
-from stack.tcp.constants import CLOSED, LISTEN, MOST_TIME_WAIT, SYN_SENT, TIME_WAIT, TIME_WAIT_TIME, TIMER_TIME_WAIT
+from stack.tcp.constants import CLOSED, LISTEN, MOST_TIME_WAIT, TIME_WAIT_TIME, TIMER_TIME_WAIT
 from stack.tcp.delivery import tell_closed
 from stack.tcp.state import END, PASSIVE_OPEN, next_state
 from stack.tcp.tcb import Tcb
@@ -64,8 +64,3 @@ def enter_time_wait(connection: Tcb, now: int) -> None:
         engine.counters.time_wait_evicted += 1
         end(oldest, "closed")
     tell_closed(connection, "closed")
-
-
-def is_open(connection: Tcb) -> bool:
-    """Whether the connection still takes part in the protocol with data (not CLOSED, not TIME-WAIT)."""
-    return SYN_SENT <= connection.state < TIME_WAIT

@@ -1,6 +1,9 @@
 """How a connection behaves under time, loss and small windows: retransmission, persist, Nagle, delayed ACK, bounds."""
 
+import gc
 import random
+import weakref
+from itertools import pairwise
 
 import pytest
 
@@ -114,7 +117,7 @@ def test_zero_window_is_probed_and_reopens():
         peer.ack = start
         peer.send("A", window=0)
         probes += 1
-    intervals = [round((after - before) / SECOND, 1) for before, after in zip(times, times[1:], strict=False)]
+    intervals = [round((after - before) / SECOND, 1) for before, after in pairwise(times)]
     assert intervals[:4] == [0.4, 0.8, 1.6, 3.2]
     assert max(intervals) == 60
     answer = peer.send("A", ack=start, window=100)
@@ -340,6 +343,14 @@ def test_a_thousand_connections_leave_nothing():
         handler.connection.close()
     wire.run()
     assert {handler.reason for handler in handlers + served} == {"closed"}
+    # A node runs without garbage collection: reference counts alone must free connections and handlers.
+    references = [weakref.ref(handler) for handler in handlers + served]
+    gc.disable()
+    del handler
+    handlers.clear()
+    served.clear()
+    assert all(reference() is None for reference in references)
+    gc.enable()
     for host in (wire.a, wire.b):
         statistics = host.tcp.statistics()
         assert statistics["connections"]["now"] == 0
