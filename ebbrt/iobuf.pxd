@@ -31,5 +31,8 @@ cdef class IOBuf:
     cpdef bytes copy_out(self)
     cpdef bytes peek(self, unsigned int start, unsigned int length)
 
+@cython.locals(iobuf=IOBuf)
+cpdef IOBuf view(Buffer buffer, unsigned long long start, unsigned int length)
+
 @cython.locals(buffer=Buffer, iobuf=IOBuf)
 cpdef IOBuf allocate(MemoryAllocator allocator, unsigned int length, unsigned int headroom=?)

@@ -14,15 +14,17 @@ from ebbrt.memory import Buffer, MemoryAllocator, NodeMemory
 
 
 class IOBuf:
-    """``length`` bytes of node memory from offset ``start``, kept alive by ``buffer``; ``next`` continues the data."""
+    """``length`` bytes of node memory from offset ``start``, kept alive by ``buffer``; ``next`` continues the data.
 
-    def __init__(self, buffer: Buffer, start: int, length: int) -> None:
-        self.buffer = buffer
-        self.memory: NodeMemory = buffer.memory
-        self.start = start
-        self.length = length
-        self.next: IOBuf | None = None
-        self.owns_headroom = False
+    Made by ``view`` and ``allocate``: a constructor's arguments would be Python objects in the compiled build.
+    """
+
+    buffer: Buffer
+    memory: NodeMemory
+    start: int
+    length: int
+    next: "IOBuf | None"
+    owns_headroom: bool
 
     def headroom(self) -> int:
         """Bytes before the data that this view may write headers into."""
@@ -64,11 +66,11 @@ class IOBuf:
 
     def clone_view(self) -> "IOBuf":
         """A second view of this piece's bytes: no headroom of its own, not chained."""
-        return IOBuf(self.buffer, self.start, self.length)
+        return view(self.buffer, self.start, self.length)
 
     def slice(self, start: int, length: int) -> "IOBuf":
         """A second view of ``length`` bytes of this piece from ``start`` on, relative to its data."""
-        return IOBuf(self.buffer, self.start + start, length)
+        return view(self.buffer, self.start + start, length)
 
     def clone_chain(self) -> "IOBuf":
         """A second view of every piece."""
@@ -121,11 +123,23 @@ class IOBuf:
         return bytes(self.memory.view(self.start + start, length))
 
 
+def view(buffer: Buffer, start: int, length: int) -> IOBuf:
+    """``length`` bytes of ``buffer`` from ``start`` on, which is an offset into node memory."""
+    iobuf: IOBuf = IOBuf.__new__(IOBuf)
+    iobuf.buffer = buffer
+    iobuf.memory = buffer.memory
+    iobuf.start = start
+    iobuf.length = length
+    iobuf.next = None
+    iobuf.owns_headroom = False
+    return iobuf
+
+
 def allocate(allocator: MemoryAllocator, length: int, headroom: int = 0) -> IOBuf | None:
     """A fresh view of ``length`` bytes with at least ``headroom`` before them; None when node memory is exhausted."""
     buffer = allocator.allocate(headroom + length)
     if buffer is None:
         return None
-    iobuf = IOBuf(buffer, buffer.offset + headroom, length)
+    iobuf = view(buffer, buffer.offset + headroom, length)
     iobuf.owns_headroom = True
     return iobuf

@@ -103,6 +103,10 @@ class TimedConnection(TcpConnection):
         """See TcpConnection; too short to be worth a clock reading."""
         return self._connection.send_window()
 
+    def disable_nagle(self) -> None:
+        """See TcpConnection."""
+        self._connection.disable_nagle()
+
     def pause(self) -> None:
         """See TcpConnection."""
         self._connection.pause()

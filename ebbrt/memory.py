@@ -44,13 +44,12 @@ class NodeMemory:
 
 
 class Buffer:
-    """``size`` bytes of node memory at ``offset``; freed when the last reference to it goes."""
+    """``size`` bytes of node memory at ``offset``; freed when the last reference to it goes. Made by an allocator."""
 
-    def __init__(self, allocator: "MemoryAllocator", offset: int, size_class: int) -> None:
-        self.allocator = allocator
-        self.memory = allocator.memory
-        self.offset = offset
-        self.size_class = size_class
+    allocator: "MemoryAllocator"
+    memory: NodeMemory
+    offset: int
+    size_class: int
 
     def size(self) -> int:
         """How many bytes the buffer has."""
@@ -98,7 +97,12 @@ class MemoryAllocator:
         self._heads[size_class] = self.memory.mem32[offset >> 2]
         self.allocated_bytes += 1 << size_class
         self.allocations += 1
-        return Buffer(self, offset, size_class)
+        buffer: Buffer = Buffer.__new__(Buffer)  # a constructor's arguments would be Python objects
+        buffer.allocator = self
+        buffer.memory = self.memory
+        buffer.offset = offset
+        buffer.size_class = size_class
+        return buffer
 
     def release(self, offset: int, size_class: int) -> None:
         """Put memory back on its free list. Called by ``Buffer`` alone."""

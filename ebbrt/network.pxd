@@ -12,6 +12,7 @@ cdef class TcpConnection:
     cdef public TcpHandler handler
     cpdef bint send(self, IOBuf data) except -1
     cpdef unsigned int send_window(self) except? 0xFFFFFFFF
+    cpdef void disable_nagle(self) except *
     cpdef void pause(self) except *
     cpdef void resume(self) except *
     cpdef void close(self) except *

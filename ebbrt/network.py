@@ -57,6 +57,10 @@ class TcpConnection:
         """Bytes that may be queued before the connection's send buffer is full; ``send_window_opened`` follows 0."""
         raise NotImplementedError
 
+    def disable_nagle(self) -> None:
+        """Send short segments at once, even while others are unacknowledged (TCP_NODELAY)."""
+        raise NotImplementedError
+
     def pause(self) -> None:
         """Deliver no more data until ``resume``: the receive window closes as the peer goes on sending."""
         raise NotImplementedError

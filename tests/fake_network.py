@@ -55,6 +55,9 @@ class FakeConnection(TcpConnection):
         self.is_paused = False
         self.held: list[IOBuf] = []
 
+    def disable_nagle(self) -> None:
+        """Nothing here waits."""
+
     def deliver(self, data: bytes, piece: int = PIECE) -> None:
         """Let the application receive ``data``; held back while it has paused the connection."""
         chain = received(self.allocator, data, piece)

@@ -81,6 +81,10 @@ class Session(TcpHandler):
         self.quiet = self.with_key = False
         self.opaque = self.cas = self.at = 0
 
+    def connected(self) -> None:
+        """Replies are whole messages: none of them gains by waiting."""
+        self.connection.disable_nagle()
+
     def receive(self, data: IOBuf) -> None:
         """Answer every request that is complete now."""
         if self._ended:

@@ -44,6 +44,7 @@ cdef class Store:
     cdef unsigned long long _candidates_cas
     cdef unsigned int _candidates_at
     cdef list _sweep
+    cdef bint _may_die
     cdef Py_ssize_t _swept
     cdef unsigned int _sweep_began
     cpdef unsigned int now(self) except? 0

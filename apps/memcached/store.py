@@ -67,6 +67,7 @@ class Store:
         self._candidates: list[bytes] = []  # for eviction, the least recently used last
         self._candidates_cas = 0
         self._candidates_at = 0
+        self._may_die = False  # an item with an expiry, or a flush, since the last sweep began
         self._sweep: list[bytes] = []
         self._swept = 0
         self._sweep_began = 0
@@ -115,6 +116,8 @@ class Store:
             item.length = fresh.length
             item.flags = fresh.flags
             item.expires = fresh.expires
+        if item.expires:
+            self._may_die = True
         self.counters.total_items += 1
         item.cas = self.next_cas()
         return item
@@ -133,6 +136,7 @@ class Store:
     def flush(self, delay: int, now: int) -> None:
         """Let every item that is stored by then be gone: now, or at the given expiry."""
         self.counters.cmd_flush += 1
+        self._may_die = True
         if delay:
             self._flush_at = self.expiry(delay, now)
         else:
@@ -156,18 +160,23 @@ class Store:
         self._flush_if_due(now)
         if not self._sweep:
             if self._swept >= len(self._items):
-                if self._sweep_began == now:
-                    return  # nothing expires twice in a second
+                if self._sweep_began == now or not self._may_die:
+                    return  # nothing expires twice in a second, and most stores hold nothing that can
                 self._sweep_began = now
+                self._may_die = False
                 self._swept = 0
             self._sweep = list(islice(self._items, self._swept, self._swept + SWEEP_CHUNK))
             self._swept += SWEEP_CHUNK
         for _ in range(min(SWEEP_STEP, len(self._sweep))):
             key = self._sweep.pop()
             item = self._items.get(key)
-            if item is not None and self._is_dead(item, now):
+            if item is None:
+                continue
+            if self._is_dead(item, now):
                 self.counters.reclaimed += 1
                 self._free(key, item)
+            elif item.expires:
+                self._may_die = True
 
     def _flush_if_due(self, now: int) -> None:
         if self._flush_at and now >= self._flush_at:

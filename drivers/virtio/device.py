@@ -146,13 +146,14 @@ class NetDevice(InterruptHandler):
     def receive(self, budget: int) -> int:
         """Read up to ``budget`` frames into posted buffers, then show them to the driver; how many were read.
 
-        Fewer than ``budget`` means that the TAP has no more.
+        It stops early when the TAP has no more, and when the next frame might find too few buffers: the driver, on
+        the same core, posts more before the next call.
         """
         frames = 0
-        while frames < budget:
-            if not self._receive_frame():
-                break
+        while frames < budget and self._receive_frame():
             frames += 1
+            if self._receive.available() < self._offer:
+                break
         if frames and self._receive.publish():
             self.interrupts_raised += 1
             self._events.raise_interrupt(self._interrupts[RECEIVEQ])

@@ -3,7 +3,7 @@ import cython
 from drivers.virtio.device cimport NetDevice
 from drivers.virtio.virtqueue cimport DriverQueue, QueueLayout
 from ebbrt.event_manager cimport EventManager, IdleHandler, InterruptHandler, Timer
-from ebbrt.iobuf cimport IOBuf
+from ebbrt.iobuf cimport IOBuf, view
 from ebbrt.memory cimport Buffer, MemoryAllocator, NodeMemory
 from ebbrt.netdevice cimport EthernetDevice, FrameHandler
 

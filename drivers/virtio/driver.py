@@ -28,7 +28,7 @@ from drivers.virtio.constants import (
 from drivers.virtio.device import NetDevice
 from drivers.virtio.virtqueue import DriverQueue, lay_out
 from ebbrt.event_manager import EventManager, IdleHandler, InterruptHandler, Timer
-from ebbrt.iobuf import IOBuf
+from ebbrt.iobuf import IOBuf, view
 from ebbrt.memory import Buffer, MemoryAllocator
 from ebbrt.netdevice import EthernetDevice, FrameHandler
 
@@ -191,7 +191,7 @@ class VirtioNet(EthernetDevice):
             if length > RECEIVE_BUFFER:  # it cannot have written that much
                 self.rx_dropped += 1
                 return None
-            piece = IOBuf(buffer, buffer.offset, length)
+            piece = view(buffer, buffer.offset, length)
             self.rx_bytes += length
             if last is None:
                 first = piece

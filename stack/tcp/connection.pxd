@@ -19,6 +19,7 @@ cdef class Connection(Tcb):
     cpdef bint send(self, IOBuf data) except -1
     @cython.locals(window=cython.uint)
     cpdef unsigned int send_window(self) except? 0xFFFFFFFF
+    cpdef void disable_nagle(self) except *
     cpdef void pause(self) except *
     cpdef void resume(self) except *
     cpdef void close(self) except *

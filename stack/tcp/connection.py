@@ -43,6 +43,10 @@ class Connection(Tcb):
         self.window_seen = window
         return window
 
+    def disable_nagle(self) -> None:
+        """Send short segments at once."""
+        self.nagle = False
+
     def pause(self) -> None:
         """Hold received data back: the receive window closes as node memory is pinned by it."""
         self.paused = True
