@@ -67,7 +67,7 @@ class Store:
         self._candidates: list[bytes] = []  # for eviction, the least recently used last
         self._candidates_cas = 0
         self._candidates_at = 0
-        self._may_die = False  # an item with an expiry, or a flush, since the last sweep began
+        self._may_die = False  # since the last sweep began there was reason for another
         self._sweep: list[bytes] = []
         self._swept = 0
         self._sweep_began = 0
@@ -193,6 +193,7 @@ class Store:
             self.counters.get_expired += 1
 
     def _free(self, key: bytes, item: Item) -> None:
+        self._may_die = True  # the places of others move, so that a sweep under way may pass one over
         self.bytes -= ITEM_HEADER + len(key) + item.length
         del self._items[key]
 

@@ -25,6 +25,7 @@ CAPTURE_EPILOG = """
 Examples:
 
     netlab capture switch -o out/bridge.pcapng --filter "tcp port 11211"
+    netlab capture switch --interface client -o out/port.pcapng   # the bridge's port to the client: causal order
     netlab capture server -o short.pcapng --packets 1000 --seconds 5 --json
 """
 DIFF_EPILOG = """

@@ -75,6 +75,7 @@ cdef bint _in_window(Tcb connection, unsigned int sequence) noexcept
     pinned=cython.uint,
 )
 cdef void _text(Tcb connection, Segment segment) except *
+@cython.locals(unacknowledged=cython.uint)
 cdef void _in_order(Tcb connection, IOBuf chain, unsigned int length) except *
 @cython.locals(last=IOBuf, found=Range)
 cdef void _join_reassembled(Tcb connection, IOBuf chain) except *

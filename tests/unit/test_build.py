@@ -31,8 +31,13 @@ def test_without_a_manifest_everything_is_stale(tree: Path) -> None:
 
 @pytest.mark.parametrize("edited", ["hot.py", "hot.pxd"])
 def test_an_edit_after_the_build_is_noticed(tree: Path, edited: str) -> None:
+    extension = (tree / "ebbrt" / "hot.py").with_suffix(build.EXTENSION)
+    extension.touch()
     build.write_manifest(tree)
     assert build.stale_sources(tree) == []
+    extension.unlink()  # compiled by another interpreter, or not at all
+    assert build.stale_sources(tree) == ["ebbrt/hot.py"]
+    extension.touch()
     (tree / "ebbrt" / "cold.py").write_text("# edited\n")
     assert build.stale_sources(tree) == []
     (tree / "ebbrt" / edited).write_text("# edited\n")
