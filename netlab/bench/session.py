@@ -35,7 +35,7 @@ class Plan:
     """What one session measures. Raises PlanError when it makes no sense."""
 
     targets: tuple[str, ...]
-    load: Load
+    loads: tuple[Load, ...]
     seconds: int
     rounds: int
     cpu_mode: str
@@ -56,7 +56,7 @@ class Plan:
     def expected_seconds(self) -> float:
         """How long measuring takes."""
         each = memcaslap.WARM_UP_SECONDS + self.seconds + INTERVAL_OVERHEAD
-        return self.rounds * len(self.targets) * each + memcaslap.WARM_UP_SECONDS
+        return self.rounds * len(self.targets) * len(self.loads) * each + memcaslap.WARM_UP_SECONDS
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Out
             running.callback(targets[-1].stop)
         runner.apply_cpu_mode(lab, plan.cpu_mode, [target.machine for target in targets])
         measuring = runner.Runner(lab, Path(scratch))
-        order = list(runner.interleave(targets, [plan.load], plan.rounds))
+        order = list(runner.interleave(targets, plan.loads, plan.rounds))
         for done, (number, load, target) in enumerate(order):
-            progress(done, len(order), f"round {number}: {target.name}")
+            progress(done, len(order), f"round {number}: {target.name}, {load.concurrency} connections")
             measuring.measure(EXPERIMENT, target, load, number, plan.seconds)
         measuring.finish()
         progress(len(order), len(order), "done")
