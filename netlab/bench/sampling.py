@@ -1,4 +1,4 @@
-"""A small recorded run: the same load generator, bounded in requests, with every packet on the bridge captured.
+"""A small recorded run: the same load generator, bounded in requests, every packet of it captured on the bridge.
 
 The capture begins before the first connection and ends after the last has closed, so that it can be replayed.
 """

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netlab.bench import environment, memcaslap, runner
+from netlab.bench import environment, runner
 from netlab.bench.memcaslap import Load
 from netlab.bench.results import Ratio, Row, Summary, ratios, summarize
 from netlab.bench.targets import STARTERS, Target
@@ -52,11 +52,6 @@ class Plan:
             raise PlanError(f"CPU mode {self.cpu_mode!r}", f"There are {' and '.join(runner.CPU_MODES)}.")
         if self.rounds < 1 or not 1 <= self.seconds <= _MAX_SECONDS:
             raise PlanError(f"{self.rounds} rounds of {self.seconds} s", "At least one round of one second is needed.")
-
-    def expected_seconds(self) -> float:
-        """How long measuring takes."""
-        each = memcaslap.WARM_UP_SECONDS + self.seconds + INTERVAL_OVERHEAD
-        return self.rounds * len(self.targets) * len(self.loads) * each + memcaslap.WARM_UP_SECONDS
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from netlab import privilege
 from netlab.errors import NetlabError
 
 EPILOG = """
@@ -50,6 +51,7 @@ def memcached(
     from netlab.bench import environment, session, show
     from netlab.bench.memcaslap import Load
 
+    privilege.acquire()
     environment.require_compiled(allow_pure)
     loads = tuple(Load(c, p) for c in _numbers("--concurrency", concurrency) for p in _numbers("--payload", payload))
     plan = session.Plan(tuple(targets.split(",")), loads, seconds, rounds, cpu_mode)
@@ -78,7 +80,9 @@ def _numbers(option: str, text: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError as error:
-        raise NetlabError(f"{option} {text!r} is not a number, nor numbers by comma", "Say 64, or 1,64,512.") from error
+        raise NetlabError(
+            f"{option} {text!r} is not a number, nor numbers by comma", "Say 64, or 1,64,512."
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:
