@@ -38,6 +38,16 @@ class KeepFrames(FrameHandler):
             self.retained.append(frame)
 
 
+class Forward(FrameHandler):
+    """Passes frames on to a handler that may be changed."""
+
+    def __init__(self, handler: FrameHandler) -> None:
+        self.handler = handler
+
+    def receive_frame(self, frame: IOBuf, checksum_valid: bool) -> None:
+        self.handler.receive_frame(frame, checksum_valid)
+
+
 class ShortHalt(TimerSource):
     """Lets no halt last longer than a millisecond."""
 
@@ -70,7 +80,12 @@ class VirtioBench:
         self.device = NetDevice(self.memory, tap.fileno(), self.events, spill.offset, MAC, 1500, vnet_header)
         self.driver = VirtioNet(self.device, self.allocator, self.events, ring_size)
         self.handler = KeepFrames(retain)
-        self.driver.start(self.handler)
+        self._target = Forward(self.handler)
+        self.driver.start(self._target)
+
+    def listen_with(self, handler: FrameHandler) -> None:
+        """Let ``handler`` have the frames from now on."""
+        self._target.handler = handler
 
     def deliver(self, frame: bytes, header: bytes = bytes(NET_HEADER_LENGTH)) -> None:
         """Put a frame on the wire towards the driver."""

@@ -132,7 +132,7 @@ class NetDevice(InterruptHandler):
 
     def interrupt(self) -> None:
         """The TAP is readable."""
-        self.receive(FEW_BUFFERS * 16)
+        self.receive(1)
 
     def receive(self, budget: int) -> int:
         """Read up to ``budget`` frames into posted buffers, then show them to the driver; how many were read.

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from drivers.virtio.constants import NET_HEADER_LENGTH
+from ebbrt.iobuf import IOBuf
+from ebbrt.netdevice import FrameHandler
 from tests.virtio_bench import VirtioBench
 
 MakeBench = Callable[..., VirtioBench]
+SENDS_PER_NOTIFICATION = 16
 
 
 @pytest.fixture
@@ -206,3 +209,52 @@ def test_sending_without_memory_for_a_table_is_a_counted_loss(make: MakeBench) -
         held.append(buffer)
     assert not bench.driver.transmit(frame, 0, 0, 0)
     assert bench.driver.statistics()["tx_no_memory"] == 1
+
+
+class Replies(FrameHandler):
+    """Answers every frame with another, and notes how many the device had sent by then; may fail."""
+
+    def __init__(self, bench: VirtioBench, fails: bool = False) -> None:
+        self.bench = bench
+        self.fails = fails
+        self.sent_before: list[int] = []
+
+    def receive_frame(self, frame: IOBuf, checksum_valid: bool) -> None:
+        self.sent_before.append(self.bench.device.statistics()["tx_frames"])
+        self.bench.driver.transmit(self.bench.chain([b"reply" * 20]), 0, 0, 0)
+        if self.fails:
+            raise RuntimeError("the handler failed")
+
+
+def test_replies_of_one_poll_go_in_few_notifications_but_none_waits_for_many(make: MakeBench) -> None:
+    bench = make()
+    replies = Replies(bench)
+    bench.listen_with(replies)
+    for number in range(40):
+        bench.deliver(bytes([number]) * 60)
+    bench.settle()
+    assert len(bench.sent()) == 40
+    assert all(index - sent <= SENDS_PER_NOTIFICATION for index, sent in enumerate(replies.sent_before))
+    assert len(set(replies.sent_before)) < 10, "each reply had a notification of its own"
+
+
+def test_a_handler_that_fails_does_not_hold_back_what_was_sent(
+    make: MakeBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = make()
+    bench.listen_with(Replies(bench, fails=True))
+    bench.deliver(b"x" * 60)
+    bench.settle()
+    assert len(bench.sent()) == 1
+    assert "the handler failed" in caplog.text
+
+
+def test_a_burst_of_large_frames_finds_buffers_although_it_is_larger_than_the_ring(make: MakeBench) -> None:
+    bench = make(ring_size=256)  # 128 KiB
+    bench.deliver(b"l" * 45_000)  # by which the device learns to offer more
+    bench.settle()
+    for _ in range(4):
+        bench.deliver(b"l" * 45_000)
+    bench.settle()
+    assert len(bench.handler.frames) == 5
+    assert bench.device.statistics()["rx_no_buffer"] == 0
