@@ -398,3 +398,14 @@ def test_exhausted_node_memory_is_survived():
     handler.connection.abort()
     assert len(hoard) == size
     assert peer.state() == "closed"
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_a_tiny_mss_is_raised_to_the_least_we_humour(timestamps):
+    peer = Peer(timestamps=timestamps)
+    peer.listen()
+    options = [("MSS", 1), *peer.syn_options()[1:]]
+    peer.send("S", options=options)
+    peer.send("A")
+    peer.handlers[0].connection.send(peer.node.buffer(bytes(200)))
+    assert len(peer.take()[0].payload) == (76 if timestamps else 88)
