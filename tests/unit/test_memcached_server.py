@@ -197,3 +197,20 @@ def test_stat() -> None:
     assert bench.ask(request(0x10, b"bogus"))[0].status == 1
     assert len(bench.ask(request(0x10, b"reset"))) == 1
     assert {reply.key: reply.value for reply in bench.ask(request(0x10))}[b"cmd_get"] == b"0"
+
+
+def test_a_session_that_ends_behind_a_pause_lets_the_peers_end_through() -> None:
+    bench = Bench()
+    bench.ask(store(1, b"key", bytes(10_000)))
+    bench.connection.window = 5000
+    bench.connection.deliver(request(0, b"key") * 2 + request(0x07))
+    assert bench.connection.is_paused
+    before = bench.allocator.allocated_bytes
+    bench.connection.deliver(bytes(4000))  # held back by the connection
+    assert bench.allocator.allocated_bytes > before
+    bench.connection.window = 1 << 20
+    bench.connection.handler.send_window_opened()
+    assert [reply.opcode for reply in replies(bench.connection.take())] == [0, 0, 7]
+    assert bench.connection.is_closing
+    assert not bench.connection.is_paused
+    assert not bench.connection.held
