@@ -320,9 +320,12 @@ def parse_counter(item: Item) -> int | None:
         text += piece.peek(0, piece.length)
         piece = piece.next
     match = NUMBER.match(text)
-    if match is None or len(match[2].lstrip(b"0")) > 20:
+    if match is None:
         return None
-    value = int(match[2])
+    digits = match[2].lstrip(b"0")
+    if len(digits) > 20:
+        return None
+    value = int(digits or b"0")  # without the zeros: Python refuses to convert thousands of digits
     if value > WORD:
         return None
     if match[1] == b"-":

@@ -214,3 +214,11 @@ def test_a_session_that_ends_behind_a_pause_lets_the_peers_end_through() -> None
     assert bench.connection.is_closing
     assert not bench.connection.is_paused
     assert not bench.connection.held
+
+
+def test_a_counter_of_thousands_of_zeros_is_a_number() -> None:
+    bench = Bench()
+    increment = request(0x05, b"n", struct.pack(">QQI", 2, 0, 0))
+    replied = bench.ask(store(1, b"n", bytes(b"0" * 5000 + b"40")), increment, NOOP)
+    assert [reply.status for reply in replied] == [0, 0, 0]
+    assert replied[1].value == struct.pack(">Q", 42)
