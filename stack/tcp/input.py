@@ -274,7 +274,8 @@ def _text(connection: Tcb, segment: Segment) -> None:
         counters.out_of_order_segments += 1
         connection.ack_now = True  # a duplicate ACK tells the peer of the hole (RFC 5681 section 4.2)
         pinned = connection.held_pinned + connection.reassembly.pinned + pinned_by(chain)
-        if pinned > connection.receive_memory or not connection.reassembly.insert(sequence, length, chain):
+        # A quarter stays free: else these would close the window for the very segment that fills the hole.
+        if pinned > connection.receive_memory // 4 * 3 or not connection.reassembly.insert(sequence, length, chain):
             counters.drop(DROP_REASSEMBLY_FULL)
 
 

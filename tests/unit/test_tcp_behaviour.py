@@ -409,3 +409,17 @@ def test_a_tiny_mss_is_raised_to_the_least_we_humour(timestamps):
     peer.send("A")
     peer.handlers[0].connection.send(peer.node.buffer(bytes(200)))
     assert len(peer.take()[0].payload) == (76 if timestamps else 88)
+
+
+def test_data_behind_a_hole_never_closes_the_window_for_the_hole():
+    peer = Peer(received_buffer=512)
+    handler = peer.established()
+    start = peer.seq
+    for number in range(1, 1200):  # small segments, each of which pins a whole receive buffer
+        peer.send("A", bytes(100), seq=(start + 100 * number) & 0xFFFFFFFF, advance=False)
+    assert peer.drops()["reassembly_full"] > 0
+    answer = peer.send("A", bytes(100), seq=start, advance=False)[-1]
+    assert answer.window > 0
+    kept = 1199 - peer.drops()["reassembly_full"]
+    assert answer.ack == (start + 100 * (kept + 1)) & 0xFFFFFFFF
+    assert len(handler.data) == 100 * (kept + 1)
