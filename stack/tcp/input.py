@@ -167,7 +167,9 @@ def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
     if segment.flags & RST:
         counters.drop(DROP_BLIND_RESET)
         return
-    if connection.state == SYN_RECEIVED and segment.flags & SYN and segment.sequence == connection.irs:
+    if (
+        connection.state == SYN_RECEIVED and segment.flags & (SYN | ACK) == SYN and segment.sequence == connection.irs
+    ):  # not a SYN-ACK, that of a simultaneous open: both sides would answer it with their own for ever
         counters.drop(DROP_DUPLICATE)
         send_syn(connection, now)  # the peer did not hear our answer
         return
