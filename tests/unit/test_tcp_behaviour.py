@@ -423,3 +423,15 @@ def test_data_behind_a_hole_never_closes_the_window_for_the_hole():
     kept = 1199 - peer.drops()["reassembly_full"]
     assert answer.ack == (start + 100 * (kept + 1)) & 0xFFFFFFFF
     assert len(handler.data) == 100 * (kept + 1)
+
+
+def test_ended_connections_do_not_wait_in_the_heap_of_timers():
+    peer = Peer()
+    peer.listen()
+    for port in range(1, 201):
+        peer.port = port
+        peer.send("S", seq=0, options=peer.syn_options())
+        peer.send("R", seq=1)
+    assert peer.node.tcp.statistics()["connections"]["now"] == 0
+    peer.node.tcp.poll(peer.clock.now())
+    assert peer.node.tcp.statistics()["connections"]["timers"] <= 64
