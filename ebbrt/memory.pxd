@@ -30,7 +30,7 @@ cdef class MemoryAllocator:
     cdef readonly unsigned long long allocated_bytes
     cdef readonly unsigned long long allocations
     cdef readonly unsigned long long failures
-    @cython.locals(size_class=cython.uint, head=cython.uint, offset=cython.ulonglong, buffer=Buffer)
+    @cython.locals(size_class=cython.uint, head=cython.ulonglong, offset=cython.ulonglong, buffer=Buffer)
     cpdef Buffer allocate(self, unsigned long long size)
     cpdef void release(self, unsigned long long offset, unsigned int size_class) noexcept
     @cython.locals(size=cython.ulonglong, slab=cython.ulonglong, offset=cython.ulonglong)

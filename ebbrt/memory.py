@@ -67,7 +67,7 @@ class MemoryAllocator:
 
     def __init__(self, memory: NodeMemory, start: int = 0, end: int | None = None) -> None:
         self.memory = memory
-        self._fresh = (start + PAGE - 1) & ~(PAGE - 1)
+        self._fresh = (start + PAGE - 1) // PAGE * PAGE  # no mask: its complement would have 32 bits only
         self._end = memory.size if end is None else end
         if start < 0 or self._end > memory.size:
             raise ValueError(f"bytes {start} to {self._end} are not all within node memory of {memory.size} bytes")

@@ -89,3 +89,11 @@ def test_words_are_the_same_bytes() -> None:
     memory.view(8, 4)[:] = b"\x01\x02\x03\x04"
     assert bytes(memory.view(8, 4)) == b"\x01\x02\x03\x04"
     assert bytes(memory.view(4094, 100)) == b"\0\0"
+
+
+def test_buffers_beyond_four_gigabytes_lie_where_they_belong() -> None:
+    border = 4 << 30  # the mapping is only reserved: pages nobody touches cost nothing
+    allocator = MemoryAllocator(NodeMemory(border + MIB), start=border - 1)
+    buffers = [allocator.allocate(512) for _ in range(16)]
+    offsets = [buffer.offset for buffer in buffers if buffer is not None]
+    assert offsets == [border + 512 * number for number in range(16)]
