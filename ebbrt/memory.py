@@ -111,18 +111,34 @@ class MemoryAllocator:
         self.allocated_bytes -= 1 << size_class
 
     def _refill(self, size_class: int) -> bool:
-        """Carve one slab of fresh memory into free objects; False when there is none left."""
-        size = 1 << size_class
-        slab = size if size > PAGE else PAGE
-        if self._fresh + slab > self._end:
+        """Carve a slab of fresh memory into free objects, or else a free object of a larger class; False without.
+
+        There is no way back up: small buffers are never joined to larger ones.
+        """
+        slab = 1 << size_class if 1 << size_class > PAGE else PAGE
+        if self._fresh + slab <= self._end:
+            self._carve(self._fresh, slab, size_class)
+            self._fresh += slab
+            return True
+        larger = size_class + 1
+        while larger <= LARGEST_CLASS and self._heads[larger] == NO_OFFSET:
+            larger += 1
+        if larger > LARGEST_CLASS:
             return False
-        offset = self._fresh + slab
-        while offset > self._fresh:  # downwards, so that the list hands them out upwards
+        start = self._heads[larger]
+        start <<= SMALLEST_CLASS
+        self._heads[larger] = self.memory.mem32[start >> 2]
+        self._carve(start, 1 << larger, size_class)
+        return True
+
+    def _carve(self, start: int, length: int, size_class: int) -> None:
+        """Put ``length`` bytes from ``start`` on into the free list, downwards, so that it hands them out upwards."""
+        size = 1 << size_class
+        offset = start + length
+        while offset > start:
             offset -= size
             self.memory.mem32[offset >> 2] = self._heads[size_class]
             self._heads[size_class] = offset >> SMALLEST_CLASS
-        self._fresh += slab
-        return True
 
     def statistics(self) -> dict[str, int]:
         """Bytes handed out now, bytes ever taken from node memory, allocations made and refused."""

@@ -97,3 +97,18 @@ def test_buffers_beyond_four_gigabytes_lie_where_they_belong() -> None:
     buffers = [allocator.allocate(512) for _ in range(16)]
     offsets = [buffer.offset for buffer in buffers if buffer is not None]
     assert offsets == [border + 512 * number for number in range(16)]
+
+
+def test_free_memory_of_a_larger_class_serves_a_smaller_one() -> None:
+    allocator = MemoryAllocator(NodeMemory(MIB))
+    large = [allocator.allocate(8192) for _ in range(128)]
+    assert allocator.allocate(128) is None
+    large.pop()
+    small: list[Buffer | None] = [allocator.allocate(128) for _ in range(64)]
+    assert allocator.allocate(128) is None
+    offsets = [buffer.offset for buffer in small + large if buffer is not None]
+    assert len(set(offsets)) == 64 + 127
+    assert allocator.statistics()["allocated_bytes"] == MIB
+    small.clear()
+    large.clear()
+    assert allocator.statistics()["allocated_bytes"] == 0
