@@ -30,8 +30,10 @@ cdef class MemoryAllocator:
     cdef readonly unsigned long long allocated_bytes
     cdef readonly unsigned long long allocations
     cdef readonly unsigned long long failures
+    cdef public object reclaimer
     @cython.locals(size_class=cython.uint, head=cython.ulonglong, offset=cython.ulonglong, buffer=Buffer)
     cpdef Buffer allocate(self, unsigned long long size)
+    cpdef bint reclaim(self) except -1
     cpdef void release(self, unsigned long long offset, unsigned int size_class) noexcept
     @cython.locals(slab=cython.ulonglong, start=cython.ulonglong, larger=cython.uint)
     cdef bint _refill(self, unsigned int size_class) noexcept

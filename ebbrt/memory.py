@@ -12,6 +12,7 @@ goes, its memory is back on the free list. Read ``iobuf`` next.
 
 import ctypes
 import mmap
+from collections.abc import Callable
 
 from ebbrt.constants import LARGEST_CLASS, NO_OFFSET, PAGE, SMALLEST_CLASS
 
@@ -78,6 +79,7 @@ class MemoryAllocator:
         self.allocated_bytes = 0
         self.allocations = 0
         self.failures = 0
+        self.reclaimer: Callable[[], bool] | None = None  # frees what an application can do without; for ``reclaim``
 
     def allocate(self, size: int) -> Buffer | None:
         """A buffer of at least ``size`` bytes, or None (counted) when node memory is exhausted or size > 1 MiB."""
@@ -109,6 +111,13 @@ class MemoryAllocator:
         self.memory.mem32[offset >> 2] = self._heads[size_class]
         self._heads[size_class] = offset >> SMALLEST_CLASS
         self.allocated_bytes -= 1 << size_class
+
+    def reclaim(self) -> bool:
+        """Ask the owner of what can be given up to free some of it; False when there is nothing.
+
+        For those who cannot go on without memory, and only between events of an application: its data changes.
+        """
+        return self.reclaimer is not None and self.reclaimer()
 
     def _refill(self, size_class: int) -> bool:
         """Carve a slab of fresh memory into free objects, or else a free object of a larger class; False without.

@@ -17,6 +17,7 @@ SECOND = 1_000_000_000  # nanoseconds
 BUMP_INTERVAL = 60  # seconds
 ITEM_OVERHEAD = 400  # bytes of Python's own memory that an item costs: objects, key, its place in the dict
 ITEM_HEADER = 59  # what memcached counts for an item beside key and value, for the "bytes" statistic
+RECLAIM_ITEMS = 32  # given up at a time when node memory itself has run out
 SWEEP_CHUNK = 1024  # keys noted at a time for the sweep
 SWEEP_STEP = 4  # keys looked at on each store
 
@@ -149,6 +150,13 @@ class Store:
             if budget == 0 or not self._evict():
                 return False
             budget -= 1
+        return True
+
+    def reclaim(self) -> bool:
+        """Free some items, because node memory has run out below the limit; False when there are none."""
+        for _ in range(RECLAIM_ITEMS):
+            if not self._evict():
+                return False
         return True
 
     def compact(self, value: IOBuf, length: int) -> IOBuf | None:

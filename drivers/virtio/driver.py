@@ -210,6 +210,8 @@ class VirtioNet(EthernetDevice):
         """Post buffers until the ring is full or node memory is exhausted."""
         while self._receive.free_count:
             buffer = self.allocator.allocate(RECEIVE_BUFFER)
+            if buffer is None and self.allocator.reclaim():  # a node that is deaf cannot be told to free anything
+                buffer = self.allocator.allocate(RECEIVE_BUFFER)
             if buffer is None:
                 self.refill_failures += 1
                 # With nothing posted no frame arrives, and no interrupt asks for more buffers: come back by ourselves.

@@ -222,3 +222,20 @@ def test_a_counter_of_thousands_of_zeros_is_a_number() -> None:
     replied = bench.ask(store(1, b"n", bytes(b"0" * 5000 + b"40")), increment, NOOP)
     assert [reply.status for reply in replied] == [0, 0, 0]
     assert replied[1].value == struct.pack(">Q", 42)
+
+
+def test_items_are_given_up_when_node_memory_runs_out_below_the_limit() -> None:
+    bench = Bench(memory=1 << 20, limit=1 << 30)
+    for number in range(100):
+        bench.ask(store(1, b"key%d" % number, bytes(5000)))
+    assert bench.server.statistics()["items"] == 100
+    held = []
+    while (buffer := bench.allocator.allocate(512)) is not None:
+        held.append(buffer)
+    assert bench.allocator.reclaim()
+    assert bench.allocator.allocate(512) is not None
+    assert bench.server.statistics()["evictions"] == 32
+    assert bench.ask(request(0, b"key99"))[0].status == 0
+    while bench.allocator.reclaim():
+        pass
+    assert bench.server.statistics()["items"] == 0
