@@ -314,12 +314,12 @@ def parse_counter(item: Item) -> int | None:
     """The number an item holds, as memcached's ``safe_strtoull`` reads it; None when it is none."""
     if item.value is None or item.length > LARGEST_COUNTER_VALUE:
         return None
-    text = b""
+    parts = []
     piece: IOBuf | None = item.value
     while piece is not None:
-        text += piece.peek(0, piece.length)
+        parts.append(piece.peek(0, piece.length))
         piece = piece.next
-    match = NUMBER.match(text)
+    match = NUMBER.match(b"".join(parts))
     if match is None:
         return None
     digits = match[2].lstrip(b"0")
