@@ -155,7 +155,7 @@ def _check_sequence(connection: Tcb, segment: Segment, now: int) -> bool:
         _not_acceptable(connection, segment, now)
         return False
     if connection.timestamps and segment.has_timestamps and seq_le(segment.sequence, connection.rcv_acked):
-        if seq_le(connection.ts_recent, segment.timestamp_value):
+        if seq_le(connection.ts_recent, segment.timestamp_value) or now - connection.ts_recent_time >= PAWS_IDLE:
             connection.ts_recent = segment.timestamp_value
             connection.ts_recent_time = now
     return True

@@ -435,3 +435,16 @@ def test_ended_connections_do_not_wait_in_the_heap_of_timers():
     assert peer.node.tcp.statistics()["connections"]["now"] == 0
     peer.node.tcp.poll(peer.clock.now())
     assert peer.node.tcp.statistics()["connections"]["timers"] <= 64
+
+
+def test_timestamps_of_a_connection_idle_for_weeks_begin_anew():
+    peer = Peer(timestamps=True)
+    handler = peer.established()
+    peer.wait(25 * 24 * 3600)
+    peer.tsval = (peer.tsval - 5000) & 0xFFFFFFFF  # seems old, because the clock has gone half way round
+    peer.send("A", b"hello")
+    assert handler.data == b"hello"
+    assert dict(peer.wait(1)[-1].options)["Timestamp"][1] == peer.tsval
+    peer.tsval -= 1
+    peer.send("A", b"x")
+    assert peer.drops() == {"old_timestamp": 1}
