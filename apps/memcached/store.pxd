@@ -60,6 +60,7 @@ cdef class Store:
     cpdef void flush(self, unsigned int delay, unsigned int now) except *
     @cython.locals(budget=cython.uint)
     cpdef bint admit(self, unsigned int length) except -1
+    @cython.locals(given_up=cython.uint)
     cpdef bint reclaim(self) except -1
     cpdef IOBuf compact(self, IOBuf value, unsigned int length)
     @cython.locals(key=bytes, item=Item)

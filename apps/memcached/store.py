@@ -154,10 +154,10 @@ class Store:
 
     def reclaim(self) -> bool:
         """Free some items, because node memory has run out below the limit; False when there are none."""
-        for _ in range(RECLAIM_ITEMS):
-            if not self._evict():
-                return False
-        return True
+        given_up = 0
+        while given_up < RECLAIM_ITEMS and self._evict():
+            given_up += 1
+        return given_up != 0
 
     def compact(self, value: IOBuf, length: int) -> IOBuf | None:
         """The value, copied together if it pins far more memory than its length; None when memory is short."""
