@@ -16,12 +16,13 @@ demo: setup
 test: setup
 	@scripts/test.sh
 
-check: setup
+lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@scripts/test.sh
+
+check: lint test
 
 clean:
 	rm -rf build out .pytest_cache .mypy_cache .ruff_cache

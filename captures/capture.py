@@ -30,7 +30,6 @@ BUFFER_KIB = 64 * 1024
 START_TIMEOUT = 10.0  # seconds
 CATCH_UP_TIMEOUT = 5.0
 STOP_TIMEOUT = 10.0
-ANSWER_TIMEOUT = 0.2  # of tcpdump, to SIGUSR1
 WATCH_INTERVAL = 0.05  # how often the bounds in bytes and seconds are looked at
 
 _COUNT = re.compile(r"(\d+) packets? (captured|received by filter|dropped by kernel|dropped by interface)")

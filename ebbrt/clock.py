@@ -1,6 +1,6 @@
 """Clocks. Nothing below ``netlab`` reads one by itself: a node, and everything in it, is given its clock.
 
-Times are nanoseconds as integers. The event loop reads the clock once per event and passes ``now`` down.
+Times are nanoseconds as integers. A component reads the clock where it is entered and passes ``now`` down.
 """
 
 from ebbrt.syscalls import monotonic_ns

@@ -8,4 +8,3 @@ cdef class Core:
 
 cdef class EbbRef:
     cdef object _ebb_id
-    cpdef object representative(self)

@@ -10,7 +10,8 @@ Cores are processes, so a process normally has one ``Core``; a simulation has ma
 from collections.abc import Callable
 from typing import Any
 
-FIRST_STATIC_ID = 1
+import cython
+
 FIRST_NODE_ID = 1 << 16  # below: well-known ids, the same everywhere
 IDS_PER_NODE = 1 << 24  # each node allocates from a range of its own, so that two never collide
 
@@ -79,16 +80,13 @@ class EbbRef:
     def __init__(self, ebb_id: int) -> None:
         self._ebb_id = ebb_id
 
-    def __getattr__(self, name: str) -> Any:
-        representative = _current.representatives.get(self._ebb_id)
+    def __getattribute__(self, name: str) -> Any:
+        # Compiled, this class's own field is read without a look-up; plain Python would come back here for it.
+        ebb_id = self._ebb_id if cython.compiled else object.__getattribute__(self, "_ebb_id")
+        representative = _current.representatives.get(ebb_id)
         if representative is None:
-            representative = _current.fault(self._ebb_id)
+            representative = _current.fault(ebb_id)
         return getattr(representative, name)
-
-    def representative(self) -> Any:
-        """This core's representative itself, for calls in a hot loop."""
-        representative = _current.representatives.get(self._ebb_id)
-        return representative if representative is not None else _current.fault(self._ebb_id)
 
 
 class EbbAllocator:

@@ -1,11 +1,12 @@
 """The Event Manager: one loop per core, and events that run to completion.
 
-Nothing preempts an event. When it returns, the loop looks, in this order, for pending interrupts; else for one spawned
-event; else it runs the idle handlers; else the core halts in ``epoll_wait`` until an interrupt or the next timer
-(paper sections 2.2 and 3.1.2; docs/adr/0003-event-loop.md). A driver that polls registers an idle handler, so that a
-busy core never waits, and unregisters it when a poll found nothing, so that an idle core does not burn.
+Nothing preempts an event. When it returns, the loop looks, in this order, for pending interrupts; else for timers that
+are due; else for one spawned event; else it runs the idle handlers; else the core halts in ``epoll_wait`` until an
+interrupt or the next timer (paper sections 2.2 and 3.1.2; docs/adr/0003-event-loop.md). A driver that polls registers
+an idle handler, so that a busy core never waits, and unregisters it when a poll found nothing, so that an idle core
+does not burn.
 
-The loop is given its clock. It reads it once per turn; ``now`` is what every handler of that turn sees.
+The loop is given its clock and reads it once per turn, to know what is due.
 """
 
 import heapq
@@ -20,7 +21,6 @@ from ebbrt.syscalls import Epoll
 logger = logging.getLogger(__name__)
 
 READABLE = 0x001  # EPOLLIN
-WRITABLE = 0x004  # EPOLLOUT
 # A system call per idle turn would cost more than the poll itself: file descriptors are looked at every so many turns.
 TURNS_BETWEEN_LOOKS = 64
 

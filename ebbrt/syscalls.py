@@ -73,10 +73,6 @@ class Epoll:
         """Watch ``fd`` for ``events`` (EPOLLIN, EPOLLOUT), level-triggered."""
         self._epoll.register(fd, events)
 
-    def modify(self, fd: int, events: int) -> None:
-        """Watch ``fd`` for other events."""
-        self._epoll.modify(fd, events)
-
     def unregister(self, fd: int) -> None:
         """Watch ``fd`` no longer."""
         self._epoll.unregister(fd)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from apps.memcached.server import Memcached
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
@@ -215,14 +215,16 @@ class _SignalInterrupts(InterruptHandler):
 
 
 def _start_memcached(node: Node) -> Memcached:
+    """An application sees base Ebbs, and is one: calls through the reference reach this core's representative."""
     server = Memcached(
-        network=node.network,
+        network=cast(NetworkManager, ebb.network_manager),
         allocator=node.allocator,
         clock=node.clock,
         memory_limit=node.config.memory,
         wall_clock=time.time_ns() - node.clock.now(),
         port=node.config.port,
     )
+    ebb.current_core().install(ebb.ebb_allocator.allocate(), server)
     server.start()
     return server
 

@@ -1,12 +1,5 @@
 """Numbers of the virtio 1.2 specification, by the names it gives them."""
 
-# Device status (2.1)
-ACKNOWLEDGE = 1
-DRIVER = 2
-DRIVER_OK = 4
-FEATURES_OK = 8
-DEVICE_NEEDS_RESET = 64
-
 # Split virtqueue (2.7)
 VIRTQ_DESC_F_NEXT = 1
 VIRTQ_DESC_F_WRITE = 2
@@ -20,9 +13,7 @@ VIRTIO_NET_F_GUEST_CSUM = 1 << 1
 VIRTIO_NET_F_MTU = 1 << 3
 VIRTIO_NET_F_MAC = 1 << 5
 VIRTIO_NET_F_GUEST_TSO4 = 1 << 7
-VIRTIO_NET_F_GUEST_TSO6 = 1 << 8
 VIRTIO_NET_F_HOST_TSO4 = 1 << 11
-VIRTIO_NET_F_HOST_TSO6 = 1 << 12
 VIRTIO_NET_F_MRG_RXBUF = 1 << 15
 VIRTIO_F_INDIRECT_DESC = 1 << 28
 VIRTIO_F_EVENT_IDX = 1 << 29
@@ -36,7 +27,6 @@ VIRTIO_NET_HDR_F_NEEDS_CSUM = 1
 VIRTIO_NET_HDR_F_DATA_VALID = 2
 VIRTIO_NET_HDR_GSO_NONE = 0
 VIRTIO_NET_HDR_GSO_TCPV4 = 1
-VIRTIO_NET_HDR_GSO_TCPV6 = 4
 
 LONGEST_FRAME = 65535 + 14  # a frame received in large segments (GUEST_TSO4): an IPv4 packet and its Ethernet header
 EMPTY = 0xFFFFFFFF  # from a queue: nothing there

@@ -25,9 +25,7 @@ from drivers.virtio.constants import (
     VIRTIO_NET_F_CSUM,
     VIRTIO_NET_F_GUEST_CSUM,
     VIRTIO_NET_F_GUEST_TSO4,
-    VIRTIO_NET_F_GUEST_TSO6,
     VIRTIO_NET_F_HOST_TSO4,
-    VIRTIO_NET_F_HOST_TSO6,
     VIRTIO_NET_F_MAC,
     VIRTIO_NET_F_MRG_RXBUF,
     VIRTIO_NET_F_MTU,
@@ -45,14 +43,7 @@ BASE_FEATURES = (
     | VIRTIO_NET_F_MTU
     | VIRTIO_NET_F_MRG_RXBUF
 )
-OFFLOAD_FEATURES = (
-    VIRTIO_NET_F_CSUM
-    | VIRTIO_NET_F_GUEST_CSUM
-    | VIRTIO_NET_F_HOST_TSO4
-    | VIRTIO_NET_F_HOST_TSO6
-    | VIRTIO_NET_F_GUEST_TSO4
-    | VIRTIO_NET_F_GUEST_TSO6
-)
+OFFLOAD_FEATURES = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_GUEST_TSO4
 MOST_PIECES = 1000  # of one writev; IOV_MAX is 1024
 # Buffers offered to one readv. Four of 512 bytes hold a frame of the usual MTU; the rest of a longer one lands in the
 # spill area and is moved from there, and the next reads offer room for the largest. Most reads carry small frames, and

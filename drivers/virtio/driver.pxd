@@ -20,6 +20,7 @@ cdef unsigned int VIRTQ_DESC_F_NEXT
 cdef unsigned int VIRTQ_DESC_F_WRITE
 cdef unsigned int RECEIVE_BUFFER
 cdef unsigned int FRAMES_PER_POLL
+cdef unsigned int SENDS_PER_NOTIFICATION
 
 cdef class ReceiveInterrupt(InterruptHandler):
     cdef VirtioNet driver
@@ -48,6 +49,9 @@ cdef class VirtioNet(EthernetDevice):
     cdef ReceivePoll _poll
     cdef FrameHandler _handler
     cdef bint _polling
+    cdef bint _draining
+    cdef unsigned int _unpublished
+    cdef void _publish_sends(self) except *
     cdef readonly unsigned long long rx_frames
     cdef readonly unsigned long long rx_bytes
     cdef readonly unsigned long long rx_dropped
@@ -60,8 +64,9 @@ cdef class VirtioNet(EthernetDevice):
     cpdef void start_polling(self) except *
     cdef void _stop_polling(self) except *
     cpdef void poll(self) except *
-    @cython.locals(frame=IOBuf, flags=cython.uint)
     cdef void _drain(self) except *
+    @cython.locals(frame=IOBuf, flags=cython.uint)
+    cdef void _deliver(self) except *
     @cython.locals(
         first=IOBuf, last=IOBuf, piece=IOBuf, wanted=cython.uint, head=cython.uint, buffer=Buffer, length=cython.uint
     )

@@ -26,7 +26,6 @@ _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 _TUN_F_CSUM = 0x01
 _TUN_F_TSO4 = 0x02
-_TUN_F_TSO6 = 0x04
 
 
 class TapError(OSError):
@@ -57,7 +56,7 @@ def open_tap(name: str) -> Tap:
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         fcntl.ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", NET_HEADER_LENGTH))
         fcntl.ioctl(fd, _TUNSETVNETLE, struct.pack("i", 1))
-        fcntl.ioctl(fd, _TUNSETOFFLOAD, _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6)
+        fcntl.ioctl(fd, _TUNSETOFFLOAD, _TUN_F_CSUM | _TUN_F_TSO4)
     except OSError as error:
         os.close(fd)
         raise _explained(name, error) from error

@@ -1,4 +1,4 @@
-"""A small recorded run: the same load generator, bounded in requests, with every packet on the bridge captured.
+"""A small recorded run: the same load generator, bounded in requests, every packet of it captured on the bridge.
 
 The capture begins before the first connection and ends after the last has closed, so that it can be replayed.
 """
@@ -39,8 +39,8 @@ def record(lab: Lab, target: Target, path: Path, scratch: Path) -> CaptureResult
     command = memcaslap.counted_command(LOAD, target.address, target.port, REQUESTS, str(config))
     capture = Capture(
         path,
-        # The bridge's port to the client. On the bridge device a frame is recorded after it has been passed on, so that
-        # a quick reply may come to stand before its request; on the port it came in by, cause precedes effect.
+        # The bridge's port to the client. On the bridge device a frame is recorded after it has been passed on, so
+        # that a quick reply may come to stand before its request; on the port it came in by, cause precedes effect.
         CLIENT,
         popen=partial(lab.switch.popen, cpu=CLIENT_CPU, start_new_session=False),
         max_bytes=MAX_BYTES,

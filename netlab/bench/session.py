@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netlab.bench import environment, memcaslap, runner
+from netlab.bench import environment, runner
 from netlab.bench.memcaslap import Load
 from netlab.bench.results import Ratio, Row, Summary, ratios, summarize
 from netlab.bench.targets import STARTERS, Target
@@ -35,7 +35,7 @@ class Plan:
     """What one session measures. Raises PlanError when it makes no sense."""
 
     targets: tuple[str, ...]
-    load: Load
+    loads: tuple[Load, ...]
     seconds: int
     rounds: int
     cpu_mode: str
@@ -52,11 +52,6 @@ class Plan:
             raise PlanError(f"CPU mode {self.cpu_mode!r}", f"There are {' and '.join(runner.CPU_MODES)}.")
         if self.rounds < 1 or not 1 <= self.seconds <= _MAX_SECONDS:
             raise PlanError(f"{self.rounds} rounds of {self.seconds} s", "At least one round of one second is needed.")
-
-    def expected_seconds(self) -> float:
-        """How long measuring takes."""
-        each = memcaslap.WARM_UP_SECONDS + self.seconds + INTERVAL_OVERHEAD
-        return self.rounds * len(self.targets) * each + memcaslap.WARM_UP_SECONDS
 
 
 @dataclass(frozen=True)
@@ -96,9 +91,9 @@ def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Out
             running.callback(targets[-1].stop)
         runner.apply_cpu_mode(lab, plan.cpu_mode, [target.machine for target in targets])
         measuring = runner.Runner(lab, Path(scratch))
-        order = list(runner.interleave(targets, [plan.load], plan.rounds))
+        order = list(runner.interleave(targets, plan.loads, plan.rounds))
         for done, (number, load, target) in enumerate(order):
-            progress(done, len(order), f"round {number}: {target.name}")
+            progress(done, len(order), f"round {number}: {target.name}, {load.concurrency} connections")
             measuring.measure(EXPERIMENT, target, load, number, plan.seconds)
         measuring.finish()
         progress(len(order), len(order), "done")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from netlab import privilege
 from netlab.errors import NetlabError
 
 EPILOG = """
@@ -12,7 +13,7 @@ Examples:
 
     netlab bench memcached
 
-    netlab bench memcached --concurrency 512 --seconds 5 --rounds 3
+    netlab bench memcached --concurrency 64,512 --seconds 5 --rounds 3
 
     netlab bench memcached --targets linux --cpu-mode shared --json linux.json
 """
@@ -29,8 +30,8 @@ def register(app: typer.Typer) -> None:
 
 def memcached(
     targets: Annotated[str, typer.Option(help="Servers, by comma; the ratios are first over second.")] = "node,linux",
-    concurrency: Annotated[int, typer.Option(help="Connections, one request in flight on each.")] = 64,
-    payload: Annotated[int, typer.Option(help="Size of every value in bytes.")] = 32,
+    concurrency: Annotated[str, typer.Option(help="Connections, one request in flight on each; or several.")] = "64",
+    payload: Annotated[str, typer.Option(help="Size of every value in bytes; or several.")] = "32",
     seconds: Annotated[int, typer.Option(help="Measured seconds of each round; one of warm-up comes before.")] = 3,
     rounds: Annotated[int, typer.Option(help="Times each target is measured.")] = 5,
     cpu_mode: Annotated[
@@ -50,8 +51,10 @@ def memcached(
     from netlab.bench import environment, session, show
     from netlab.bench.memcaslap import Load
 
+    privilege.acquire()
     environment.require_compiled(allow_pure)
-    plan = session.Plan(tuple(targets.split(",")), Load(concurrency, payload), seconds, rounds, cpu_mode)
+    loads = tuple(Load(c, p) for c in _numbers("--concurrency", concurrency) for p in _numbers("--payload", payload))
+    plan = session.Plan(tuple(targets.split(",")), loads, seconds, rounds, cpu_mode)
     columns = (BarColumn(30), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
@@ -71,6 +74,15 @@ def memcached(
     console.print(show.environment_line(outcome.environment), style="dim")
     if caution := outcome.environment.caution():
         console.print(caution, style="yellow")
+
+
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise NetlabError(
+            f"{option} {text!r} is not a number, nor numbers by comma", "Say 64, or 1,64,512."
+        ) from error
 
 
 def _write(path: Path, text: str) -> None:

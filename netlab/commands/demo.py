@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from netlab import privilege
+
 if TYPE_CHECKING:
     from netlab.findings import Findings
 
@@ -49,6 +51,7 @@ def demo(
     from netlab import demo as running
     from netlab.bench import environment
 
+    privilege.acquire()
     environment.require_compiled(allow_pure)
     folder = out or Path("out", time.strftime("%Y%m%d-%H%M%S"))
     columns = (

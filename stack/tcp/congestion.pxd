@@ -16,5 +16,4 @@ cdef class NewReno:
     cpdef bint recovering(self, unsigned int ack, unsigned int count, unsigned int flight) noexcept
     cpdef void timeout(self, unsigned int flight, unsigned int snd_max, bint first) noexcept
     cpdef void restart(self) noexcept
-    cpdef void resize(self, unsigned int mss) noexcept
     cdef void _halve(self, unsigned int flight) noexcept

@@ -83,9 +83,5 @@ class NewReno:
         """Sending begins again after an idle period of more than one timeout (RFC 5681 section 4.1)."""
         self.cwnd = min(self.cwnd, self.initial_window)
 
-    def resize(self, mss: int) -> None:
-        """The path turned out to carry smaller segments only."""
-        self.mss = mss
-
     def _halve(self, flight: int) -> None:
         self.ssthresh = max(flight // 2, 2 * self.mss)

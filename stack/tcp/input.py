@@ -292,8 +292,8 @@ def _in_order(connection: Tcb, chain: IOBuf, length: int) -> None:
     if not connection.reassembly.is_empty():
         connection.ack_now = True
         _join_reassembled(connection, chain)
-    # RFC 9293 asks for an ACK of every second full segment at least; Linux senders probe for a loss (RFC 8985) after two
-    # round trips with two segments unacknowledged, full or not, so every second segment it is.
+    # RFC 9293 asks for an ACK of every second full segment at least; Linux senders probe for a loss (RFC 8985) after
+    # two round trips with two segments unacknowledged, full or not, so every second segment it is.
     unacknowledged = (connection.rcv_nxt - connection.rcv_acked) & MASK32
     if connection.ack_delayed or not connection.delayed_ack or unacknowledged >= 2 * connection.rcv_mss:
         connection.ack_now = True

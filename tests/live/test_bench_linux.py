@@ -47,7 +47,7 @@ def _nothing_left() -> Any:
 @pytest.mark.parametrize("cpu_mode", ["own-core", "shared"])
 def test_one_round_of_two_linux_servers(cpu_mode: str) -> None:
     starters: dict[str, session.Starter] = {"node": start_other, "linux": targets.start_linux}
-    plan = session.Plan(("node", "linux"), Load(16, 32), 1, 1, cpu_mode, starters)
+    plan = session.Plan(("node", "linux"), (Load(16, 32),), 1, 1, cpu_mode, starters)
     outcome = session.run(plan, silent, TWO_SERVERS)
     assert [row.target for row in outcome.rows] == ["node", "linux"]
     for row in outcome.rows:
@@ -78,7 +78,7 @@ def test_a_server_that_dies_is_named() -> None:
         threading.Timer(0.5, target.process.kill).start()
         return target
 
-    plan = session.Plan(("linux",), Load(16, 32), 2, 1, "own-core", {"linux": start_and_kill})
+    plan = session.Plan(("linux",), (Load(16, 32),), 2, 1, "own-core", {"linux": start_and_kill})
     with pytest.raises(targets.TargetError, match="linux has ended with exit code -9"):
         session.run(plan, silent)
 
@@ -90,7 +90,7 @@ def test_a_server_that_stops_answering_is_an_error_of_the_load() -> None:
         threading.Timer(0.5, target.process.send_signal, [signal.SIGSTOP]).start()
         return target
 
-    plan = session.Plan(("linux",), Load(16, 32), 1, 1, "own-core", {"linux": start_and_freeze})
+    plan = session.Plan(("linux",), (Load(16, 32),), 1, 1, "own-core", {"linux": start_and_freeze})
     with pytest.raises(LoadError, match="linux, 16 connections, 32 bytes, round 1"):
         session.run(plan, silent)
 
@@ -100,7 +100,7 @@ def test_ctrl_c_leaves_nothing() -> None:
     def interrupt(done: int, of: int, what: str) -> None:
         threading.Timer(0.7, os.kill, [os.getpid(), signal.SIGINT]).start()
 
-    plan = session.Plan(("linux",), Load(16, 32), 3, 1, "own-core")
+    plan = session.Plan(("linux",), (Load(16, 32),), 3, 1, "own-core")
     with pytest.raises(KeyboardInterrupt):
         session.run(plan, interrupt)
     children = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=False).stdout

@@ -78,7 +78,7 @@ def test_layer_times_of_statistics() -> None:
 )
 def test_senseless_plans_are_refused(changes: dict[str, Any]) -> None:
     sound: dict[str, Any] = {
-        "targets": ("node", "linux"), "load": Load(64, 32), "seconds": 1, "rounds": 1, "cpu_mode": "own-core"
+        "targets": ("node", "linux"), "loads": (Load(64, 32),), "seconds": 1, "rounds": 1, "cpu_mode": "own-core"
     }  # fmt: skip
     Plan(**sound)
     with pytest.raises(PlanError):
