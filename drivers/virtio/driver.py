@@ -249,6 +249,9 @@ class VirtioNet(EthernetDevice):
     def transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int) -> bool:
         """Send one frame; see ``ebbrt.netdevice``. The chain is held until the device has sent it."""
         self._reap()
+        if self._unpublished and self._transmit.free_count < 2:  # the ring is full of what the device may send now
+            self._publish_sends()
+            self._reap()
         self._put_header(frame, checksum_start, checksum_offset, segment_size)
         following = frame.next
         if following is None:

@@ -111,6 +111,20 @@ def test_a_driver_without_memory_asks_for_what_can_be_given_up(make: MakeBench) 
     assert bench.device.statistics()["rx_no_buffer"] == 0
 
 
+def test_replies_of_one_poll_that_fill_a_small_ring_are_not_lost(make: MakeBench) -> None:
+    bench = make(ring_size=4)
+
+    def reply(frame: object, valid: bool) -> None:
+        for _ in range(4):
+            assert bench.driver.transmit(bench.chain([frame_of(60), frame_of(70)]), 0, 0, 0)
+
+    bench.handler.receive_frame = reply  # type: ignore[method-assign]
+    bench.deliver(frame_of(60))
+    bench.settle()
+    assert len(bench.sent()) == 4
+    assert bench.driver.statistics()["tx_ring_full"] == 0
+
+
 def test_the_ring_is_refilled_at_half_empty(make: MakeBench) -> None:
     bench = make(ring_size=16)
     before = bench.allocator.statistics()["allocations"]
