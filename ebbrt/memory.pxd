@@ -30,8 +30,12 @@ cdef class MemoryAllocator:
     cdef readonly unsigned long long allocated_bytes
     cdef readonly unsigned long long allocations
     cdef readonly unsigned long long failures
-    @cython.locals(size_class=cython.uint, head=cython.uint, offset=cython.ulonglong, buffer=Buffer)
+    cdef public object reclaimer
+    @cython.locals(size_class=cython.uint, head=cython.ulonglong, offset=cython.ulonglong, buffer=Buffer)
     cpdef Buffer allocate(self, unsigned long long size)
+    cpdef bint reclaim(self) except -1
     cpdef void release(self, unsigned long long offset, unsigned int size_class) noexcept
-    @cython.locals(size=cython.ulonglong, slab=cython.ulonglong, offset=cython.ulonglong)
+    @cython.locals(slab=cython.ulonglong, start=cython.ulonglong, larger=cython.uint)
     cdef bint _refill(self, unsigned int size_class) noexcept
+    @cython.locals(offset=cython.ulonglong, size=cython.ulonglong)
+    cdef void _carve(self, unsigned long long start, unsigned long long length, unsigned int size_class) noexcept

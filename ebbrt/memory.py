@@ -12,6 +12,7 @@ goes, its memory is back on the free list. Read ``iobuf`` next.
 
 import ctypes
 import mmap
+from collections.abc import Callable
 
 from ebbrt.constants import LARGEST_CLASS, NO_OFFSET, PAGE, SMALLEST_CLASS
 
@@ -67,7 +68,7 @@ class MemoryAllocator:
 
     def __init__(self, memory: NodeMemory, start: int = 0, end: int | None = None) -> None:
         self.memory = memory
-        self._fresh = (start + PAGE - 1) & ~(PAGE - 1)
+        self._fresh = (start + PAGE - 1) // PAGE * PAGE  # no mask: its complement would have 32 bits only
         self._end = memory.size if end is None else end
         if start < 0 or self._end > memory.size:
             raise ValueError(f"bytes {start} to {self._end} are not all within node memory of {memory.size} bytes")
@@ -78,6 +79,7 @@ class MemoryAllocator:
         self.allocated_bytes = 0
         self.allocations = 0
         self.failures = 0
+        self.reclaimer: Callable[[], bool] | None = None  # frees what an application can do without; for ``reclaim``
 
     def allocate(self, size: int) -> Buffer | None:
         """A buffer of at least ``size`` bytes, or None (counted) when node memory is exhausted or size > 1 MiB."""
@@ -110,19 +112,42 @@ class MemoryAllocator:
         self._heads[size_class] = offset >> SMALLEST_CLASS
         self.allocated_bytes -= 1 << size_class
 
+    def reclaim(self) -> bool:
+        """Ask the owner of what can be given up to free some of it; False when there is nothing.
+
+        For those who cannot go on without memory, and only between events of an application: its data changes.
+        """
+        return self.reclaimer is not None and self.reclaimer()
+
     def _refill(self, size_class: int) -> bool:
-        """Carve one slab of fresh memory into free objects; False when there is none left."""
-        size = 1 << size_class
-        slab = size if size > PAGE else PAGE
-        if self._fresh + slab > self._end:
+        """Carve a slab of fresh memory into free objects, or else a free object of a larger class; False without.
+
+        There is no way back up: small buffers are never joined to larger ones.
+        """
+        slab = 1 << size_class if 1 << size_class > PAGE else PAGE
+        if self._fresh + slab <= self._end:
+            self._carve(self._fresh, slab, size_class)
+            self._fresh += slab
+            return True
+        larger = size_class + 1
+        while larger <= LARGEST_CLASS and self._heads[larger] == NO_OFFSET:
+            larger += 1
+        if larger > LARGEST_CLASS:
             return False
-        offset = self._fresh + slab
-        while offset > self._fresh:  # downwards, so that the list hands them out upwards
+        start = self._heads[larger]
+        start <<= SMALLEST_CLASS
+        self._heads[larger] = self.memory.mem32[start >> 2]
+        self._carve(start, 1 << larger, size_class)
+        return True
+
+    def _carve(self, start: int, length: int, size_class: int) -> None:
+        """Put ``length`` bytes from ``start`` on into the free list, downwards, so that it hands them out upwards."""
+        size = 1 << size_class
+        offset = start + length
+        while offset > start:
             offset -= size
             self.memory.mem32[offset >> 2] = self._heads[size_class]
             self._heads[size_class] = offset >> SMALLEST_CLASS
-        self._fresh += slab
-        return True
 
     def statistics(self) -> dict[str, int]:
         """Bytes handed out now, bytes ever taken from node memory, allocations made and refused."""

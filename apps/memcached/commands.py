@@ -314,15 +314,18 @@ def parse_counter(item: Item) -> int | None:
     """The number an item holds, as memcached's ``safe_strtoull`` reads it; None when it is none."""
     if item.value is None or item.length > LARGEST_COUNTER_VALUE:
         return None
-    text = b""
+    parts = []
     piece: IOBuf | None = item.value
     while piece is not None:
-        text += piece.peek(0, piece.length)
+        parts.append(piece.peek(0, piece.length))
         piece = piece.next
-    match = NUMBER.match(text)
-    if match is None or len(match[2].lstrip(b"0")) > 20:
+    match = NUMBER.match(b"".join(parts))
+    if match is None:
         return None
-    value = int(match[2])
+    digits = match[2].lstrip(b"0")
+    if len(digits) > 20:
+        return None
+    value = int(digits or b"0")  # without the zeros: Python refuses to convert thousands of digits
     if value > WORD:
         return None
     if match[1] == b"-":

@@ -41,8 +41,9 @@ class Memcached:
         self._core = Core(Store(allocator, clock, memory_limit, wall_clock), scratch)
 
     def start(self) -> None:
-        """Listen. Raises AddressInUseError when something listens on the port already."""
+        """Listen, and give items up when node memory runs out. Raises AddressInUseError when the port is taken."""
         self._network.listen(self._port, self._accept)
+        self._core.store.allocator.reclaimer = self._core.store.reclaim
 
     def _accept(self, connection: TcpConnection) -> TcpHandler:
         session = Commands(self._core)

@@ -122,6 +122,7 @@ class Session(TcpHandler):
         if not self._ended:
             self._ended = True
             self._input.clear()
+            self.connection.resume()  # data held back meanwhile is dropped: the peer's end must still get through
             self.connection.close()
 
     def give_up(self) -> None:

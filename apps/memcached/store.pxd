@@ -10,6 +10,7 @@ cdef unsigned int ITEM_HEADER
 cdef unsigned int ITEM_OVERHEAD
 cdef unsigned int LONGEST_RELATIVE_EXPIRY
 cdef long long SECOND
+cdef unsigned int RECLAIM_ITEMS
 cdef unsigned int SWEEP_CHUNK
 cdef unsigned int SWEEP_STEP
 
@@ -59,6 +60,8 @@ cdef class Store:
     cpdef void flush(self, unsigned int delay, unsigned int now) except *
     @cython.locals(budget=cython.uint)
     cpdef bint admit(self, unsigned int length) except -1
+    @cython.locals(given_up=cython.uint)
+    cpdef bint reclaim(self) except -1
     cpdef IOBuf compact(self, IOBuf value, unsigned int length)
     @cython.locals(key=bytes, item=Item)
     cpdef void tend(self, unsigned int now) except *

@@ -17,6 +17,7 @@ SECOND = 1_000_000_000  # nanoseconds
 BUMP_INTERVAL = 60  # seconds
 ITEM_OVERHEAD = 400  # bytes of Python's own memory that an item costs: objects, key, its place in the dict
 ITEM_HEADER = 59  # what memcached counts for an item beside key and value, for the "bytes" statistic
+RECLAIM_ITEMS = 32  # given up at a time when node memory itself has run out
 SWEEP_CHUNK = 1024  # keys noted at a time for the sweep
 SWEEP_STEP = 4  # keys looked at on each store
 
@@ -150,6 +151,13 @@ class Store:
                 return False
             budget -= 1
         return True
+
+    def reclaim(self) -> bool:
+        """Free some items, because node memory has run out below the limit; False when there are none."""
+        given_up = 0
+        while given_up < RECLAIM_ITEMS and self._evict():
+            given_up += 1
+        return given_up != 0
 
     def compact(self, value: IOBuf, length: int) -> IOBuf | None:
         """The value, copied together if it pins far more memory than its length; None when memory is short."""

@@ -227,6 +227,8 @@ class VirtioNet(EthernetDevice):
         """Post buffers until the ring is full or node memory is exhausted."""
         while self._receive.free_count:
             buffer = self.allocator.allocate(RECEIVE_BUFFER)
+            if buffer is None and self.allocator.reclaim():  # a node that is deaf cannot be told to free anything
+                buffer = self.allocator.allocate(RECEIVE_BUFFER)
             if buffer is None:
                 self.refill_failures += 1
                 # With nothing posted no frame arrives, and no interrupt asks for more buffers: come back by ourselves.
@@ -247,6 +249,9 @@ class VirtioNet(EthernetDevice):
     def transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int) -> bool:
         """Send one frame; see ``ebbrt.netdevice``. The chain is held until the device has sent it."""
         self._reap()
+        if self._unpublished and self._transmit.free_count < 2:  # the ring is full of what the device may send now
+            self._publish_sends()
+            self._reap()
         self._put_header(frame, checksum_start, checksum_offset, segment_size)
         following = frame.next
         if following is None:

@@ -68,6 +68,7 @@ MOST_SYN_ACK_RETRANSMISSIONS = 5  # 63 s, as Linux
 FIN_WAIT_2_TIME = 60 * SECOND  # without a segment from the peer, which has acknowledged our FIN and sends none
 TIME_WAIT_TIME = 60 * SECOND  # twice a maximum segment lifetime of 30 s
 MOST_TIME_WAIT = 4096  # the oldest goes before its time when there are more
+SPARE_TIMERS = 64  # entries in the heap of timers, beyond two for each connection, before stale ones are dropped
 CHALLENGE_INTERVAL = 500 * MILLISECOND  # least time between two ACKs that answer unacceptable segments
 PAWS_IDLE = 24 * 24 * 3600 * SECOND  # ts_recent is worth nothing when older, RFC 7323 section 5.5
 

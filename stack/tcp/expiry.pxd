@@ -13,6 +13,7 @@ cdef unsigned int MOST_RETRANSMISSIONS
 cdef long long MOST_RTO
 cdef unsigned int MOST_SYN_ACK_RETRANSMISSIONS
 cdef unsigned int MOST_SYN_RETRANSMISSIONS
+cdef unsigned int SPARE_TIMERS
 cdef unsigned int SYN_SENT
 cdef unsigned int TIMER_FIN_WAIT_2
 cdef unsigned int TIMER_HANDSHAKE

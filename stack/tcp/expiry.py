@@ -7,6 +7,7 @@ from stack.tcp.constants import (
     MOST_RTO,
     MOST_SYN_ACK_RETRANSMISSIONS,
     MOST_SYN_RETRANSMISSIONS,
+    SPARE_TIMERS,
     SYN_SENT,
     TIMER_FIN_WAIT_2,
     TIMER_HANDSHAKE,
@@ -25,6 +26,8 @@ from stack.tcp.timers import arm, disarm
 def poll(engine: Engine, now: int) -> None:
     """Handle every deadline up to ``now``."""
     timers = engine.timers
+    if len(timers) > 2 * engine.connections.count + SPARE_TIMERS:
+        timers.prune(_is_current)  # an entry keeps its connection in memory, for up to a minute after its end
     while True:
         deadline = timers.next_deadline()
         if deadline > now:
@@ -38,6 +41,12 @@ def poll(engine: Engine, now: int) -> None:
             expire(connection, now)
         if connection.state != CLOSED:
             _reschedule(connection)
+
+
+def _is_current(deadline: int, item: object) -> bool:
+    """Whether this is the entry its connection counts on."""
+    assert isinstance(item, Tcb)
+    return item.state != CLOSED and item.heap_deadline == deadline
 
 
 def expire(connection: Tcb, now: int) -> None:

@@ -149,10 +149,8 @@ def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:
         connection.snd_wnd_shift = segment.window_scale
     else:
         connection.rcv_wnd_shift = 0
-    mss = min(segment.mss or DEFAULT_MSS, connection.our_mss())
-    if connection.timestamps:
-        mss -= TIMESTAMPS_LENGTH
-    connection.snd_mss = max(mss, LEAST_MSS - TIMESTAMPS_LENGTH)
+    mss = max(min(segment.mss or DEFAULT_MSS, connection.our_mss()), LEAST_MSS)  # before the subtraction: unsigned
+    connection.snd_mss = mss - TIMESTAMPS_LENGTH if connection.timestamps else mss
 
 
 def _take_window(connection: Tcb, segment: Segment, shift: int) -> None:

@@ -155,7 +155,7 @@ def _check_sequence(connection: Tcb, segment: Segment, now: int) -> bool:
         _not_acceptable(connection, segment, now)
         return False
     if connection.timestamps and segment.has_timestamps and seq_le(segment.sequence, connection.rcv_acked):
-        if seq_le(connection.ts_recent, segment.timestamp_value):
+        if seq_le(connection.ts_recent, segment.timestamp_value) or now - connection.ts_recent_time >= PAWS_IDLE:
             connection.ts_recent = segment.timestamp_value
             connection.ts_recent_time = now
     return True
@@ -167,7 +167,9 @@ def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
     if segment.flags & RST:
         counters.drop(DROP_BLIND_RESET)
         return
-    if connection.state == SYN_RECEIVED and segment.flags & SYN and segment.sequence == connection.irs:
+    if (
+        connection.state == SYN_RECEIVED and segment.flags & (SYN | ACK) == SYN and segment.sequence == connection.irs
+    ):  # not a SYN-ACK, that of a simultaneous open: both sides would answer it with their own for ever
         counters.drop(DROP_DUPLICATE)
         send_syn(connection, now)  # the peer did not hear our answer
         return
@@ -274,7 +276,8 @@ def _text(connection: Tcb, segment: Segment) -> None:
         counters.out_of_order_segments += 1
         connection.ack_now = True  # a duplicate ACK tells the peer of the hole (RFC 5681 section 4.2)
         pinned = connection.held_pinned + connection.reassembly.pinned + pinned_by(chain)
-        if pinned > connection.receive_memory or not connection.reassembly.insert(sequence, length, chain):
+        # A quarter stays free: else these would close the window for the very segment that fills the hole.
+        if pinned > connection.receive_memory // 4 * 3 or not connection.reassembly.insert(sequence, length, chain):
             counters.drop(DROP_REASSEMBLY_FULL)
 
 

@@ -3,10 +3,11 @@
 A connection re-arms its timer with nearly every segment, nearly always to a later time. So the heap keeps one entry
 for a connection, which may be too early but is never too late: arming for a later time leaves it as it is, and when
 it comes up, what is really due is looked at and the entry put back with the right time. Ended connections are not
-searched for: their entries go when they come up.
+searched for: their entries go when they come up, or all at once in ``prune`` when there are too many of them.
 """
 
 import heapq
+from collections.abc import Callable
 
 from ebbrt.constants import FOREVER
 
@@ -30,6 +31,15 @@ class TimerHeap:
     def pop(self) -> object:
         """Take out the item with the earliest deadline; there is one."""
         return heapq.heappop(self._heap)[2]
+
+    def prune(self, is_current: Callable[[int, object], bool]) -> None:
+        """Keep one entry for each item that ``is_current(deadline, item)`` is true of, and drop all others."""
+        current = {}
+        for entry in self._heap:
+            if is_current(entry[0], entry[2]):
+                current[id(entry[2])] = entry
+        self._heap = list(current.values())
+        heapq.heapify(self._heap)
 
     def __len__(self) -> int:
         return len(self._heap)

@@ -197,3 +197,45 @@ def test_stat() -> None:
     assert bench.ask(request(0x10, b"bogus"))[0].status == 1
     assert len(bench.ask(request(0x10, b"reset"))) == 1
     assert {reply.key: reply.value for reply in bench.ask(request(0x10))}[b"cmd_get"] == b"0"
+
+
+def test_a_session_that_ends_behind_a_pause_lets_the_peers_end_through() -> None:
+    bench = Bench()
+    bench.ask(store(1, b"key", bytes(10_000)))
+    bench.connection.window = 5000
+    bench.connection.deliver(request(0, b"key") * 2 + request(0x07))
+    assert bench.connection.is_paused
+    before = bench.allocator.allocated_bytes
+    bench.connection.deliver(bytes(4000))  # held back by the connection
+    assert bench.allocator.allocated_bytes > before
+    bench.connection.window = 1 << 20
+    bench.connection.handler.send_window_opened()
+    assert [reply.opcode for reply in replies(bench.connection.take())] == [0, 0, 7]
+    assert bench.connection.is_closing
+    assert not bench.connection.is_paused
+    assert not bench.connection.held
+
+
+def test_a_counter_of_thousands_of_zeros_is_a_number() -> None:
+    bench = Bench()
+    increment = request(0x05, b"n", struct.pack(">QQI", 2, 0, 0))
+    replied = bench.ask(store(1, b"n", bytes(b"0" * 5000 + b"40")), increment, NOOP)
+    assert [reply.status for reply in replied] == [0, 0, 0]
+    assert replied[1].value == struct.pack(">Q", 42)
+
+
+def test_items_are_given_up_when_node_memory_runs_out_below_the_limit() -> None:
+    bench = Bench(memory=1 << 20, limit=1 << 30)
+    for number in range(100):
+        bench.ask(store(1, b"key%d" % number, bytes(5000)))
+    assert bench.server.statistics()["items"] == 100
+    held = []
+    while (buffer := bench.allocator.allocate(512)) is not None:
+        held.append(buffer)
+    assert bench.allocator.reclaim()
+    assert bench.allocator.allocate(512) is not None
+    assert bench.server.statistics()["evictions"] == 32
+    assert bench.ask(request(0, b"key99"))[0].status == 0
+    while bench.allocator.reclaim():
+        pass
+    assert bench.server.statistics()["items"] == 0

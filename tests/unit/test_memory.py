@@ -89,3 +89,26 @@ def test_words_are_the_same_bytes() -> None:
     memory.view(8, 4)[:] = b"\x01\x02\x03\x04"
     assert bytes(memory.view(8, 4)) == b"\x01\x02\x03\x04"
     assert bytes(memory.view(4094, 100)) == b"\0\0"
+
+
+def test_buffers_beyond_four_gigabytes_lie_where_they_belong() -> None:
+    border = 4 << 30  # the mapping is only reserved: pages nobody touches cost nothing
+    allocator = MemoryAllocator(NodeMemory(border + MIB), start=border - 1)
+    buffers = [allocator.allocate(512) for _ in range(16)]
+    offsets = [buffer.offset for buffer in buffers if buffer is not None]
+    assert offsets == [border + 512 * number for number in range(16)]
+
+
+def test_free_memory_of_a_larger_class_serves_a_smaller_one() -> None:
+    allocator = MemoryAllocator(NodeMemory(MIB))
+    large = [allocator.allocate(8192) for _ in range(128)]
+    assert allocator.allocate(128) is None
+    large.pop()
+    small: list[Buffer | None] = [allocator.allocate(128) for _ in range(64)]
+    assert allocator.allocate(128) is None
+    offsets = [buffer.offset for buffer in small + large if buffer is not None]
+    assert len(set(offsets)) == 64 + 127
+    assert allocator.statistics()["allocated_bytes"] == MIB
+    small.clear()
+    large.clear()
+    assert allocator.statistics()["allocated_bytes"] == 0

@@ -398,3 +398,53 @@ def test_exhausted_node_memory_is_survived():
     handler.connection.abort()
     assert len(hoard) == size
     assert peer.state() == "closed"
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_a_tiny_mss_is_raised_to_the_least_we_humour(timestamps):
+    peer = Peer(timestamps=timestamps)
+    peer.listen()
+    options = [("MSS", 1), *peer.syn_options()[1:]]
+    peer.send("S", options=options)
+    peer.send("A")
+    peer.handlers[0].connection.send(peer.node.buffer(bytes(200)))
+    assert len(peer.take()[0].payload) == (76 if timestamps else 88)
+
+
+def test_data_behind_a_hole_never_closes_the_window_for_the_hole():
+    peer = Peer(received_buffer=512)
+    handler = peer.established()
+    start = peer.seq
+    for number in range(1, 1200):  # small segments, each of which pins a whole receive buffer
+        peer.send("A", bytes(100), seq=(start + 100 * number) & 0xFFFFFFFF, advance=False)
+    assert peer.drops()["reassembly_full"] > 0
+    answer = peer.send("A", bytes(100), seq=start, advance=False)[-1]
+    assert answer.window > 0
+    kept = 1199 - peer.drops()["reassembly_full"]
+    assert answer.ack == (start + 100 * (kept + 1)) & 0xFFFFFFFF
+    assert len(handler.data) == 100 * (kept + 1)
+
+
+def test_ended_connections_do_not_wait_in_the_heap_of_timers():
+    peer = Peer()
+    peer.listen()
+    for port in range(1, 201):
+        peer.port = port
+        peer.send("S", seq=0, options=peer.syn_options())
+        peer.send("R", seq=1)
+    assert peer.node.tcp.statistics()["connections"]["now"] == 0
+    peer.node.tcp.poll(peer.clock.now())
+    assert peer.node.tcp.statistics()["connections"]["timers"] <= 64
+
+
+def test_timestamps_of_a_connection_idle_for_weeks_begin_anew():
+    peer = Peer(timestamps=True)
+    handler = peer.established()
+    peer.wait(25 * 24 * 3600)
+    peer.tsval = (peer.tsval - 5000) & 0xFFFFFFFF  # seems old, because the clock has gone half way round
+    peer.send("A", b"hello")
+    assert handler.data == b"hello"
+    assert dict(peer.wait(1)[-1].options)["Timestamp"][1] == peer.tsval
+    peer.tsval -= 1
+    peer.send("A", b"x")
+    assert peer.drops() == {"old_timestamp": 1}

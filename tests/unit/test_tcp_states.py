@@ -124,7 +124,8 @@ def test_simultaneous_open():
     assert answer[0].flags == "SA"
     assert answer[0].ack == PEER_ISN + 1
     assert peer.state() == "syn_received"
-    peer.send("SA", seq=PEER_ISN, advance=False)  # the peer's own SYN-ACK, whose SYN we have already
+    # The peer's own SYN-ACK, whose SYN we have already: a SYN-ACK as the answer would bring another one, for ever.
+    assert [segment.flags for segment in peer.send("SA", seq=PEER_ISN, advance=False)] == ["A"]
     peer.send("A")
     assert peer.state() == "established"
     assert handler.events == ["connected"]

@@ -97,6 +97,37 @@ def test_a_driver_that_ran_out_of_memory_hears_again_once_there_is_some(make: Ma
     assert bench.handler.frames[-1] == frame_of(61)
 
 
+def test_a_driver_without_memory_asks_for_what_can_be_given_up(make: MakeBench) -> None:
+    bench = make(ring_size=8, memory=(128 << 10) + 4096 + 4096, retain=True)
+
+    def give_up_the_oldest() -> bool:
+        if bench.handler.retained:
+            bench.handler.retained.pop(0)
+            return True
+        return False
+
+    bench.allocator.reclaimer = give_up_the_oldest
+    for number in range(30):
+        bench.deliver(frame_of(60 + number))
+        bench.settle()
+    assert bench.handler.frames == [frame_of(60 + number) for number in range(30)]
+    assert bench.device.statistics()["rx_no_buffer"] == 0
+
+
+def test_replies_of_one_poll_that_fill_a_small_ring_are_not_lost(make: MakeBench) -> None:
+    bench = make(ring_size=4)
+
+    def reply(frame: object, valid: bool) -> None:
+        for _ in range(4):
+            assert bench.driver.transmit(bench.chain([frame_of(60), frame_of(70)]), 0, 0, 0)
+
+    bench.handler.receive_frame = reply  # type: ignore[method-assign]
+    bench.deliver(frame_of(60))
+    bench.settle()
+    assert len(bench.sent()) == 4
+    assert bench.driver.statistics()["tx_ring_full"] == 0
+
+
 def test_the_ring_is_refilled_at_half_empty(make: MakeBench) -> None:
     bench = make(ring_size=16)
     before = bench.allocator.statistics()["allocations"]
