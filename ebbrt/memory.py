@@ -67,11 +67,12 @@ class MemoryAllocator:
     """
 
     def __init__(self, memory: NodeMemory, start: int = 0, end: int | None = None) -> None:
+        end = memory.size if end is None else end
+        if start < 0 or end > memory.size:
+            raise ValueError(f"bytes {start} to {end} are not all within node memory of {memory.size} bytes")
         self.memory = memory
         self._fresh = (start + PAGE - 1) // PAGE * PAGE  # no mask: its complement would have 32 bits only
-        self._end = memory.size if end is None else end
-        if start < 0 or self._end > memory.size:
-            raise ValueError(f"bytes {start} to {self._end} are not all within node memory of {memory.size} bytes")
+        self._end = end
         # Heads of the free lists, as offsets in units of the smallest class: 32 bits span 512 GiB.
         self._heads = memoryview(bytearray(4 * (LARGEST_CLASS + 1))).cast("I")
         for size_class in range(LARGEST_CLASS + 1):
