@@ -82,6 +82,11 @@ class Node:
             raise NodeError(f"cannot open TAP {config.tap}: {error.strerror}", error.advice) from error
         except ValueError as error:
             raise NodeError(f"the node cannot be booted: {error}") from error
+        except OSError as error:  # of mmap
+            raise NodeError(
+                f"no room for node memory of {(config.memory + SYSTEM_MEMORY) // MIB} MiB: {error.strerror}",
+                "Give it less with --memory.",
+            ) from error
 
     def __init__(self, config: NodeConfig) -> None:
         self.config = config
@@ -146,6 +151,8 @@ class Node:
             self.events.run()
         self.driver.stop()
         self.write_statistics()
+        if self.device.unplugged:
+            raise NodeError(f"TAP {self.tap.name} was deleted under the node", "Make it again, then start the node.")
 
     def statistics(self) -> dict[str, Any]:
         """Every component's counters."""

@@ -13,6 +13,7 @@ cdef unsigned int MOST_PIECES
 cdef unsigned int FEW_BUFFERS
 cdef unsigned int READS_BEFORE_FEW
 cdef int EAGAIN
+cdef int EBADFD
 cdef int EINTR
 
 cdef class NetDevice(InterruptHandler):
@@ -40,6 +41,7 @@ cdef class NetDevice(InterruptHandler):
     cdef readonly unsigned long long tx_errors
     cdef readonly unsigned long long tx_blocked
     cdef readonly unsigned long long interrupts_raised
+    cdef readonly bint unplugged
     cpdef void notify(self, unsigned int queue) except *
     cpdef void interrupt(self) except *
     @cython.locals(frames=cython.uint)
@@ -60,6 +62,7 @@ cdef class NetDevice(InterruptHandler):
     cdef void _receive_spilled(self, unsigned int length, unsigned int room, unsigned int offered) except *
     @cython.locals(queue=DeviceQueue, head=cython.uint, pieces=cython.uint, result=cython.longlong)
     cpdef void transmit(self) except *
+    cdef void _unplug(self) except *
     @cython.locals(
         queue=DeviceQueue, errors=cython.ulonglong, pieces=cython.uint, walked=cython.uint, skip=cython.uint
     )

@@ -12,7 +12,7 @@ too: then the device offers no offload, and puts an empty header before each fra
 """
 
 import os
-from errno import EAGAIN, EINTR
+from errno import EAGAIN, EBADFD, EINTR
 
 from drivers.virtio.constants import (
     LONGEST_FRAME,
@@ -91,6 +91,7 @@ class NetDevice(InterruptHandler):
         self.tx_errors = 0
         self.tx_blocked = 0
         self.interrupts_raised = 0
+        self.unplugged = False
 
     # What a driver does through the transport
 
@@ -165,7 +166,9 @@ class NetDevice(InterruptHandler):
         self._vector.put(offered, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
         length = self._vector.read(self.tap, offered + 1)
         if length <= 0:
-            if length != -EAGAIN and length != -EINTR:
+            if length == -EBADFD:
+                self._unplug()
+            elif length != -EAGAIN and length != -EINTR:
                 self.rx_errors += 1
             return False
         if length > room:
@@ -224,6 +227,11 @@ class NetDevice(InterruptHandler):
             return
         self.rx_spilled += 1
         self._give(length + self._skip)
+
+    def _unplug(self) -> None:
+        """The TAP was deleted under us: an end, since a descriptor that is ready for ever would spin the loop."""
+        self.unplugged = True
+        self._events.stop()
 
     def transmit(self) -> None:
         """Write every chain that waits to the TAP, one ``writev`` each."""

@@ -73,9 +73,7 @@ CHALLENGE_INTERVAL = 500 * MILLISECOND  # least time between two ACKs that answe
 PAWS_IDLE = 24 * 24 * 3600 * SECOND  # ts_recent is worth nothing when older, RFC 7323 section 5.5
 
 DEFAULT_MSS = 536  # of a peer that sends no MSS option, RFC 9293 section 3.7.1
-LEAST_MSS = (
-    88  # below that (48 after timestamps) headers cost more than they carry: a peer asking less is humoured no further
-)
+LEAST_MSS = 88  # 76 after timestamps: below it headers cost more than they carry, and a peer is humoured no further
 RECEIVE_BUFFER = 256 * 1024  # bytes of sequence space a peer may fill
 SEND_BUFFER = 256 * 1024  # what send_window() counts from
 MEMORY_PER_WINDOW = 2  # bytes of node memory a byte of receive window may pin

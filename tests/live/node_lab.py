@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from netlab.lab import Lab
+from netlab.lab import Lab, Tap
 
 PORT = 11211
 
@@ -55,16 +55,18 @@ class RunningNode:
         )
 
 
+def node_command(tap: Tap, *options: str) -> list[str]:
+    """The command line of a node on a lab's TAP."""
+    where = ["--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}"]
+    return [sys.executable, "-m", "netlab.cli", "node", "run", "memcached", *where, *options]
+
+
 @contextlib.contextmanager
 def running_node(tmp_path: Path, *options: str) -> Iterator[RunningNode]:
     """Boot memcached on a node in a lab of its own; both are gone afterwards."""
     statistics = tmp_path / "node.json"
     with Lab.create() as lab:
-        tap = lab.taps["node"]
-        argv = [
-            sys.executable, "-m", "netlab.cli", "node", "run", "memcached", "--tap", tap.name,
-            "--ip", f"{tap.address}/{tap.prefix_length}", "--statistics", str(statistics), *options,
-        ]  # fmt: skip
+        argv = node_command(lab.taps["node"], "--statistics", str(statistics), *options)
         process = lab.node_popen("node", argv, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline().startswith("ready"), "the node did not start"

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.live.node_lab import RunningNode, running_node
+from netlab.lab import Lab
+from tests.live.node_lab import RunningNode, node_command, running_node
 
 pytestmark = pytest.mark.live
 PURE = os.environ.get("NETLAB_PURE", "") not in ("", "0")
@@ -145,13 +146,7 @@ def test_five_megabytes_come_back_equal(node: RunningNode) -> None:
 
 def test_a_node_cannot_attach_to_a_taken_tap(node: RunningNode) -> None:
     tap = node.lab.taps["node"]
-    result = node.lab.switch.run(
-        [
-            sys.executable, "-m", "netlab.cli", "node", "run", "memcached",
-            "--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}",
-        ],
-        capture_output=True, text=True, timeout=30,
-    )  # fmt: skip
+    result = node.lab.switch.run(node_command(tap), capture_output=True, text=True, timeout=30)
     assert result.returncode == 1
     assert tap.name in result.stderr
     assert "Another process is attached" in result.stderr
@@ -315,3 +310,16 @@ def test_bad_requests_close_their_own_connection_at_most(node: RunningNode) -> N
     after = node.statistics()["memcached"]
     assert after["sessions"]["open"] == 0
     assert sum(after["problems"].values()) - sum(before["problems"].values()) >= 4
+
+
+def test_a_tap_that_is_deleted_ends_the_node_with_a_reason(tmp_path: Path) -> None:
+    with Lab.create() as lab:
+        tap = lab.taps["node"]
+        process = lab.node_popen("node", node_command(tap), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready")
+        lab.switch.run(["ip", "link", "delete", tap.name], check=True)
+        _, said = process.communicate(timeout=10)
+        assert process.returncode == 1
+        assert f"TAP {tap.name} was deleted" in said
+        assert "Traceback" not in said
