@@ -11,9 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+MASK = 0xFFFFFFFF
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -85,10 +87,86 @@ def operations_virtqueue(chance: random.Random) -> Iterator[object]:
         yield bytes(memory.view(0, 1 << 16)).hex()
 
 
+def operations_node(chance: random.Random) -> Iterator[object]:
+    """Stack and memcached against ten connections: streams of requests, in order or not, and some nonsense."""
+    from apps.memcached.server import Memcached
+    from ebbrt.event_manager import EventManager
+    from stack.network_manager import StackNetworkManager
+    from tests.stack_harness import Harness
+
+    bench = Harness()
+    network = StackNetworkManager(bench.stack, EventManager(bench.clock))
+    server = Memcached(network, bench.allocator, bench.clock, 2 << 20, 0)
+    server.start()
+    for port in range(4000, 4010):
+        yield from converse(bench, chance, port)
+    yield bench.stack.statistics()
+    yield server.statistics()
+
+
+def requests(chance: random.Random) -> bytes:
+    """A stream of requests; one of an unknown or malformed command now and then."""
+    from tests.memcached_requests import count, request, store
+
+    stream = b""
+    for _ in range(100):
+        key = b"key%d" % chance.randrange(8)
+        value = chance.randbytes(chance.randrange(900))
+        stream += chance.choice(
+            [request(0, key), request(10), request(4, key), store(1, key, value, expiry=1), store(2, key, value),
+             store(3, key, value), count(5, key, chance.randrange(1 << 64), 7)]
+        )  # fmt: skip
+        if chance.random() < 0.01:
+            stream += request(chance.randrange(256), key)
+    return stream
+
+
+def converse(bench: Any, chance: random.Random, port: int) -> Iterator[object]:
+    """One connection from its SYN on; yields every frame the node sends."""
+    from scapy.layers.inet import IP, TCP
+
+    from tests.stack_harness import NODE, PEER
+
+    def give(flags: str, sequence: int, acknowledgment: int, window: int, data: bytes) -> list[bytes]:
+        segment = TCP(
+            sport=port, dport=11211, flags=flags, seq=sequence & MASK, ack=acknowledgment & MASK, window=window
+        )
+        packet = bytearray(bytes(IP(src=PEER, dst=NODE) / segment / data))
+        if chance.random() < 0.02:
+            packet[chance.randrange(len(packet))] ^= 1 << chance.randrange(8)
+        bench.give_ip(bytes(packet), *([300] if len(packet) > 300 else []))
+        frames: list[bytes] = bench.device.frames()
+        return frames
+
+    theirs = 0
+    for data in give("S", 1000, 0, 65535, b""):
+        theirs = int.from_bytes(data[38:42], "big") + 1
+        yield data.hex()
+    give("A", 1001, theirs, 65535, b"")
+    stream = requests(chance)
+    sent = 0
+    while sent < len(stream):
+        start = max(0, min(len(stream), sent + chance.choice([0, 0, 0, 0, 0, 0, -300, 500])))
+        size = chance.randrange(1, 1400)
+        flags = chance.choice(["PA", "FA", "UA", "SA", "RA"]) if chance.random() < 0.01 else "A"
+        acknowledgment = theirs if chance.random() < 0.95 else theirs + chance.randrange(-2000, 2000)
+        window = chance.choice([65535, 65535, 65535, 500, 0])
+        for data in give(flags, 1001 + start, acknowledgment, window, stream[start : start + size]):
+            yield data.hex()
+            end = int.from_bytes(data[38:42], "big") + len(data) - 34 - 4 * (data[46] >> 4)
+            if (end - theirs) & MASK < 1 << 31:
+                theirs = end
+        if start <= sent:
+            sent = max(sent, start + size)
+        bench.clock.advance(chance.randrange(300_000_000))
+        bench.stack.poll(bench.clock.now())
+
+
 OPERATIONS: dict[str, Callable[[random.Random], Iterator[object]]] = {
     "memory": operations_memory,
     "iobuf": operations_iobuf,
     "virtqueue": operations_virtqueue,
+    "node": operations_node,
 }
 
 
