@@ -229,7 +229,7 @@ class Commands(Session):
         counters.touch_hits += 1
         if self.command == GAT:
             counters.get_hits += 1
-        item.expires = self.store.expiry(expiration, self.now)
+        self.store.touch(key, item, self.store.expiry(expiration, self.now))
         self._send_item(key, item, self.command == GAT)
 
     def _add_to_counter(self, key: bytes, delta: int, initial: int, expiration: int) -> None:

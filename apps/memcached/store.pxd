@@ -11,8 +11,7 @@ cdef unsigned int ITEM_OVERHEAD
 cdef unsigned int LONGEST_RELATIVE_EXPIRY
 cdef long long SECOND
 cdef unsigned int RECLAIM_ITEMS
-cdef unsigned int SWEEP_CHUNK
-cdef unsigned int SWEEP_STEP
+cdef unsigned int DEAD_PER_STORE
 
 cdef class Counters:
     cdef public unsigned long long cmd_get, get_hits, get_misses, get_expired, get_flushed
@@ -39,21 +38,20 @@ cdef class Store:
     cdef long long _wall_clock
     cdef dict _items
     cdef unsigned long long _cas
-    cdef unsigned long long _flushed_cas
+    cdef list _flushed
+    cdef Py_ssize_t _flushed_items
     cdef unsigned int _flush_at
     cdef list _candidates
     cdef unsigned long long _candidates_cas
     cdef unsigned int _candidates_at
-    cdef list _sweep
-    cdef bint _may_die
-    cdef Py_ssize_t _swept
-    cdef unsigned int _sweep_began
+    cdef object _calendar
     cpdef unsigned int now(self) except? 0
     cpdef Py_ssize_t size(self)
     cpdef unsigned int expiry(self, unsigned int expiration, unsigned int now) noexcept
     @cython.locals(item=Item)
     cpdef Item find(self, bytes key, unsigned int now)
     cpdef Item put(self, bytes key, Item item, Item fresh)
+    cpdef void touch(self, bytes key, Item item, unsigned int expires) except *
     @cython.locals(item=Item)
     cpdef void remove(self, bytes key) except *
     cpdef unsigned long long next_cas(self) noexcept
@@ -63,11 +61,12 @@ cdef class Store:
     @cython.locals(given_up=cython.uint)
     cpdef bint reclaim(self) except -1
     cpdef IOBuf compact(self, IOBuf value, unsigned int length)
-    @cython.locals(key=bytes, item=Item)
+    @cython.locals(key=bytes)
     cpdef void tend(self, unsigned int now) except *
-    cdef void _flush_if_due(self, unsigned int now) noexcept
-    cdef bint _is_dead(self, Item item, unsigned int now) noexcept
-    cdef void _count_dead(self, Item item) noexcept
+    cdef void _flush_if_due(self, unsigned int now) except *
+    cdef void _flush_all(self) except *
+    cdef bint _free_flushed(self) except -1
+    cdef void _count_flushed(self, bytes key) except *
     cdef void _free(self, bytes key, Item item) except *
     cdef bint _is_over_limit(self) except -1
     @cython.locals(key=bytes, item=Item)

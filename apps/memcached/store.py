@@ -7,6 +7,7 @@ use: an item used again is moved to the end, at most once a minute, as memcached
 
 from itertools import islice
 
+from apps.memcached.calendar import Calendar
 from apps.memcached.input import compact
 from apps.memcached.protocol import LONGEST_RELATIVE_EXPIRY
 from ebbrt.clock import Clock
@@ -18,8 +19,7 @@ BUMP_INTERVAL = 60  # seconds
 ITEM_OVERHEAD = 400  # bytes of Python's own memory that an item costs: objects, key, its place in the dict
 ITEM_HEADER = 59  # what memcached counts for an item beside key and value, for the "bytes" statistic
 RECLAIM_ITEMS = 32  # given up at a time when node memory itself has run out
-SWEEP_CHUNK = 1024  # keys noted at a time for the sweep
-SWEEP_STEP = 4  # keys looked at on each store
+DEAD_PER_STORE = 4  # expired, and flushed, items freed with each store at most
 
 
 class Counters:
@@ -63,15 +63,13 @@ class Store:
         self._wall_clock = wall_clock
         self._items: dict[bytes, Item] = {}
         self._cas = 0
-        self._flushed_cas = 0  # items numbered up to here are flushed
+        self._flushed: list[dict[bytes, Item]] = []  # tables that a flush has emptied, freed a few items at a time
+        self._flushed_items = 0
         self._flush_at = 0  # a flush to come: seconds since the epoch; 0: none
         self._candidates: list[bytes] = []  # for eviction, the least recently used last
         self._candidates_cas = 0
         self._candidates_at = 0
-        self._may_die = False  # since the last sweep began there was reason for another
-        self._sweep: list[bytes] = []
-        self._swept = 0
-        self._sweep_began = 0
+        self._calendar = Calendar()
 
     def now(self) -> int:
         """Seconds since the epoch."""
@@ -93,9 +91,11 @@ class Store:
             self._flush_if_due(now)
         item = self._items.get(key)
         if item is None:
+            if self._flushed:
+                self._count_flushed(key)
             return None
-        if self._is_dead(item, now):
-            self._count_dead(item)
+        if item.expires and item.expires <= now:
+            self.counters.get_expired += 1
             self._free(key, item)
             return None
         if now - item.used > BUMP_INTERVAL:
@@ -110,18 +110,27 @@ class Store:
             item = fresh
             self._items[key] = item
             self.bytes += ITEM_HEADER + len(key) + fresh.length
+            if item.expires:
+                self._calendar.add(item.expires, key)
         else:
             self.bytes += fresh.length
             self.bytes -= item.length
             item.value = fresh.value
             item.length = fresh.length
             item.flags = fresh.flags
-            item.expires = fresh.expires
-        if item.expires:
-            self._may_die = True
+            self.touch(key, item, fresh.expires)
         self.counters.total_items += 1
         item.cas = self.next_cas()
         return item
+
+    def touch(self, key: bytes, item: Item, expires: int) -> None:
+        """Give an item another expiry, as ``expiry`` returned it."""
+        if item.expires != expires:
+            if item.expires:
+                self._calendar.remove(item.expires, key)
+            if expires:
+                self._calendar.add(expires, key)
+            item.expires = expires
 
     def remove(self, key: bytes) -> None:
         """Forget a key, if it is there."""
@@ -137,11 +146,10 @@ class Store:
     def flush(self, delay: int, now: int) -> None:
         """Let every item that is stored by then be gone: now, or at the given expiry."""
         self.counters.cmd_flush += 1
-        self._may_die = True
         if delay:
             self._flush_at = self.expiry(delay, now)
         else:
-            self._flushed_cas = self.next_cas()
+            self._flush_all()
 
     def admit(self, length: int) -> bool:
         """Make room for a value that has been received already; False when memory stays short."""
@@ -166,54 +174,67 @@ class Store:
     def tend(self, now: int) -> None:
         """Free a few dead items; called with each store, so that those nobody asks for do not stay for ever."""
         self._flush_if_due(now)
-        if not self._sweep:
-            if self._swept >= len(self._items):
-                if self._sweep_began == now or not self._may_die:
-                    return  # nothing expires twice in a second, and most stores hold nothing that can
-                self._sweep_began = now
-                self._may_die = False
-                self._swept = 0
-            self._sweep = list(islice(self._items, self._swept, self._swept + SWEEP_CHUNK))
-            self._swept += SWEEP_CHUNK
-        for _ in range(min(SWEEP_STEP, len(self._sweep))):
-            key = self._sweep.pop()
-            item = self._items.get(key)
-            if item is None:
-                continue
-            if self._is_dead(item, now):
-                self.counters.reclaimed += 1
-                self._free(key, item)
-            elif item.expires:
-                self._may_die = True
+        for _ in range(DEAD_PER_STORE):
+            key = self._calendar.take_due(now)
+            if key is None:
+                break
+            self.counters.reclaimed += 1
+            self._free(key, self._items[key])
+        for _ in range(DEAD_PER_STORE):
+            if not self._free_flushed():
+                break
 
     def _flush_if_due(self, now: int) -> None:
         if self._flush_at and now >= self._flush_at:
-            self._flushed_cas = self.next_cas()
+            self._flush_all()
             self._flush_at = 0
 
-    def _is_dead(self, item: Item, now: int) -> bool:
-        return item.cas <= self._flushed_cas or (item.expires != 0 and item.expires <= now)
+    def _flush_all(self) -> None:
+        """Put the whole table aside. Freeing a large one at once would hold everybody up."""
+        self.next_cas()  # as memcached does
+        if self._items:
+            self._flushed.append(self._items)
+            self._flushed_items += len(self._items)
+            self._items = {}
+        self._calendar = Calendar()
+        self.bytes = 0
 
-    def _count_dead(self, item: Item) -> None:
-        if item.cas <= self._flushed_cas:
-            self.counters.get_flushed += 1
-        else:
-            self.counters.get_expired += 1
+    def _free_flushed(self) -> bool:
+        """Free one item that was flushed; False when there is none."""
+        while self._flushed:
+            table = self._flushed[0]
+            if table:
+                table.popitem()
+                self._flushed_items -= 1
+                return True
+            del self._flushed[0]
+        return False
+
+    def _count_flushed(self, key: bytes) -> None:
+        """Count a look-up of a flushed item that is not freed yet, and free it."""
+        for table in self._flushed:
+            if table.pop(key, None) is not None:
+                self._flushed_items -= 1
+                self.counters.get_flushed += 1
 
     def _free(self, key: bytes, item: Item) -> None:
-        self._may_die = True  # the places of others move, so that a sweep under way may pass one over
         self.bytes -= ITEM_HEADER + len(key) + item.length
+        if item.expires:
+            self._calendar.remove(item.expires, key)
         del self._items[key]
 
     def _is_over_limit(self) -> bool:
-        return self.allocator.allocated_bytes + len(self._items) * ITEM_OVERHEAD > self.memory_limit
+        items = len(self._items) + self._flushed_items
+        return self.allocator.allocated_bytes + items * ITEM_OVERHEAD > self.memory_limit
 
     def _evict(self) -> bool:
-        """Forget the item that was used least recently; False when there is none.
+        """Forget a flushed item, else the one that was used least recently; False when there is none.
 
         Candidates are noted a 64th of the table at a time: looking for the first entry of a dict passes over every
         entry deleted before it, so that doing it for each eviction would cost the square.
         """
+        if self._free_flushed():
+            return True
         while self._items:
             if not self._candidates:
                 self._candidates = list(islice(self._items, len(self._items) // 64 + 1))
