@@ -6,15 +6,18 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ebbrt import build
+from netlab.bench import cpu
 from netlab.errors import NetlabError
 
 ROOT = Path(__file__).parent.parent.parent
-BUSY_LOAD_AVERAGE = 1.0
+BUSY_CORES = 0.2
+LOOK_SECONDS = 0.5
 _COMMAND_TIMEOUT = 5.0
 
 
@@ -24,14 +27,14 @@ class UncompiledError(NetlabError):
 
 @dataclass(frozen=True)
 class Environment:
-    """Where and with what a run was made. `load_average` is of the minute before it: others' work shows there."""
+    """Where and with what a run was made. `cores_busy` is of the moment before it: others' work shows there."""
 
     time: str
     machine: str
     kernel: str
     cpu_model: str
     cpus: int
-    load_average: float
+    cores_busy: float
     python: str
     memcached: str
     memcaslap: str
@@ -44,10 +47,10 @@ class Environment:
 
     def caution(self) -> str:
         """What makes the numbers doubtful: others' work on the machine; empty when nothing does."""
-        if self.load_average < BUSY_LOAD_AVERAGE:
+        if self.cores_busy < BUSY_CORES:
             return ""
         return (
-            f"Others were using this machine (load average {self.load_average:.1f} before the run): "
+            f"Others were using this machine ({self.cores_busy:.1f} of its cores just before the run): "
             "the times include their work. Measure again when it is quiet."
         )
 
@@ -74,7 +77,7 @@ def describe(cpu_mode: str, server_cpu: int, client_cpu: int) -> Environment:
         kernel=platform.release(),
         cpu_model=cpu_model(Path("/proc/cpuinfo").read_text()),
         cpus=os.cpu_count() or 1,
-        load_average=round(os.getloadavg()[0], 2),
+        cores_busy=_cores_busy(),
         python=sys.version.split()[0],
         memcached=_output(["memcached", "--version"]).removeprefix("memcached "),
         memcaslap=_package_version("libmemcached-tools"),
@@ -85,6 +88,16 @@ def describe(cpu_mode: str, server_cpu: int, client_cpu: int) -> Environment:
         server_cpu=server_cpu,
         client_cpu=client_cpu,
     )
+
+
+def _cores_busy() -> float:
+    """How many cores are at work now, over a look of half a second."""
+    cores = range(os.cpu_count() or 1)
+    before = cpu.sample()
+    time.sleep(LOOK_SECONDS)
+    after = cpu.sample()
+    shares = [cpu.busy_share(cpu.core_times(before, core), cpu.core_times(after, core)) for core in cores]
+    return round(sum(shares), 2)
 
 
 def cpu_model(cpuinfo: str) -> str:

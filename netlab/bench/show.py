@@ -69,5 +69,5 @@ def environment_line(environment: Environment) -> str:
         f"{environment.cpu_model}, {environment.cpus} CPUs, Linux {environment.kernel}; "
         f"commit {environment.commit or 'unknown'}{' with changes' if environment.dirty else ''}, "
         f"{environment.build}, {environment.cpu_mode} mode, server on CPU {environment.server_cpu}, "
-        f"client on CPU {environment.client_cpu}, load before {environment.load_average:.2f}"
+        f"client on CPU {environment.client_cpu}, {environment.cores_busy:.2f} cores busy before"
     )

@@ -90,8 +90,8 @@ def test_failures_and_replay_are_told() -> None:
 
 def test_a_busy_machine_is_a_caution() -> None:
     assert THERE.caution() == ""
-    busy = Findings(replace(THERE, load_average=3.5), ROWS)
-    assert "Others were using this machine (load average 3.5" in Checker(render(busy, [])).text
+    busy = Findings(replace(THERE, cores_busy=1.5), ROWS)
+    assert "Others were using this machine (1.5 of its cores" in Checker(render(busy, [])).text
 
 
 def test_cpu_model() -> None:
