@@ -16,7 +16,7 @@ cdef class QueueLayout:
     cdef readonly unsigned long long available
     cdef readonly unsigned long long used
 
-cdef class DriverQueue:
+cdef class QueueSide:
     cdef readonly NodeMemory memory
     cdef readonly unsigned int size
     cdef readonly bint event_index
@@ -26,6 +26,9 @@ cdef class DriverQueue:
     cdef unsigned long long _used
     cdef unsigned long long _used_event
     cdef unsigned long long _avail_event
+    cdef readonly unsigned long long errors
+
+cdef class DriverQueue(QueueSide):
     cdef unsigned int _avail_index
     cdef unsigned int _published
     cdef unsigned int _used_index
@@ -34,7 +37,6 @@ cdef class DriverQueue:
     cdef readonly unsigned int used_length
     cdef unsigned short[::1] _in_flight
     cdef unsigned short[::1] _next
-    cdef readonly unsigned long long errors
     cdef void _fill(
         self, unsigned long long offset, unsigned long long address, unsigned int length, unsigned int flags
     ) noexcept
@@ -53,16 +55,7 @@ cdef class DriverQueue:
     cpdef void disable_interrupts(self) noexcept
     cpdef bint enable_interrupts(self) noexcept
 
-cdef class DeviceQueue:
-    cdef readonly NodeMemory memory
-    cdef readonly unsigned int size
-    cdef readonly bint event_index
-    cdef unsigned int _mask
-    cdef unsigned long long _descriptors
-    cdef unsigned long long _available
-    cdef unsigned long long _used
-    cdef unsigned long long _used_event
-    cdef unsigned long long _avail_event
+cdef class DeviceQueue(QueueSide):
     cdef unsigned int _avail_index
     cdef unsigned int _used_index
     cdef unsigned int _published
@@ -72,7 +65,6 @@ cdef class DeviceQueue:
     cdef unsigned int _steps
     cdef readonly unsigned long long address
     cdef readonly unsigned int length
-    cdef readonly unsigned long long errors
     @cython.locals(count=cython.uint)
     cpdef unsigned int available(self) noexcept
     cpdef unsigned int head(self, unsigned int ahead) noexcept

@@ -68,29 +68,35 @@ def lay_out(allocator: MemoryAllocator, size: int) -> tuple[QueueLayout, Buffer]
     return QueueLayout(allocator.memory, size, start, available, used), buffer
 
 
-class DriverQueue:
-    """The driver's side of a queue.
-
-    ``event_index``: VIRTIO_F_EVENT_IDX was negotiated, so interrupts and notifications are asked for by index.
+class QueueSide:
+    """What both sides know of a queue: where its areas lie, and whether VIRTIO_F_EVENT_IDX was negotiated, so that
+    interrupts and notifications are asked for by index. ``errors`` counts what the other side wrote wrongly.
     """
 
     def __init__(self, layout: QueueLayout, event_index: bool) -> None:
         self.memory = layout.memory
         self.size = layout.size
         self.event_index = event_index
+        self.errors = 0
         self._mask = layout.size - 1
         self._descriptors = layout.descriptors
         self._available = layout.available
         self._used = layout.used
         self._used_event = layout.available + 4 + 2 * layout.size
         self._avail_event = layout.used + 4 + 8 * layout.size
+
+
+class DriverQueue(QueueSide):
+    """The driver's side of a queue."""
+
+    def __init__(self, layout: QueueLayout, event_index: bool) -> None:
+        super().__init__(layout, event_index)
         self._avail_index = 0  # what avail.idx will say when published
         self._published = 0
         self._used_index = 0  # how far used.ring has been read
         self._first_free = 0
         self.free_count = layout.size
         self.used_length = 0  # bytes the device wrote to the chain that take_used returned last
-        self.errors = 0
         # How many descriptors the chain in flight at each head has; 0: none, so the device cannot finish it.
         self._in_flight = memoryview(bytearray(2 * layout.size)).cast("H")
         # The list of free descriptors, and the links of chains in flight: a copy of the driver's own, because the
@@ -189,19 +195,11 @@ class DriverQueue:
         return self.has_used()
 
 
-class DeviceQueue:
+class DeviceQueue(QueueSide):
     """The device's side of a queue."""
 
     def __init__(self, layout: QueueLayout, event_index: bool) -> None:
-        self.memory = layout.memory
-        self.size = layout.size
-        self.event_index = event_index
-        self._mask = layout.size - 1
-        self._descriptors = layout.descriptors
-        self._available = layout.available
-        self._used = layout.used
-        self._used_event = layout.available + 4 + 2 * layout.size
-        self._avail_event = layout.used + 4 + 8 * layout.size
+        super().__init__(layout, event_index)
         self._avail_index = 0  # how far avail.ring has been taken
         self._used_index = 0  # what used.idx will say when published
         self._published = 0
@@ -212,7 +210,6 @@ class DeviceQueue:
         self._steps = 0
         self.address = 0
         self.length = 0
-        self.errors = 0
 
     def available(self) -> int:
         """How many chains are waiting. A driver that claims more than the queue holds is counted and gets none."""
