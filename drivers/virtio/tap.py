@@ -5,6 +5,7 @@ are in ``linux/if_tun.h``. Works in the network namespace of the calling process
 """
 
 import atexit
+import errno
 import fcntl
 import os
 import socket
@@ -21,6 +22,7 @@ _TUNSETOFFLOAD = 0x400454D0
 _TUNSETVNETHDRSZ = 0x400454D8
 _TUNSETVNETLE = 0x400454DC
 _SIOCGIFMTU = 0x8921
+_IFNAMSIZ = 16
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
@@ -47,6 +49,8 @@ class Tap:
 
 def open_tap(name: str) -> Tap:
     """Attach to the TAP ``name`` with header and offloads; it is made if it does not exist. Raises TapError."""
+    if not 0 < len(name.encode()) < _IFNAMSIZ:  # the kernel would cut it off
+        raise TapError(errno.EINVAL, "that is no name of an interface", name, "Use 1 to 15 characters.")
     try:
         fd = os.open(CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -83,10 +87,10 @@ def _explained(name: str, error: OSError) -> TapError:
         advice = f"{CLONE_DEVICE} does not exist. Load the kernel module: modprobe tun"
     elif isinstance(error, PermissionError):
         advice = "Run it with sudo, or as root of a user namespace that may open /dev/net/tun."
-    elif error.errno == 16:
+    elif error.errno == errno.EBUSY:
         advice = "Another process is attached to it: end that one first."
-    elif error.errno == 22:
-        advice = "It exists with other flags (not a TAP, or multi-queue), or its name is longer than 15 characters."
+    elif error.errno == errno.EINVAL:
+        advice = "It exists with other flags: it is not a TAP, or has several queues."
     else:
         advice = "`netlab doctor` says what this machine lacks."
     return TapError(error.errno or 0, reason, name, advice)
