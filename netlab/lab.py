@@ -149,10 +149,17 @@ class Lab:
     def delete(self) -> None:
         """End every process in the lab and remove its namespaces and its record. Does nothing the second time."""
         with _deferred_signals():
+            machines = (self.switch, *self.hosts.values())
+            processes = [process for machine in machines for process in machine.processes]
+            for process in processes:  # one that has only just begun is in none of the namespaces yet
+                if process.poll() is None:
+                    process.terminate()
             _delete_recorded(self.record)
-            for machine in (self.switch, *self.hosts.values()):
-                for process in machine.processes:
-                    process.wait()
+            for process in processes:
+                if process.poll() is None:
+                    process.kill()
+                process.wait()
+            for machine in machines:
                 machine.processes.clear()
             atexit.unregister(self.delete)
         self._restore_signals()

@@ -77,12 +77,14 @@ def test_sigkill_of_the_owner_ends_its_programs_and_cleaning_removes_the_rest(ow
     process, name, children = owner
     bystander = "netlab.bystander.client"  # named like ours, on nobody's record
     namespaces.create(bystander)
+    client = [f"netlab.{name}.client"]
+    wait_until(lambda: len(namespaces.processes_in(client)) == 2, "the shell did not start its program")
     try:
         process.kill()
         process.communicate()
         wait_until(lambda: not any(map(is_running, children)), "the programs outlived their owner")
         assert len(traces(name)) == 4
-        grandchildren = namespaces.processes_in([f"netlab.{name}.client"])
+        grandchildren = namespaces.processes_in(client)
         assert len(grandchildren) == 1  # the sleep in the background of the shell: only cleaning finds it
         assert clean() == [name]
         assert traces(name) == []
@@ -203,3 +205,10 @@ def test_no_file_descriptor_or_thread_stays_open():
             lab.receive_masks("server")
             lab.shape("server", 10**9)
     assert (len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))) == before
+
+
+def test_a_program_that_has_only_just_begun_is_ended():
+    for _ in range(20):  # it may not have entered its namespace yet
+        with Lab.create() as lab:
+            program = lab.hosts["server"].popen(["sleep", "600"])
+        assert program.returncode is not None
