@@ -21,6 +21,12 @@ EVENT_MANAGER = 2
 EBB_ALLOCATOR = 3
 LOCAL_ID_MAP = 4
 NETWORK_MANAGER = 5
+MESSENGER = 6
+GLOBAL_ID_MAP = 7
+NODE_ALLOCATOR = 8
+FILE_SYSTEM = 9
+COMMAND_LINE = 10
+CORE_LINKS = 11
 
 FaultHandler = Callable[["Core", int], object]
 
@@ -126,3 +132,9 @@ event_manager = EbbRef(EVENT_MANAGER)
 ebb_allocator = EbbRef(EBB_ALLOCATOR)
 local_id_map = EbbRef(LOCAL_ID_MAP)
 network_manager = EbbRef(NETWORK_MANAGER)
+messenger = EbbRef(MESSENGER)
+global_id_map = EbbRef(GLOBAL_ID_MAP)
+node_allocator = EbbRef(NODE_ALLOCATOR)
+file_system = EbbRef(FILE_SYSTEM)
+command_line = EbbRef(COMMAND_LINE)
+core_links = EbbRef(CORE_LINKS)
