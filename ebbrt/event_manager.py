@@ -75,6 +75,7 @@ class EventManager:
         self._vectors: list[InterruptHandler] = []
         self._pending: deque[int] = deque()
         self._tasks: deque[Callable[[], object]] = deque()
+        self._deferred: list[Callable[[], object]] = []
         self._idle_handlers: list[IdleHandler] = []
         self._sources: list[TimerSource] = []
         self._timers: list[tuple[int, int, Timer]] = []
@@ -98,6 +99,10 @@ class EventManager:
             self._tasks.append(function)
         else:
             self._run(function)
+
+    def defer(self, function: Callable[[], object]) -> None:
+        """Call ``function`` once when the current event ends; outside of events, in the next turn."""
+        self._deferred.append(function)
 
     def set_timer(self, delay: int, function: Callable[[], object]) -> Timer:
         """Call ``function`` as an event once ``delay`` nanoseconds have passed."""
@@ -151,6 +156,8 @@ class EventManager:
 
     def turn(self) -> None:
         """One step of the loop."""
+        if self._deferred:  # outside of an event
+            self._run_deferred()
         self.now = self.clock.now()
         if self._pending:
             vector = self._pending.popleft()
@@ -172,6 +179,8 @@ class EventManager:
                 handler.poll()
             except Exception:
                 self._report(handler)
+        if self._deferred:
+            self._run_deferred()
         self._idle_turns += 1
         if self._idle_turns >= TURNS_BETWEEN_LOOKS:
             self._idle_turns = 0
@@ -202,6 +211,18 @@ class EventManager:
             handler.interrupt()
         except Exception:
             self._report(handler)
+        if self._deferred:
+            self._run_deferred()
+
+    def _run_deferred(self) -> None:
+        """Call what the event that has ended asked for."""
+        deferred = self._deferred
+        self._deferred = []
+        for function in deferred:
+            try:
+                function()
+            except Exception:
+                self._report(function)
 
     def _next_deadline(self) -> int:
         deadline = FOREVER
@@ -224,6 +245,8 @@ class EventManager:
                     source.expire(self.now)
                 except Exception:
                     self._report(source)
+        if self._deferred:
+            self._run_deferred()
 
     def _run(self, function: Callable[[], object]) -> None:
         self.events += 1
@@ -231,6 +254,8 @@ class EventManager:
             function()
         except Exception:
             self._report(function)
+        if self._deferred:
+            self._run_deferred()
 
     def _report(self, origin: object) -> None:
         """An event failed: say where it came from and go on."""
