@@ -1,8 +1,8 @@
 """Elastic Building Blocks: per-core representatives, and the reference through which they are called.
 
-An Ebb is named by its id (``ebb_ids``). A call through ``EbbRef(id)`` goes to the representative of the core that makes
-the call, found in that core's translation table. On a miss the Ebb's *fault handler* builds one (paper sections 2.3,
-3.1.2 and 3.3). ``ebb_kinds`` has the usual kinds of Ebb ready made: shared, multi-core and replicated.
+An Ebb is named by its id (``ebb_ids``). A call through ``EbbRef(id)`` goes to the representative of the core that
+makes the call, found in that core's translation table. On a miss the Ebb's *fault handler* builds one (paper sections
+2.3, 3.1.2 and 3.3). ``ebb_kinds`` has the usual kinds of Ebb ready made: shared, multi-core and replicated.
 
 Cores are processes, so a process normally has one ``Core``; a simulation has many and enters the one whose event runs.
 """
@@ -82,7 +82,7 @@ class Translation:
 
 
 def _is_method(found: object, representative: object, name: str) -> bool:
-    """Whether ``found`` is what the class of ``representative`` has under ``name``, bound: it cannot be assigned to."""
+    """Whether ``found`` is a method of the class of ``representative``, bound: so it will be the same next time."""
     if not isinstance(found, BOUND) or found.__self__ is not representative:
         return False
     if name in getattr(representative, "__dict__", ()):
@@ -185,7 +185,7 @@ class Core:
 
 
 def run_teardown_hook(representative: object) -> None:
-    """Call ``representative.teardown()``, else its ``close()``, if it has one; an exception is reported, not raised."""
+    """Call ``representative.teardown()``, else ``close()``, if there is one; an exception is reported, not raised."""
     hook = getattr(representative, "teardown", None) or getattr(representative, "close", None)
     if hook is None:
         return
@@ -208,10 +208,11 @@ def current_core() -> Core:
 class EbbRef:
     """A reference to an Ebb; attributes and methods are those of this core's representative.
 
-    It remembers the translation of the core that used it last, so a call costs two comparisons (is that core still the
-    one that runs, is it the method that was called last?) or else a look-up of the method's name: 5 or 13 ns more than
-    a plain method call, which costs 14 to 20 (compiled; ``Translation`` says what else was in the way). It never holds a representative itself: teardown retires the
-    translation, and every reference that remembers it asks the core again.
+    It remembers the translation of the core that used it last. So a call costs two comparisons: is that core still the
+    one that runs, and is it the method that was called last? Compiled that is 5 ns more than a plain method call,
+    which costs 14 to 20; with two methods in turn, which are looked up by name, it is 10. (``Translation`` says what
+    else was in the way.) It never holds a representative itself: teardown retires the translation, and every reference
+    that remembers it asks the core again.
 
     A method taken from a reference and kept is the representative's: keep the reference instead.
 

@@ -1,5 +1,7 @@
 """Ebb ids: ranges that do not meet."""
 
+from itertools import pairwise
+
 import pytest
 
 from ebbrt import ebb_ids
@@ -23,7 +25,7 @@ def test_ranges_of_nodes_and_cores_do_not_meet_and_fit_64_bits() -> None:
         (node, core): EbbAllocator(node, core).allocate() for node in (0, 1, NODES - 1) for core in (0, 1, CORES - 1)
     }
     ordered = sorted(first.values())
-    assert all(above - below >= IDS_PER_CORE - NAMED_END for below, above in zip(ordered, ordered[1:], strict=False))
+    assert all(above - below >= IDS_PER_CORE - NAMED_END for below, above in pairwise(ordered))
     assert first[0, 0] == NAMED_END
     assert max(ordered) + IDS_PER_CORE == 1 << 64
 
