@@ -1,6 +1,7 @@
-"""Ebb ids: 64 bits that name one Ebb in the whole application, and are never used for another.
+"""Ebb ids: numbers of at most 63 bits that name one Ebb in the whole application, and are never used for another.
 
-    0 .. 2**15 - 1          well known: the base Ebbs (``ebbrt.ebb``), and those an application numbers itself
+    0 .. 255                the base Ebbs (``ebbrt.ebb``)
+    256 .. 2**15 - 1        well known: those an application numbers itself
     2**15 .. 2**16 - 1      by name (``named_id``): the same on every node without asking
     node * 2**40 + ...      made by the Ebb Allocator of that node; of these, bits 32 to 39 say which core made it
 
@@ -9,13 +10,14 @@ So each core of each node hands out ids without asking anybody. The front-end is
 
 import zlib
 
+BASE_END = 256
 WELL_KNOWN_END = 1 << 15
 NAMED_END = 1 << 16
 NODE_SHIFT = 40
 CORE_SHIFT = 32
 IDS_PER_CORE = 1 << CORE_SHIFT
 CORES = 1 << (NODE_SHIFT - CORE_SHIFT)
-NODES = 1 << (64 - NODE_SHIFT)
+NODES = 1 << (63 - NODE_SHIFT)
 
 
 class EbbError(LookupError):

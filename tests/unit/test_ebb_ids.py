@@ -20,14 +20,14 @@ def test_two_names_with_one_id_are_refused_by_both_names() -> None:
         named_id(second)
 
 
-def test_ranges_of_nodes_and_cores_do_not_meet_and_fit_64_bits() -> None:
+def test_ranges_of_nodes_and_cores_do_not_meet_and_fit_63_bits() -> None:
     first = {
         (node, core): EbbAllocator(node, core).allocate() for node in (0, 1, NODES - 1) for core in (0, 1, CORES - 1)
     }
     ordered = sorted(first.values())
     assert all(above - below >= IDS_PER_CORE - NAMED_END for below, above in pairwise(ordered))
     assert first[0, 0] == NAMED_END
-    assert max(ordered) + IDS_PER_CORE == 1 << 64
+    assert max(ordered) + IDS_PER_CORE == 1 << 63
 
 
 def test_a_range_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
