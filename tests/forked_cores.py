@@ -19,7 +19,7 @@ Main = Callable[[RingCoreLinks, EventManager, MemoryAllocator], Any]
 
 
 def run_cores(count: int, main: Main) -> list[Any]:
-    """What ``main(links, events, allocator)`` returned on each core. Raises when one failed, or did not end in time."""
+    """What ``main(links, events, allocator)`` returned on each core. Raises when one failed or took too long."""
     start = (CoreLinksPlan.size(count) + 4095) // 4096 * 4096
     memory = NodeMemory(start + count * SHARE)
     plan = CoreLinksPlan(memory, 0, count)
