@@ -58,7 +58,7 @@ class NodeMemory:
 
 
 class Buffer:
-    """``size()`` bytes of node memory at ``offset``; freed when the last reference to it goes. Made by an allocator."""
+    """``size()`` bytes of node memory at ``offset``, freed with the last reference. Made by an allocator."""
 
     allocator: "MemoryAllocator"
     memory: NodeMemory
