@@ -87,7 +87,7 @@ class IdMapStore:
         """What is there once its version is not ``version``; what is there after ``timeout`` if it still is."""
         raise NotImplementedError
 
-    def close(self) -> Future[None]:
+    def close(self, timeout: int) -> Future[None]:
         """Fail what is pending and let go of everything; ready when nothing is left behind."""
         raise NotImplementedError
 
@@ -251,11 +251,11 @@ class GlobalIdMap(MessageHandler):
             raise IdMapError("this node is not the front-end: it has no Global Id Map to ask")
         return self._service.answer(sender, data)
 
-    def close(self) -> Future[None]:
+    def close(self, timeout: int = DEFAULT_TIMEOUT) -> Future[None]:
         """Stop all watches and close the store; ready when that has left nothing behind."""
         for watch in list(self._watches):
             watch.stop()
-        return self.store.close()
+        return self.store.close(timeout)
 
     def statistics(self) -> dict[str, Any]:
         """Operations by kind, those that failed, watches; the store's counters; in the front-end the service's."""

@@ -83,7 +83,7 @@ class RemoteStore(IdMapStore):
         """See IdMapStore."""
         return self._ask(False, _read_entry, timeout, NEXT_CHANGE, ebb_id, version)
 
-    def close(self) -> Future[None]:
+    def close(self, timeout: int) -> Future[None]:
         """Send nothing more; the Messenger fails what is pending."""
         self._closed = True
         return ready(None)

@@ -65,6 +65,7 @@ class TableStore(IdMapStore):
         if entry is NOTHING:
             return ready(False)
         self.bytes -= _size(entry)
+        self._version += 1
         self._changed(ebb_id)
         return ready(True)
 
@@ -80,7 +81,7 @@ class TableStore(IdMapStore):
         self._waiters.setdefault(ebb_id, []).append(waiter)
         return waiter.promise.future
 
-    def close(self) -> Future[None]:
+    def close(self, timeout: int) -> Future[None]:
         """See IdMapStore."""
         self._closed = True
         self._entries.clear()
