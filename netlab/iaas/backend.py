@@ -16,8 +16,8 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from ebbrt.event_manager import InterruptHandler
+from ebbrt.lines import LineReader, encode
 from netlab.errors import NetlabError
-from netlab.iaas.lines import LineError, LineReader, encode
 from netlab.iaas.zygote import die_with
 from netlab.node import Node, NodeConfig
 

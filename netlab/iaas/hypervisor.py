@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from netlab.iaas.lines import LineError, LinePeer
+from ebbrt.lines import LineError
+from netlab.iaas.line_peer import LinePeer
 from netlab.iaas.machines import Hypervisor, Machine, MachineError, Machines, State
 
 REMOVAL_SECONDS = 10.0  # for the kernel to remove a TAP whose process has ended: it waits for many others to go

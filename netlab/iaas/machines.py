@@ -275,4 +275,3 @@ class Machines:
         del self._machines[machine.name]
         self._addresses.give_back(machine.address)
         machine.now_gone()
-

@@ -18,7 +18,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from netlab.iaas.lines import LineError, LinePeer
+from ebbrt.lines import LineError
+from netlab.iaas.line_peer import LinePeer
 from netlab.iaas.machines import Machine, MachineError, Machines, Shape, State
 from netlab.iaas.pool import Pool
 from netlab.iaas.users import LimitError, Users
