@@ -20,7 +20,7 @@ from ebbrt.future import Future, Promise, ready
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import FRONT_END, MessageHandler, Messenger, MessengerError, NodeId, pack, unpack
-from ebbrt.node_provider import Boot, NodeAllocationError, NodeProvider, ProviderListener
+from ebbrt.node_provider import Boot, NodeProvider, ProviderListener
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         self._nodes: dict[int, AllocatedNode] = {}
         self._ending: dict[int, Future[None]] = {}
         self._asked_by: dict[int, tuple[NodeId, int]] = {}  # the back-end that a node was allocated for, its token
+        self._unwanted: set[int] = set()  # numbers of nodes to be freed as soon as they have booted
         self._last_number = FRONT_END
         self.allocated = 0
         self.failed = 0
@@ -188,8 +189,12 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         """A back-end's time is over: what it asked for by that token is not wanted any more."""
         unwanted = (sender, unpack(data))
         for number, asked_by in list(self._asked_by.items()):
-            if asked_by == unwanted and number in self._nodes:
-                self.free(self._nodes[number]).when_done(_look_at)
+            if asked_by == unwanted:
+                del self._asked_by[number]
+                if number in self._nodes:
+                    self.free(self._nodes[number]).when_done(_look_at)
+                else:
+                    self._unwanted.add(number)
 
     def _allocate_for(self, sender: NodeId, question: dict[str, Any]) -> Future[IOBuf]:
         token = question["token"]
@@ -198,7 +203,7 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         future = self._allocate(question["application"], arguments, cores, question["memory"], timeout)
         number = self._last_number
         self._asked_by[number] = (sender, token)
-        future.when_done(lambda done: self._asked_by.pop(number) if done.error() is not None else None)
+        future.when_done(lambda done: self._asked_by.pop(number, None) if done.error() is not None else None)
         return future.then(lambda node: pack(self._allocator, list(node.id)))
 
     def _allocate(
@@ -221,6 +226,8 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         promise: Promise[AllocatedNode] = Promise()
 
         def answered(done: Future[NodeId]) -> None:
+            unwanted = number in self._unwanted
+            self._unwanted.discard(number)
             error = done.error()
             if error is not None:
                 self.failed += 1
@@ -230,6 +237,8 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
             node = AllocatedNode(done.result())
             self._nodes[number] = node
             promise.set_value(node)
+            if unwanted:
+                self.free(node).when_done(_look_at)
 
         booted.when_done(answered)
         return promise.future

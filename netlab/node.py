@@ -44,8 +44,9 @@ SYSTEM_MEMORY = 192 * MIB
 class NodeConfig:
     """What a node is booted with.
 
-    application: None for a node without one. memory: bytes the application may fill. seed: of all randomness, for a run that can be repeated; None: the
-    machine's own. layers: time the layers (``ebbrt.layers``). statistics: where SIGUSR1 and the end write them.
+    application: None for a node without one. memory: bytes the application may fill. seed: of all randomness, for a
+    run that can be repeated; None: the machine's own. layers: time the layers (``ebbrt.layers``). statistics: where
+    SIGUSR1 and the end write them.
     """
 
     application: str | None

@@ -77,7 +77,7 @@ def become(uid: int, gid: int) -> None:
 
 
 def application_of(name: str, path: str) -> Callable[[Any], object]:
-    """The function that ``package.module:function`` names, with ``path`` searched first. Raises what importing does."""
+    """The function that ``package.module:function`` names; ``path`` is searched first. Raises what importing does."""
     module_name, _, function_name = name.partition(":")
     if path:
         sys.path.insert(0, path)

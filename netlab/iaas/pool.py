@@ -22,6 +22,7 @@ class Pool:
         self._concurrency = concurrency
         self._booting: set[Machine] = set()
         self._dormant: list[Machine] = []
+        self._handed_out: set[Machine] = set()  # and not started yet
         self._waiting: deque[tuple[Shape, asyncio.Future[Machine]]] = deque()
         self._filling = True  # not after a boot for the pool has failed, until somebody asks for a machine
         self._taken = 0
@@ -57,7 +58,7 @@ class Pool:
             self._machines.free(machine)
         for machine in self._dormant[self.size :]:
             self._machines.free(machine)
-        busy = self._waiting or self._booting or self._machines.starting()
+        busy = self._waiting or self._booting or self._handed_out or self._machines.starting()
         if not busy and self._filling and len(self._dormant) < self.size:
             self._launch(self.shape)
 
@@ -83,6 +84,7 @@ class Pool:
                 self._waiting.append((shape, future))
             else:
                 self._dormant.remove(found)
+                self._handed_out.add(found)
                 future.set_result(found)
 
     def _missing(self) -> list[Shape]:
@@ -106,6 +108,7 @@ class Pool:
         machine.watchers.append(self._changed)
 
     def _changed(self, machine: Machine) -> None:
+        self._handed_out.discard(machine)
         if machine in self._booting:
             self._booting.remove(machine)
             if machine.state is State.FAILED:
@@ -126,6 +129,7 @@ class Pool:
         self._filling = False
 
     def _keep(self, machine: Machine) -> None:
+        self._handed_out.discard(machine)
         if machine.state is State.DORMANT:
             self._dormant.append(machine)
             self.turn()
