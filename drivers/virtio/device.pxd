@@ -5,6 +5,8 @@ from ebbrt.event_manager cimport EventManager, InterruptHandler
 from ebbrt.memory cimport NodeMemory
 from ebbrt.syscalls cimport IoVector
 
+cdef unsigned int DEVICE_READS
+cdef unsigned int DEVICE_WRITES
 cdef unsigned int LONGEST_FRAME
 cdef unsigned int NET_HEADER_LENGTH
 cdef unsigned int RECEIVEQ
@@ -19,6 +21,7 @@ cdef int EINTR
 cdef class NetDevice(InterruptHandler):
     cdef readonly NodeMemory memory
     cdef readonly int tap
+    cdef readonly unsigned int max_virtqueue_pairs
     cdef readonly bytes mac
     cdef readonly unsigned int mtu
     cdef readonly bint vnet_header
