@@ -19,6 +19,10 @@ cdef class TimerSource:
 cdef class Timer:
     cdef public object function
 
+cdef class _Wakeup(InterruptHandler):
+    cdef readonly int fd
+    cpdef void interrupt(self) except *
+
 cdef class EventManager:
     cdef readonly Clock clock
     cdef readonly long long now
@@ -27,9 +31,12 @@ cdef class EventManager:
     cdef list _vectors
     cdef object _pending
     cdef object _tasks
+    cdef list _deferred
     cdef list _idle_handlers
     cdef list _sources
     cdef list _timers
+    cdef list _deferred
+    cdef _Wakeup _wakeup
     cdef long long _serial
     cdef bint _stopped
     cdef unsigned int _idle_turns
@@ -43,6 +50,7 @@ cdef class EventManager:
     cpdef void add_idle_handler(self, IdleHandler handler) except *
     @cython.locals(vector=cython.uint)
     cpdef void turn(self) except *
+    cdef void _run_deferred(self) except *
     @cython.locals(handler=IdleHandler)
     cdef void _idle(self) except *
     @cython.locals(deadline=cython.longlong, timeout=cython.longlong)
@@ -55,4 +63,6 @@ cdef class EventManager:
     @cython.locals(source=TimerSource, timer=Timer, last=cython.longlong)
     cdef void _expire(self) except *
     cdef void _run(self, object function) except *
+    @cython.locals(deferred=list)
+    cdef void _run_deferred(self) except *
     cdef void _report(self, object origin) except *

@@ -11,6 +11,7 @@ The loop is given its clock and reads it once per turn, to know what is due.
 
 import heapq
 import logging
+import os
 from collections import deque
 from collections.abc import Callable
 
@@ -64,6 +65,17 @@ class Timer:
         self.function = None
 
 
+class _Wakeup(InterruptHandler):
+    """Ends a halt when another thread has something for the core: an eventfd the loop watches."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def interrupt(self) -> None:
+        """Take the count, so that the descriptor is ready no longer."""
+        os.eventfd_read(self.fd)
+
+
 class EventManager:
     """The event loop of one core."""
 
@@ -78,6 +90,9 @@ class EventManager:
         self._idle_handlers: list[IdleHandler] = []
         self._sources: list[TimerSource] = []
         self._timers: list[tuple[int, int, Timer]] = []
+        self._deferred: list[Callable[[], object]] = []
+        self._wakeup = _Wakeup()
+        self.watch(self._wakeup.fd, self._wakeup)
         self._serial = 0
         self._stopped = False
         self._idle_turns = 0
@@ -98,6 +113,15 @@ class EventManager:
             self._tasks.append(function)
         else:
             self._run(function)
+
+    def spawn_from_thread(self, function: Callable[[], object]) -> None:
+        """As ``spawn`` with ``force_async``, from any thread of the process; a halted core wakes up."""
+        self._tasks.append(function)  # one step under the interpreter lock, as the loop's popleft is
+        os.eventfd_write(self._wakeup.fd, 1)
+
+    def defer(self, function: Callable[[], object]) -> None:
+        """Call ``function`` once, as an event, when the current event ends; at the next turn when none runs."""
+        self._deferred.append(function)
 
     def set_timer(self, delay: int, function: Callable[[], object]) -> Timer:
         """Call ``function`` as an event once ``delay`` nanoseconds have passed."""
@@ -161,8 +185,17 @@ class EventManager:
             self._run(self._tasks.popleft())
         elif self._idle_handlers:
             self._idle()
-        else:
+        elif not self._deferred:
             self._halt()
+        if self._deferred:
+            self._run_deferred()
+
+    def _run_deferred(self) -> None:
+        """Call what was deferred; what that defers in turn is called when the next event ends."""
+        deferred = self._deferred
+        self._deferred = []
+        for function in deferred:
+            self._run(function)
 
     def _idle(self) -> None:
         """Run the idle handlers, and now and then look at the file descriptors."""
@@ -248,5 +281,6 @@ class EventManager:
         }
 
     def close(self) -> None:
-        """Give the loop's descriptor back."""
+        """Give the loop's descriptors back."""
         self._epoll.close()
+        os.close(self._wakeup.fd)

@@ -1,4 +1,5 @@
 import cython
+from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.uio cimport iovec, readv, writev
@@ -36,6 +37,6 @@ cdef class Epoll:
     cpdef void register(self, int fd, unsigned int events) except *
     cpdef void unregister(self, int fd) except *
     @cython.locals(count=cython.int)
-    cpdef int wait(self, int timeout_ms)
+    cpdef int wait(self, int timeout_ms) except -1
     cpdef int ready_fd(self, int index)
     cpdef void close(self) except *

@@ -78,9 +78,14 @@ class Epoll:
         self._epoll.unregister(fd)
 
     def wait(self, timeout_ms: int) -> int:
-        """Wait at most that long (-1: for ever; 0: not at all); how many are ready, 0 too when a signal came."""
+        """Wait at most that long (-1: for ever; 0: not at all); how many are ready, 0 too when a signal came.
+
+        Other threads of the process run meanwhile, and signal handlers written in Python, whose exceptions are raised.
+        """
         if cython.compiled:
-            count = epoll_wait(self._fd, self._events, MOST_EVENTS, timeout_ms)
+            with cython.nogil:
+                count = epoll_wait(self._fd, self._events, MOST_EVENTS, timeout_ms)
+            PyErr_CheckSignals()
             return count if count > 0 else 0
         self._ready = self._epoll.poll(timeout_ms / 1000 if timeout_ms > 0 else timeout_ms, MOST_EVENTS)
         return len(self._ready)

@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -187,3 +188,42 @@ def test_run_ends_when_it_is_stopped(events: EventManager) -> None:
     events.spawn(lambda: log.append("2"), force_async=True)
     events.run()
     assert log == ["1"]
+
+
+def test_a_deferred_function_runs_when_the_event_has_ended(events: EventManager) -> None:
+    log: list[str] = []
+
+    def event() -> None:
+        events.defer(lambda: log.append("deferred"))
+        log.append("event")
+
+    events.spawn(event, force_async=True)
+    events.spawn(lambda: log.append("next"), force_async=True)
+    events.turn()
+    assert log == ["event", "deferred"]
+    events.turn()
+    assert log == ["event", "deferred", "next"]
+
+
+def test_what_is_deferred_outside_of_an_event_does_not_wait_for_one(events: EventManager) -> None:
+    log: list[str] = []
+    events.defer(lambda: events.defer(lambda: log.append("second")))
+    events.defer(lambda: log.append("first"))
+    events.turn()
+    assert log == ["first"]
+    events.turn()
+    assert (log, events.statistics()["halts"]) == (["first", "second"], 0)
+
+
+def test_another_thread_wakes_a_halted_core(events: EventManager) -> None:
+    log: list[str] = []
+
+    def work() -> None:
+        events.spawn_from_thread(lambda: log.append("from a thread"))
+        events.spawn_from_thread(events.stop)
+
+    thread = threading.Thread(target=work)
+    events.spawn(thread.start, force_async=True)
+    events.run()  # would wait for ever
+    thread.join()
+    assert log == ["from a thread"]
