@@ -31,7 +31,6 @@ cdef class EventManager:
     cdef list _vectors
     cdef object _pending
     cdef object _tasks
-    cdef list _deferred
     cdef list _idle_handlers
     cdef list _sources
     cdef list _timers
@@ -63,6 +62,4 @@ cdef class EventManager:
     @cython.locals(source=TimerSource, timer=Timer, last=cython.longlong)
     cdef void _expire(self) except *
     cdef void _run(self, object function) except *
-    @cython.locals(deferred=list)
-    cdef void _run_deferred(self) except *
     cdef void _report(self, object origin) except *

@@ -234,8 +234,8 @@ class VisitingCommands(Commands):
     def take_value(self) -> IOBuf | None:
         """See Session. The value is copied into this core's own memory."""
         value = super().take_value()
-        if value is None or value.buffer.allocator is self.store.allocator:
-            return value
+        if value is None:
+            return None
         return copy_together(self.store.allocator, value, value.chain_length())
 
     def give_up(self) -> None:

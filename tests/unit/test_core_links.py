@@ -109,7 +109,8 @@ def test_what_one_event_spawns_goes_over_together_and_in_order(cores: SeveralCor
         cores.links[0].spawn(0, note, "here")
         assert cores.links[0].statistics()["batches"] == 0
 
-    cores.events[0].spawn(event)
+    cores.events[0].spawn(event, force_async=True)
+    cores.events[0].turn()
     assert cores.links[0].statistics()["batches"] == 1
     assert log == []
     cores.settle()
@@ -230,7 +231,8 @@ def test_what_is_dropped_goes_back_in_batches(cores: SeveralCores) -> None:
         while keeper.chains:
             keeper.chains.pop()
 
-    cores.events[1].spawn(drop_all)
+    cores.events[1].spawn(drop_all, force_async=True)
+    cores.events[1].turn()
     assert cores.links[1].statistics()["batches"] == before + 1, "a whole batch does not wait until the core is idle"
     cores.settle()
     assert cores.allocators[0].allocated_bytes == 0
