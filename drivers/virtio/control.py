@@ -77,7 +77,7 @@ class ControlDevice:
         result = self._obey(command)
         if result != VIRTIO_NET_OK:
             self.refused += 1
-        queue.memory.mem[answer] = result
+        queue.memory.view(answer, 1)[0] = result
         return 1
 
     def _read_command(self, queue: DeviceQueue, head: int) -> tuple[bytes, int | None]:
@@ -143,9 +143,9 @@ class ControlDriver:
         at = self._command.offset
         answer = at + len(command)
         self._memory.view(at, len(command))[:] = command
-        self._memory.mem[answer] = VIRTIO_NET_ERR
+        self._memory.view(answer, 1)[0] = VIRTIO_NET_ERR
         self._queue.add_request(at, len(command), answer, 1)
         if self._queue.publish():
             self.device.notify()
-        if self._queue.take_used() == EMPTY or self._memory.mem[answer] != VIRTIO_NET_OK:
+        if self._queue.take_used() == EMPTY or self._memory.view(answer, 1)[0] != VIRTIO_NET_OK:
             raise ControlError(f"the device refuses to use {pairs} pairs of virtqueues")

@@ -11,6 +11,7 @@ cdef unsigned int LONGEST_FRAME
 cdef unsigned int NET_HEADER_LENGTH
 cdef unsigned int RECEIVEQ
 cdef unsigned int TRANSMITQ
+cdef unsigned int MOST_DISCARDED
 cdef unsigned int MOST_PIECES
 cdef unsigned int FEW_BUFFERS
 cdef unsigned int READS_BEFORE_FEW
@@ -40,11 +41,12 @@ cdef class NetDevice(InterruptHandler):
     cdef readonly unsigned long long rx_no_buffer
     cdef readonly unsigned long long rx_spilled
     cdef readonly unsigned long long rx_errors
+    cdef readonly unsigned long long rx_discarded
     cdef readonly unsigned long long tx_frames
     cdef readonly unsigned long long tx_errors
     cdef readonly unsigned long long tx_blocked
     cdef readonly unsigned long long interrupts_raised
-    cdef readonly bint unplugged
+    cdef public bint unplugged
     cpdef void notify(self, unsigned int queue) except *
     cpdef void interrupt(self) except *
     @cython.locals(frames=cython.uint)

@@ -55,6 +55,7 @@ MOST_PIECES = 1000  # of one writev; IOV_MAX is 1024
 # each piece offered costs the kernel time whether it is used or not.
 FEW_BUFFERS = 4
 READS_BEFORE_FEW = 64
+MOST_DISCARDED = 4096  # a TAP holds 500 frames; more may come while they are dropped, but not for ever
 
 
 class NetDevice(InterruptHandler):
@@ -98,6 +99,7 @@ class NetDevice(InterruptHandler):
         self.rx_no_buffer = 0
         self.rx_spilled = 0
         self.rx_errors = 0
+        self.rx_discarded = 0
         self.tx_frames = 0
         self.tx_errors = 0
         self.tx_blocked = 0
@@ -141,6 +143,14 @@ class NetDevice(InterruptHandler):
         """The driver's available buffer notification (2.7.10)."""
         if queue == TRANSMITQ:
             self.transmit()
+
+    def discard(self) -> None:
+        """Drop what waits on the TAP, before the driver starts."""
+        self._vector.put(0, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
+        for _ in range(MOST_DISCARDED):
+            if self._vector.read(self.tap, 1) <= 0:
+                return
+            self.rx_discarded += 1
 
     # The device at work
 
@@ -299,6 +309,7 @@ class NetDevice(InterruptHandler):
             "rx_no_buffer": self.rx_no_buffer,
             "rx_spilled": self.rx_spilled,
             "rx_errors": self.rx_errors,
+            "rx_discarded": self.rx_discarded,
             "tx_frames": self.tx_frames,
             "tx_blocked": self.tx_blocked,
             "tx_errors": self.tx_errors,

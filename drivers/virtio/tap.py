@@ -47,16 +47,17 @@ class TapError(OSError):
         self.advice = advice
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tap:
     """An open, non-blocking TAP: a file descriptor for each queue, its name, whether frames carry a virtio-net header.
 
-    All queues are attached at first; ``attach_queues`` changes that.
+    attached: so many of the queues receive, from the first on; ``attach_queues`` changes that.
     """
 
     fds: tuple[int, ...]
     name: str
     vnet_header: bool
+    attached: int
 
 
 def open_tap(name: str, queues: int = 1) -> Tap:
@@ -80,7 +81,7 @@ def open_tap(name: str, queues: int = 1) -> Tap:
         for fd in fds:
             os.close(fd)
         raise _explained(name, error, queues) from error
-    return Tap(tuple(fds), name, True)
+    return Tap(tuple(fds), name, True, queues)
 
 
 def _attach_first(fd: int, name: str, queues: int) -> int:
@@ -109,12 +110,14 @@ def _attach(fd: int, name: str, flags: int) -> None:
     fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
 
 
-def attach_queues(tap: Tap, count: int, attached: int) -> None:
-    """Let the first ``count`` queues receive, where the first ``attached`` do now. Raises OSError."""
-    for fd in tap.fds[attached:count]:
-        fcntl.ioctl(fd, _TUNSETQUEUE, struct.pack("16xH22x", _IFF_ATTACH_QUEUE))
-    for fd in reversed(tap.fds[count:attached]):  # the kernel fills the gap with the last one: so there is none
-        fcntl.ioctl(fd, _TUNSETQUEUE, struct.pack("16xH22x", _IFF_DETACH_QUEUE))
+def attach_queues(tap: Tap, count: int) -> None:
+    """Let the first ``count`` queues receive, and the others no more. Raises OSError."""
+    while tap.attached < count:
+        fcntl.ioctl(tap.fds[tap.attached], _TUNSETQUEUE, struct.pack("16xH22x", _IFF_ATTACH_QUEUE))
+        tap.attached += 1
+    while tap.attached > count:  # the last first: the kernel fills the gap of another with it
+        fcntl.ioctl(tap.fds[tap.attached - 1], _TUNSETQUEUE, struct.pack("16xH22x", _IFF_DETACH_QUEUE))
+        tap.attached -= 1
 
 
 def open_plain_tap(prefix: str) -> Tap:
@@ -127,7 +130,7 @@ def open_plain_tap(prefix: str) -> Tap:
     atexit.unregister(device.close)
     device.close()
     os.set_blocking(fd, False)
-    return Tap((fd,), device.name, False)
+    return Tap((fd,), device.name, False, 1)
 
 
 def _explained(name: str, error: OSError, queues: int) -> TapError:
