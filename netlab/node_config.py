@@ -7,7 +7,6 @@ from pathlib import Path
 from ebbrt.event_manager import EventManager
 from netlab.errors import NetlabError
 
-
 MOST_CORES = 64
 
 

@@ -61,10 +61,11 @@ MOST_DISCARDED = 4096  # a TAP holds 500 frames; more may come while they are dr
 class NetDevice(InterruptHandler):
     """A virtio-net device on an open, non-blocking TAP: one of its pairs of virtqueues.
 
-    tap: the file descriptor of this pair's TAP queue. max_virtqueue_pairs: how many pairs the device has in all, each
-    a ``NetDevice`` on the core that it serves; with more than one the device has a control virtqueue as well
-    (``control.py``), which says how many are in use. spill: ``LONGEST_FRAME`` + 12 bytes of node memory of the device's own, at that offset.
+    tap: the file descriptor of this pair's TAP queue.
+    spill: ``LONGEST_FRAME`` + 12 bytes of node memory of the pair's own, at that offset.
     vnet_header: the TAP was opened with IFF_VNET_HDR, a 12-byte little-endian header and offloads.
+    max_virtqueue_pairs: how many pairs the device has in all, each a ``NetDevice`` on the core that it serves; with
+        more than one there is a control virtqueue too (``control.py``), by which the driver says how many it uses.
     """
 
     def __init__(

@@ -24,7 +24,9 @@ _ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length with its own header, 
 def attached_queues(name: str) -> int:
     """How many queues of the TAP ``name`` are attached, by whomever; 0 when it is made for one. Raises OSError."""
     wanted = name.encode() + b"\0"
-    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(wanted), _IFLA_IFNAME) + wanted.ljust(-(-len(wanted) // 4) * 4, b"\0")
+    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(wanted), _IFLA_IFNAME) + wanted.ljust(
+        -(-len(wanted) // 4) * 4, b"\0"
+    )
     body = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + attribute
     request = _MESSAGE.pack(_MESSAGE.size + len(body), _RTM_GETLINK, _NLM_F_REQUEST, 1, 0) + body
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:

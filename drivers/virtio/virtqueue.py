@@ -239,7 +239,8 @@ class DeviceQueue(QueueSide):
     def first(self, head: int, direction: int) -> bool:
         """Aim ``address``, ``length`` and ``writable`` at the first piece of the chain at ``head``.
 
-        direction: DEVICE_READS, DEVICE_WRITES, or EITHER; so in ``following``. False, counted, when the descriptor is not what the specification allows: beyond the table, outside node
+        direction: DEVICE_READS, DEVICE_WRITES, or EITHER; so in ``following``.
+        False, counted, when the descriptor is not what the specification allows: beyond the table, outside node
         memory, of the wrong direction (2.7.4.2), or an indirect table that is empty, too long, not aligned or chained
         (2.7.5.3). The chain must then be dropped.
         """

@@ -75,7 +75,11 @@ def run(
     )
     node = Node.boot(config)
     try:
-        node.run(ready=lambda: print(f"ready: {application} on {address.ip}:{port}, TAP {node.hardware.tap.name}", flush=True))
+        node.run(
+            ready=lambda: print(
+                f"ready: {application} on {address.ip}:{port}, TAP {node.hardware.tap.name}", flush=True
+            )
+        )
     finally:
         node.close()
 
