@@ -24,9 +24,8 @@ _ATTRIBUTE = struct.Struct("=HH")  # struct rtattr: length with its own header, 
 def attached_queues(name: str) -> int:
     """How many queues of the TAP ``name`` are attached, by whomever; 0 when it is made for one. Raises OSError."""
     wanted = name.encode() + b"\0"
-    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(wanted), _IFLA_IFNAME) + wanted.ljust(
-        -(-len(wanted) // 4) * 4, b"\0"
-    )
+    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(wanted), _IFLA_IFNAME)
+    attribute += wanted.ljust(_aligned(len(wanted)), b"\0")
     body = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + attribute
     request = _MESSAGE.pack(_MESSAGE.size + len(body), _RTM_GETLINK, _NLM_F_REQUEST, 1, 0) + body
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
@@ -50,4 +49,8 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         if length < _ATTRIBUTE.size:
             return
         yield kind & 0x3FFF, data[at + _ATTRIBUTE.size : at + length]  # without the flags of nesting and byte order
-        at += -(-length // 4) * 4
+        at += _aligned(length)
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) // 4 * 4
