@@ -35,6 +35,7 @@ from netlab.node_signals import NodeSignals
 from netlab.node_statistics import summed
 from stack.network_manager import StackNetworkManager
 from stack.stack import Stack
+from stack.steering import Steering
 
 __all__ = ["APPLICATIONS", "Node", "NodeConfig", "NodeError"]
 
@@ -97,6 +98,7 @@ class Node:
             clock=self.clock,
             random=chance,
             secret=hardware.secret,
+            steering=Steering(self.links, self.memory, hardware.steering) if hardware.cores > 1 else None,
         )
         self.network: NetworkManager = StackNetworkManager(self.stack, self.events)
         if self.stopwatch:
