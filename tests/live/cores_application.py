@@ -1,8 +1,8 @@
 """A node whose application tells which core does what, for ``test_cores``: run with TAP, address, cores, statistics.
 
-On every core, TCP port 7: each line is answered with ``core N: line``; the line ``connect ADDRESS PORT`` makes the core
-open a connection, ``send ADDRESS PORT`` makes it send a datagram. On core N alone: TCP and UDP port 7000 + N do as
-port 7 does. An opened connection says ``core N`` when it is there, and answers lines too.
+On every core, TCP port 7: each line is answered with ``core N: line``; ``connect ADDRESS PORT`` makes the core open a
+connection, ``send ADDRESS PORT`` makes it send a datagram. On core N alone: TCP and UDP port 7000 + N do as port 7
+does. An opened connection says ``core N`` when it is there, and answers lines too.
 """
 
 import sys
