@@ -77,7 +77,7 @@ class PipeWorld:
 
     def __init__(self, seed: int = 0, piece: int = 400) -> None:
         self.pipes = Pipes(piece)
-        self.allocator = make_allocator(8 << 20)
+        self.allocator = make_allocator(32 << 20)
         self.echoes = [Echo(), Echo()]
         self.nodes = [NodeId(number, f"198.18.0.{number}", 9100) for number in (1, 2)]
         self.messengers = [self._messenger(index, seed) for index in range(2)]
