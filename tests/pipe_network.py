@@ -18,7 +18,7 @@ WINDOW = 256 << 10
 
 
 class Pipes:
-    """The world: ``listeners`` by address and port. ``bytes_left``: when so many more have crossed, all pipes break."""
+    """The world: ``listeners`` by address and port. When ``bytes_left`` more bytes have crossed, all pipes break."""
 
     def __init__(self, piece: int = 400) -> None:
         self.clock = ManualClock(SECOND)

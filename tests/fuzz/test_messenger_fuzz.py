@@ -1,4 +1,4 @@
-"""Hostile bytes against a Messenger: random ones, mutated handshakes, and mutated frames of a peer that has proved itself.
+"""Hostile bytes against a Messenger: random ones, mutated handshakes, mutated frames of a peer that has proved itself.
 
 Each is survived and counted, memory comes back, and a peer beside it is served.
 """
