@@ -123,6 +123,7 @@ class Peer:
             piece = piece.next
         if length > LARGEST_DATA:
             raise MessageTooLargeError(f"{length} bytes are more than a message may have ({LARGEST_DATA})")
+        cost = min(cost, QUEUE_LIMIT // 2)  # so that every message fits once when_sendable has said so
         # Replies may use as much again: their senders have nobody to tell, and calls bound them.
         if self.queued + cost > (QUEUE_LIMIT if kind <= CALL else 2 * QUEUE_LIMIT):
             raise BackPressureError(f"{self.queued} bytes wait for node {self.node}: wait for when_sendable()")
