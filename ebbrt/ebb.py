@@ -134,26 +134,30 @@ class Core:
         """Let ``fault(core, id)`` build the representatives of ``ebb_id`` when they are first called."""
         self.faults[ebb_id] = fault
 
+    def resolve(self, ebb_id: int) -> Any:
+        """This core's representative of the Ebb; built first, by its fault handler, when there is none.
+
+        An event that finds it in the making waits. Raises EbbError when nobody here can build it or when it was torn
+        down, and what its fault handler raises; nothing is installed then.
+        """
+        return self.translate(ebb_id).representative
+
     def translate(self, ebb_id: int) -> Translation:
-        """Where the Ebb's representative is on this core; built first if need be."""
+        """As ``resolve``: where the representative is."""
         found = self.translations.get(ebb_id)
         while found is None:  # again when it was torn down before an event that waited for it came to run
-            self.fault(ebb_id)
+            self._fault(ebb_id)
             found = self.translations.get(ebb_id)
         return found
 
-    def fault(self, ebb_id: int) -> Any:
-        """Build, install and return this core's representative; an event that finds it in the making waits.
-
-        Raises EbbError when nobody here can build it, and what its fault handler raises; nothing is installed then.
-        """
+    def _fault(self, ebb_id: int) -> None:
         self.check_not_torn_down(ebb_id)
         try:
-            return self._building.run(ebb_id, partial(self._build, ebb_id))
+            self._building.run(ebb_id, partial(self._build, ebb_id))
         except WaitsForItselfError as error:
             raise EbbError(f"representatives that call each other while they are built, by Ebb id: {error}") from None
 
-    def _build(self, ebb_id: int) -> Any:
+    def _build(self, ebb_id: int) -> None:
         handler = self.faults.get(ebb_id, self.fallback)
         if handler is None:
             raise EbbError(f"no Ebb with id {ebb_id} on this node: register its fault handler before it is called")
@@ -164,7 +168,6 @@ class Core:
             run_teardown_hook(representative)
             self.check_not_torn_down(ebb_id)
         self.install(ebb_id, representative)
-        return representative
 
     def tear_down(self, ebb_id: int) -> None:
         """Free this core's representative, if any, through its hook, and refuse the id from now on."""

@@ -92,6 +92,12 @@ def test_installing_another_representative_reaches_every_reference(core: Core) -
     assert [first.increment(), second.increment()] == [1, 2]
 
 
+def test_a_core_can_be_asked_for_a_representative_which_is_built_once(core: Core) -> None:
+    core.register(77, build_counter)
+    assert core.representative(77) is None
+    assert core.resolve(77) is core.resolve(77) is core.representative(77)
+
+
 def test_what_can_be_assigned_to_is_read_anew_each_time(core: Core) -> None:
     counter = Counter()
     core.install(5, counter)
