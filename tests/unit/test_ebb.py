@@ -107,6 +107,16 @@ def test_what_can_be_assigned_to_is_read_anew_each_time(core: Core) -> None:
     assert [reference.callback(), reference.listener(), reference.count] == [0, 0, 0]
 
 
+def test_a_method_that_an_object_has_of_its_own_is_read_anew_too(core: Core) -> None:
+    counter = Counter()
+    vars(counter)["increment"] = counter.reset
+    core.install(5, counter)
+    reference = EbbRef(5)
+    assert reference.increment() == 0
+    del vars(counter)["increment"]
+    assert reference.increment() == 1
+
+
 def test_methods_of_compiled_representatives_are_called_too(core: Core) -> None:
     other = Core(3)
     core.install(5, other)
