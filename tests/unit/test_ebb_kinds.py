@@ -40,6 +40,9 @@ class Counter:
     def fail(self) -> None:
         raise ValueError("no more counting")
 
+    def close(self) -> str:
+        return f"not the hook, since there is teardown, on core {self.core}"
+
     def teardown(self) -> None:
         closed.append(self.core)
 
@@ -108,7 +111,8 @@ def test_a_shared_ebb_is_one_representative_that_all_cores_call(node: FakeNode, 
     counter = node.run(home, create_shared, Counter, 10, home)
     assert [node.run(core, lambda: counter.increment()) for core in (0, 1, 2, 0)] == [11, 12, 13, 14]
     assert node.run(2, lambda: counter.increment(by=6)) == 20
-    assert node.run(2, counter.where) == home
+    assert node.run(2, lambda: counter.where()) == home
+    assert node.run(2, lambda: counter.close()).endswith(f"core {home}")
     assert made == [home]
 
 
@@ -158,7 +162,9 @@ def test_an_ebb_can_have_an_id_known_beforehand_but_only_once(node: FakeNode) ->
     assert ebb_id_of(node.run(0, create_multicore, CounterRoot(5), ebb_id)) == ebb_id
     assert node.run(1, lambda: EbbRef(ebb_id).increment()) == 6
     with pytest.raises(EbbError, match=f"has an Ebb {ebb_id} already"):
-        node.run(0, lambda: create_shared(Counter, 1, ebb_id=ebb_id))
+        node.run(0, lambda: create_shared(Counter, 1, 9, ebb_id=ebb_id))
+    assert closed == [9]  # what was made for nothing is freed
+    assert node.run(0, lambda: EbbRef(ebb_id).where()) == 0
 
 
 # Replicated
