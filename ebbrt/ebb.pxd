@@ -9,6 +9,8 @@ cdef class Translation:
     cdef dict methods
     cdef object last_name
     cdef object last_method
+    cdef object previous_name
+    cdef object previous_method
     cpdef void set(self, object representative) except *
     cpdef void retire(self) except *
     cdef object find(self, object name)
