@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import random
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -96,6 +97,43 @@ def test_a_core_can_be_asked_for_a_representative_which_is_built_once(core: Core
     core.register(77, build_counter)
     assert core.representative(77) is None
     assert core.resolve(77) is core.resolve(77) is core.representative(77)
+
+
+class Six:
+    def __init__(self, base: int) -> None:
+        self.base = base
+
+    def m0(self) -> int:
+        return self.base
+
+    def m1(self) -> int:
+        return self.base + 1
+
+    def m2(self) -> int:
+        return self.base + 2
+
+    def m3(self) -> int:
+        return self.base + 3
+
+    def m4(self) -> int:
+        return self.base + 4
+
+    def m5(self) -> int:
+        return self.base + 5
+
+
+def test_many_methods_called_in_any_order_are_each_their_own(core: Core) -> None:
+    reference = EbbRef(5)
+    draw = random.Random(1)
+    for base in (0, 10):
+        core.install(5, Six(base))
+        for _ in range(200):
+            number = draw.randrange(6)
+            assert getattr(reference, f"m{number}")() == base + number
+        for _ in range(3):
+            called = [reference.m0(), reference.m1(), reference.m2(), reference.m3(), reference.m4(), reference.m5()]
+            assert called == [base + number for number in range(6)]
+            assert [reference.m5(), reference.m0(), reference.m5()] == [base + 5, base, base + 5]
 
 
 def test_what_can_be_assigned_to_is_read_anew_each_time(core: Core) -> None:
