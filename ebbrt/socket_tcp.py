@@ -15,7 +15,7 @@ import struct
 
 from ebbrt.event_manager import READABLE, Timer
 from ebbrt.iobuf import IOBuf
-from ebbrt.network import TcpConnection, TcpHandler
+from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
 from ebbrt.socket_buffers import SendQueue
 from ebbrt.socket_shared import MILLISECOND, Readiness, Shared, is_busy
 
@@ -43,15 +43,20 @@ REASONS = {
 
 
 class SocketConnection(TcpConnection):
-    """One connection on ``sock``, which is non-blocking; ``start`` watches it."""
+    """One connection with ``remote`` on ``sock``, which is non-blocking; ``open`` or ``accepted`` begins it.
 
-    def __init__(self, shared: Shared, connections: "set[SocketConnection]", sock: socket.socket) -> None:
+    connections: the manager's, of which it is one until its end.
+    """
+
+    def __init__(
+        self, shared: Shared, connections: "set[SocketConnection]", sock: socket.socket, remote: tuple[str, int]
+    ) -> None:
         self.handler = NO_HANDLER
         self._shared = shared
-        self._connections = connections  # the manager's, of which it is one until its end
+        self._connections = connections
         self._socket: socket.socket | None = sock
         self._fd = sock.fileno()
-        self._remote = ("", 0)
+        self._remote = remote
         self._queue = SendQueue()
         self._watched = NOT_WATCHED
         self._connecting = False
@@ -71,21 +76,24 @@ class SocketConnection(TcpConnection):
 
     # What the Network Manager calls
 
-    def open(self, address: str, port: int) -> None:
-        """Connect; the handler is told the outcome, perhaps before this returns."""
+    def open(self, handler: TcpHandler) -> None:
+        """Connect; the handler is told the outcome, perhaps before this returns. Raises AddressInUseError."""
         assert self._socket is not None
-        self._remote = (address, port)
         self._connecting = True
-        result = self._socket.connect_ex((address, port))
-        if result not in (0, errno.EINPROGRESS):
-            self._end(self._reason(result))
-        else:
+        result = self._socket.connect_ex(self._remote)
+        if result == errno.EADDRNOTAVAIL:
+            self._end("aborted")
+            raise AddressInUseError(f"no local port is free towards port {self._remote[1]} of {self._remote[0]}")
+        self.handler = handler
+        handler.connection = self
+        if result in (0, errno.EINPROGRESS):
             self._settle()
+        else:
+            self._end(self._reason(result))
 
-    def accepted(self, remote: tuple[str, int], handler: TcpHandler) -> None:
+    def accepted(self, handler: TcpHandler) -> None:
         """The kernel has completed a handshake, and ``accept`` has given the handler."""
-        self._remote = remote
-        if self._socket is not None:  # else ``accept`` has aborted it
+        if self._socket is not None:  # else ``accept`` has aborted it, and the handler never was one
             self._establish(handler)
 
     # What the application calls
@@ -237,6 +245,9 @@ class SocketConnection(TcpConnection):
             self._data_held = bool(sock.recv(1, socket.MSG_PEEK))
         except BlockingIOError:
             return
+        except OSError as error:
+            self._end(self._reason(error.errno or 0))
+            return
         if not self._data_held:
             self._peer_finished()
 
@@ -269,7 +280,7 @@ class SocketConnection(TcpConnection):
         room = max(0, SEND_BUFFER - self._queue.length)
         if room > self._window_seen and 2 * room >= SEND_BUFFER and not self._tells_room:
             self._tells_room = True
-            self._shared.events.spawn(self._tell_room, True)
+            self._shared.events.defer(self._tell_room)
 
     def _tell_room(self) -> None:
         """The application saw a window smaller than the buffer, of which at least half is free now."""

@@ -1,11 +1,11 @@
 """What a Network Manager promises (``ebbrt.network``), as tests that every form of it passes.
 
-A test class inherits ``NetworkManagerSuite`` and has a fixture ``forms``: two ends that can reach each other, with time
-that is virtual (a node's stack) or real (kernel sockets).
+A test class inherits ``NetworkManagerSuite`` and has a fixture ``forms``: two ends that can reach each other, with
+time that is virtual (a node's stack) or real (kernel sockets).
 """
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -469,6 +469,24 @@ class NetworkManagerSuite:
         clients[1].connection.send(forms.client.buffer(b"here"))
         forms.run(lambda: made[-1].data == b"here")
 
+    def test_a_connection_refused_in_accept_is_told_to_the_peer_alone(self, forms: Forms) -> None:
+        refused: list[tuple[tuple[str, int], Peer]] = []
+
+        def accept(connection: TcpConnection) -> TcpHandler:
+            connection.abort()
+            refused.append((connection.remote(), Peer()))
+            return refused[-1][1]
+
+        forms.server.network.listen(PORT, accept)
+        client = Peer()
+        forms.client.network.connect(forms.server.address, PORT, client)
+        forms.run(client.has_ended)
+        forms.settle()
+        assert client.events[-1] == "closed: reset"
+        (remote, never_told), *others = refused
+        assert remote[0] == forms.client.address
+        assert never_told.events == others == []
+
     def test_received_data_waits_for_memory(self, forms: Forms) -> None:
         client, server = open_pair(forms)
         client.connection.send(forms.client.buffer(b"one"))
@@ -557,6 +575,3 @@ class NetworkManagerSuite:
             sender.send(forms.client.buffer(b"x"), forms.server.address, UDP_PORT)
         forms.run(lambda: len(there.received) == 2)
         assert forms.server.events.failures == failures + 1
-
-
-FormsFixture = Iterator[Forms]

@@ -14,6 +14,7 @@ from stack.tcp.timers cimport arm, disarm
 
 cdef unsigned int MASK32
 cdef unsigned int ACK
+cdef unsigned int CLOSED
 cdef unsigned int DEFAULT_MSS
 cdef unsigned int DROP_BACKLOG_FULL
 cdef unsigned int DROP_BAD_ADDRESS

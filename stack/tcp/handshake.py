@@ -4,6 +4,7 @@ from stack.tcp.congestion import NewReno
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
     ACK,
+    CLOSED,
     DEFAULT_MSS,
     DROP_BACKLOG_FULL,
     DROP_BAD_ADDRESS,
@@ -137,6 +138,8 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
             send_reset(connection, now)  # nobody would ever close it
             end(connection, "aborted")
             raise
+        if connection.state == CLOSED:
+            return  # ``accept`` has aborted it, and the handler never was one
         connection.handler = handler
         handler.connection = connection
     tell_connected(connection)

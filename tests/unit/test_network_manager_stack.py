@@ -1,10 +1,10 @@
 """The Network Manager on a node's own stack keeps what the interface promises."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.network_manager_suite import End, Forms, FormsFixture, NetworkManagerSuite
+from tests.network_manager_suite import End, Forms, NetworkManagerSuite
 from tests.node_pair import VirtualNetwork, VirtualNode
 
 
@@ -30,7 +30,7 @@ class StackForms(Forms):
 
 class TestStack(NetworkManagerSuite):
     @pytest.fixture
-    def forms(self) -> FormsFixture:
+    def forms(self) -> Iterator[Forms]:
         forms = StackForms()
         yield forms
         forms.wire.close()
