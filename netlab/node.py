@@ -25,7 +25,7 @@ from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from drivers.virtio.tap import Tap, TapError, mtu, open_plain_tap, open_tap
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
-from ebbrt import build, ebb
+from ebbrt import build, ebb, ebb_ids
 from ebbrt.clock import MonotonicClock
 from ebbrt.event_manager import EventManager, InterruptHandler
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
@@ -44,11 +44,12 @@ SYSTEM_MEMORY = 192 * MIB
 class NodeConfig:
     """What a node is booted with.
 
-    memory: bytes the application may fill. seed: of all randomness, for a run that can be repeated; None: the
-    machine's own. layers: time the layers (``ebbrt.layers``). statistics: where SIGUSR1 and the end write them.
+    application: None for a node without one. memory: bytes the application may fill. seed: of all randomness, for a
+    run that can be repeated; None: the machine's own. layers: time the layers (``ebbrt.layers``). statistics: where
+    SIGUSR1 and the end write them.
     """
 
-    application: str
+    application: str | None
     tap: str
     address: IPv4Interface
     port: int = 11211
@@ -71,7 +72,7 @@ class Node:
     @classmethod
     def boot(cls, config: NodeConfig) -> "Node":
         """A node that serves as soon as ``run`` is called. Raises NodeError."""
-        if config.application not in APPLICATIONS:
+        if config.application is not None and config.application not in APPLICATIONS:
             raise NodeError(f"there is no application {config.application!r}", f"There is: {', '.join(APPLICATIONS)}.")
         if config.cpu is not None and config.cpu not in os.sched_getaffinity(0):
             cpus = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
@@ -113,7 +114,7 @@ class Node:
             self.network = TimedNetwork(self.network, self.stopwatch)
         self._install_ebbs()
         self.driver.start(TimedFrameHandler(self.stack, self.stopwatch) if self.stopwatch else self.stack)
-        self.application = APPLICATIONS[config.application](self)
+        self.application = None if config.application is None else APPLICATIONS[config.application](self)
 
     def _make_device(self, tap: Tap) -> NetDevice:
         spill = self.allocator.allocate(LONGEST_FRAME + NET_HEADER_LENGTH)
@@ -133,7 +134,7 @@ class Node:
         core = ebb.Core()
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
-        core.install(ebb.EBB_ALLOCATOR, ebb.EbbAllocator())
+        core.install(ebb.EBB_ALLOCATOR, ebb_ids.EbbAllocator())
         core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
         core.install(ebb.NETWORK_MANAGER, self.network)
         core.enter()
@@ -164,8 +165,9 @@ class Node:
             "device": self.device.statistics(),
             "driver": self.driver.statistics(),
             "stack": self.stack.statistics(),
-            self.config.application: self.application.statistics(),
         }
+        if self.config.application is not None and self.application is not None:
+            everything[self.config.application] = self.application.statistics()
         if self.stopwatch:
             everything["layers"] = self.stopwatch.statistics()
         return everything
