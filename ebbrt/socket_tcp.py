@@ -153,6 +153,9 @@ class SocketConnection(TcpConnection):
         """Something is ready, or may be: which it is shows when it is tried."""
         if self._socket is None:
             return
+        if self._in_upcall:  # which blocks, so that the loop turns meanwhile: all waits until it returns
+            self._watch()
+            return
         if self._connecting:
             self._check_handshake()
         elif self._peer_closed or self._paused or self._starved:
@@ -262,6 +265,9 @@ class SocketConnection(TcpConnection):
                 self._write()
             if self._fin_queued and not self._fin_sent and not self._queue.length and not self._failure:
                 self._send_fin(self._socket)
+            if self._window_seen < SEND_BUFFER and self._has_room() and not self._tells_room:
+                self._tells_room = True
+                self._shared.events.defer(self._tell_room)
         self._watch()
 
     def _write(self) -> None:
@@ -277,15 +283,16 @@ class SocketConnection(TcpConnection):
             self._shared.counters.bytes_sent += written
             if not self._queue.length:
                 break
-        room = max(0, SEND_BUFFER - self._queue.length)
-        if room > self._window_seen and 2 * room >= SEND_BUFFER and not self._tells_room:
-            self._tells_room = True
-            self._shared.events.defer(self._tell_room)
+
+    def _has_room(self) -> bool:
+        """Whether at least half of the send buffer is free, and more than the application saw."""
+        room = SEND_BUFFER - self._queue.length
+        return room > self._window_seen and 2 * room >= SEND_BUFFER
 
     def _tell_room(self) -> None:
-        """The application saw a window smaller than the buffer, of which at least half is free now."""
+        """The application saw a window smaller than the buffer: tell it of the larger one."""
         self._tells_room = False
-        if self._socket is None or self._fin_queued or self._failure:
+        if self._socket is None or self._failure or self._in_upcall or not self._has_room():
             return
         self._window_seen = SEND_BUFFER
         self._in_upcall = True
@@ -319,19 +326,7 @@ class SocketConnection(TcpConnection):
 
     def _watch(self) -> None:
         """Watch the socket for what is wanted of it now."""
-        if self._peer_closed and self._fin_sent:
-            wanted = ON_CHANGE
-        else:
-            wanted = 0
-            if self._queue.length or self._connecting:
-                wanted = WRITABLE
-            if not self._peer_closed and not self._connecting:
-                if not self._paused and not self._starved:
-                    wanted |= READABLE
-                elif self._data_held:
-                    wanted |= ON_CHANGE  # that there is an end is known, and must not wake the loop for ever
-                elif not self._starved:
-                    wanted |= PEER_FINISHED
+        wanted = self._wanted()
         if wanted == self._watched:
             return
         events = self._shared.events
@@ -340,6 +335,17 @@ class SocketConnection(TcpConnection):
         else:
             events.rewatch(self._fd, wanted)
         self._watched = wanted
+
+    def _wanted(self) -> int:
+        """The EPOLL flags. What cannot be acted on now, such as an end, must not wake the loop for ever: ON_CHANGE."""
+        if self._in_upcall or (self._peer_closed and self._fin_sent):
+            return ON_CHANGE
+        wanted = WRITABLE if self._queue.length or self._connecting else 0
+        if self._peer_closed or self._connecting:
+            return wanted
+        if self._starved or self._data_held:
+            return wanted or ON_CHANGE
+        return wanted | (PEER_FINISHED if self._paused else READABLE)
 
     def _state(self) -> int:
         assert self._socket is not None

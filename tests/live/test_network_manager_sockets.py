@@ -13,6 +13,7 @@ from ebbrt.event_manager import EventManager
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import UdpHandler
+from ebbrt.socket_buffers import SIZES
 from ebbrt.socket_network import SocketNetworkManager
 from ebbrt.socket_tcp import FIN_WAIT_2_TIME
 from tests.network_manager_suite import (
@@ -23,6 +24,7 @@ from tests.network_manager_suite import (
     Forms,
     NetworkManagerSuite,
     Peer,
+    acting,
     open_pair,
     serve,
     take_all_memory,
@@ -183,15 +185,38 @@ def test_without_memory_an_application_is_asked_to_give_some_up(forms: SocketsFo
 def test_a_datagram_that_finds_too_little_memory_is_dropped_and_counted(forms: SocketsForms) -> None:
     there = Datagrams()
     forms.server.network.bind_udp(UDP_PORT, there)
+    room = forms.server.allocator.allocate(SIZES[0])
     taken = take_all_memory(forms.server.allocator)
-    room = [taken.pop() for _ in range(2) if taken]
-    room.clear()
+    del room
     sender = forms.client.network.bind_udp(0, Datagrams())
     sender.send(forms.client.buffer(bytes(60_000)), *forms.server_udp())
     sender.send(forms.client.buffer(b"short"), *forms.server_udp())
     forms.run(lambda: bool(there.received))
     assert [data for data, _, _ in there.received] == [b"short"]
     assert forms.server.sockets.statistics()["udp"]["truncated"] == 1
+    taken.clear()
+
+
+def test_all_waits_for_an_upcall_that_blocks(forms: SocketsForms) -> None:
+    """As when it blocks on a future: the loop turns before the upcall has returned."""
+
+    def block(peer: Peer) -> None:
+        if peer.chains == 1:
+            client.connection.send(forms.client.buffer(b"two"))
+            client.connection.close()
+            before = forms.events.interrupts
+            forms.settle()
+            assert forms.events.interrupts <= before + 2
+            assert peer.connection.send(forms.server.buffer(b"later"))
+            forms.settle()
+            seen.append((bytes(peer.data), bytes(client.data)))
+
+    seen: list[tuple[bytes, bytes]] = []
+    client, server = open_pair(forms, acting("data", block))
+    client.connection.send(forms.client.buffer(b"one"))
+    forms.run(lambda: "peer_closed" in server.events and client.data == b"later")
+    assert seen == [(b"one", b"")]
+    assert server.data == b"onetwo"
 
 
 def test_closing_the_manager_ends_everything(forms: SocketsForms) -> None:
