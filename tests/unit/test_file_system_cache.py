@@ -108,15 +108,14 @@ def test_what_is_written_here_is_read_here(world: World, tmp_path: Path) -> None
     assert world.wait(files.pread(reader, 4, 2)) == b""
 
 
-def test_a_block_that_was_asked_for_before_a_write_does_not_stay(world: World, tmp_path: Path) -> None:
+def test_reads_and_writes_on_their_way_at_once_leave_nothing_old(world: World, tmp_path: Path) -> None:
     write(tmp_path / "f", b"old", SECOND)
     files = world.systems[BACK]
     handle = world.wait(files.open("f", "r+"))
-    late = files.pread(handle, 3, 0)
-    write_ended = files.pwrite(handle, b"new", 0)
-    assert world.wait(late) == b"old"
-    world.wait(write_ended)
-    assert world.wait(files.pread(handle, 3, 0)) == b"new"
+    futures = [files.pread(handle, 3, 0), files.pwrite(handle, b"new", 0), files.pread(handle, 3, 0)]
+    assert [world.wait(future) for future in futures] == [b"old", 3, b"new"]
+    world.wait(files.pwrite(handle, b"NEW", 0))
+    assert world.wait(files.pread(handle, 3, 0)) == b"NEW"
 
 
 def test_a_file_that_changed_just_now_is_not_trusted_at_the_next_open(world: World, tmp_path: Path) -> None:
