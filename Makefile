@@ -13,7 +13,8 @@ build:
 demo: setup
 	@$(BIN)/netlab demo
 
-test: setup
+test:
+	@scripts/setup.sh tests
 	@scripts/test.sh
 
 lint: setup

@@ -156,6 +156,10 @@ class EventManager:
         self._watched[fd] = handler
         self._epoll.register(fd, events)
 
+    def rewatch(self, fd: int, events: int) -> None:
+        """Watch a descriptor that is watched for ``events`` instead: a new set of EPOLL flags."""
+        self._epoll.modify(fd, events)
+
     def unwatch(self, fd: int) -> None:
         """Watch the descriptor no longer."""
         del self._watched[fd]

@@ -35,6 +35,7 @@ cdef class Epoll:
     cdef list _ready
     cdef epoll_event[64] _events
     cpdef void register(self, int fd, unsigned int events) except *
+    cpdef void modify(self, int fd, unsigned int events) except *
     cpdef void unregister(self, int fd) except *
     @cython.locals(count=cython.int)
     cpdef int wait(self, int timeout_ms) except -1

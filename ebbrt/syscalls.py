@@ -73,6 +73,10 @@ class Epoll:
         """Watch ``fd`` for ``events`` (EPOLLIN, EPOLLOUT), level-triggered."""
         self._epoll.register(fd, events)
 
+    def modify(self, fd: int, events: int) -> None:
+        """Watch ``fd``, which is registered, for ``events`` instead."""
+        self._epoll.modify(fd, events)
+
     def unregister(self, fd: int) -> None:
         """Watch ``fd`` no longer."""
         self._epoll.unregister(fd)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Sets everything up, from nothing, in the checkout: Debian packages, .venv with exactly requirements.txt, and the
 # compiled modules. Run again when nothing changed it only looks. Interrupted anywhere, the next run finishes the work:
-# what is half made carries no mark of being complete, and is made anew.
+# what is half made carries no mark of being complete, and is made anew. `setup.sh tests` adds what only tests need.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PYTHON=${PYTHON:-python3}
 STAMP=.venv/complete
+FOR=${1:-users}
 
 LOG=build/setup.log
 
@@ -26,6 +27,9 @@ quietly() {
 # Names the Debian packages that are missing, by looking for what we need of each.
 missing_packages() {
     local program package
+    if [ "$FOR" = tests ] && [ ! -e /usr/share/java/zookeeper.jar ]; then
+        echo zookeeper
+    fi
     while read -r program package; do
         command -v "$program" > /dev/null || echo "$package"
     done <<< "gcc gcc

@@ -55,6 +55,7 @@ cdef class Commands(Session):
     cdef void _touch(self, bytes key, unsigned int expiration) except *
     cdef void _add_to_counter(self, bytes key, object delta, object initial, unsigned int expiration) except *
     cdef void _store_counter(self, bytes key, Item item, object value, Item fresh) except *
-    cdef void _stat(self, bytes group) except *
+    cpdef void stat(self, bytes group) except *
+    cpdef void answer_statistics(self, list statistics) except *
 
 cpdef IOBuf join(IOBuf front, IOBuf back)

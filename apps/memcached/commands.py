@@ -92,7 +92,7 @@ class Commands(Session):
         elif command == VERSION:
             self.answer(OK, 0, VERSION_TEXT)
         elif command == STAT:
-            self._stat(key)
+            self.stat(key)
         elif command == QUIT:
             self._succeed(0)
             self.end("")
@@ -286,9 +286,12 @@ class Commands(Session):
             head.memory.mem[head.start + 3] = 0  # the number is body, not key
             self.connection.send(head)
 
-    def _stat(self, group: bytes) -> None:
-        """One reply for each statistic, then an empty one."""
-        statistics = stat_group(group, self.core)
+    def stat(self, group: bytes) -> None:
+        """Answer STAT."""
+        self.answer_statistics(stat_group(group, self.core))
+
+    def answer_statistics(self, statistics: list[tuple[str, str]] | None) -> None:
+        """One reply for each statistic, then an empty one; None: there is no such group."""
         if statistics is None:
             self.answer_error(KEY_NOT_FOUND)
             return

@@ -34,5 +34,6 @@ cdef class Input:
 cpdef unsigned long long pinned(IOBuf chain) except? 0
 @cython.locals(end=cython.ulonglong)
 cpdef void copy(IOBuf source, unsigned int start, IOBuf target, unsigned int length) except *
-@cython.locals(head=IOBuf, last=IOBuf, piece=IOBuf, fresh=IOBuf, done=cython.uint, step=cython.uint)
 cpdef IOBuf compact(MemoryAllocator allocator, IOBuf chain, unsigned int length)
+@cython.locals(head=IOBuf, last=IOBuf, piece=IOBuf, fresh=IOBuf, done=cython.uint, step=cython.uint)
+cpdef IOBuf copy_together(MemoryAllocator allocator, IOBuf chain, unsigned int length)

@@ -181,6 +181,11 @@ def compact(allocator: MemoryAllocator, chain: IOBuf, length: int) -> IOBuf | No
     """``chain`` itself, or a copy of it when it pins too much; None when there is no memory for the copy."""
     if pinned(chain) <= 2 * length + SLACK:
         return chain
+    return copy_together(allocator, chain, length)
+
+
+def copy_together(allocator: MemoryAllocator, chain: IOBuf, length: int) -> IOBuf | None:
+    """A copy of a chain of ``length`` bytes, in buffers that they fill; None when there is no memory for it."""
     head: IOBuf | None = None
     last: IOBuf | None = None
     piece: IOBuf | None = chain

@@ -44,10 +44,11 @@ cdef class Session(TcpHandler):
     cdef unsigned long long _needed
     cdef unsigned long long _refused
     cdef bint _paused
+    cdef bint _waiting
     cdef bint _peer_closed
     cdef bint _ended
     cdef unsigned int opcode
-    cdef unsigned int command
+    cdef readonly unsigned int command
     cdef unsigned int key_length
     cdef unsigned int extras_length
     cdef unsigned int value_length
@@ -58,6 +59,8 @@ cdef class Session(TcpHandler):
     cdef unsigned long long at
     cpdef void end(self, str problem) except *
     cpdef void give_up(self) except *
+    cpdef void wait(self) except *
+    cpdef void go_on(self) except *
     cdef void _process(self) except *
     @cython.locals(count=cython.ulonglong)
     cdef void _drop_refused(self) except *
@@ -67,9 +70,10 @@ cdef class Session(TcpHandler):
     @cython.locals(memory=NodeMemory)
     cdef void _read_header(self, unsigned long long at) noexcept
     cdef bint _is_well_formed(self) noexcept
-    cdef void _refuse_large(self, bytes key, unsigned long long length) except *
+    cpdef void refuse_large(self, bytes key, unsigned long long length) except *
     cpdef void carry_out(self, bytes key, unsigned int front) except *
     cpdef void skip(self, unsigned int count) except *
+    cpdef IOBuf take_whole(self, unsigned int front)
     cpdef IOBuf take_value(self)
     @cython.locals(key_length=cython.uint, head=IOBuf, memory=NodeMemory, at=cython.ulonglong)
     cpdef IOBuf reply(

@@ -75,6 +75,7 @@ class Session(TcpHandler):
         self._needed = HEADER  # bytes of input without which there is nothing to do
         self._refused = 0  # bytes of a refused request still to be dropped
         self._paused = False
+        self._waiting = False
         self._peer_closed = False
         self._ended = False
         self.opcode = self.command = self.key_length = self.extras_length = self.value_length = 0
@@ -95,12 +96,22 @@ class Session(TcpHandler):
 
     def send_window_opened(self) -> None:
         """The client reads its replies again: go on."""
-        if not self._paused:
+        if not self._paused or self._waiting:
             return
         self._paused = False
         self._process()
         if not self._paused and not self._ended:
             self.connection.resume()
+
+    def wait(self) -> None:
+        """Take no further request until ``go_on``: another core carries this one out."""
+        self._paused = self._waiting = True
+        self.connection.pause()
+
+    def go_on(self) -> None:
+        """The request that was waited for is answered."""
+        self._waiting = False
+        self.send_window_opened()
 
     def peer_closed(self) -> None:
         """Close, once the requests that came before are answered."""
@@ -133,16 +144,15 @@ class Session(TcpHandler):
         self.connection.abort()
 
     def _process(self) -> None:
-        while not self._ended and self._input.length >= self._needed:
+        while not self._ended and not self._paused and self._input.length >= self._needed:
             if self._refused:
                 self._drop_refused()
             elif self.connection.send_window() == 0:
                 self._paused = True
                 self.connection.pause()
-                return
             else:
                 self._take_request()
-        if self._ended:
+        if self._ended or self._paused:
             return
         if self._peer_closed:
             self.end("")
@@ -195,7 +205,7 @@ class Session(TcpHandler):
         self.at = self._input.flat(front)
         key = read_bytes(self.memory, self.at + HEADER + self.extras_length, self.key_length)
         if is_too_large:
-            self._refuse_large(key, HEADER + body)
+            self.refuse_large(key, HEADER + body)
         else:
             self.carry_out(key, front)
 
@@ -219,7 +229,8 @@ class Session(TcpHandler):
             return False
         return KEY_RULE[command] == KEY_OPTIONAL or (self.key_length != 0) == (KEY_RULE[command] != 0)
 
-    def _refuse_large(self, key: bytes, length: int) -> None:
+    def refuse_large(self, key: bytes, length: int) -> None:
+        """Answer a request whose value is too large, and drop its ``length`` bytes as they come."""
         self.store.counters.store_too_large += 1
         self.core.count("value too large")
         if self.command == SET:
@@ -234,6 +245,10 @@ class Session(TcpHandler):
     def skip(self, count: int) -> None:
         """Consume bytes of the request."""
         self._input.skip(count)
+
+    def take_whole(self, front: int) -> IOBuf | None:
+        """Consume the whole request at the front of the input, of ``front`` bytes and the value."""
+        return self._input.take(front + self.value_length)
 
     def take_value(self) -> IOBuf | None:
         """Consume the value of the request, as the pieces it came in."""

@@ -6,19 +6,20 @@ The pieces are in `targets` and `runner`; this composes them and says what a ses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from netlab.bench import environment, runner
 from netlab.bench.memcaslap import Load
 from netlab.bench.results import Ratio, Row, Summary, ratios, summarize
-from netlab.bench.targets import STARTERS, Target
+from netlab.bench.targets import STARTERS, Target, require_checkout, start_node
 from netlab.errors import NetlabError
 from netlab.lab import Lab
-from netlab.topology import Topology
+from netlab.topology import Machine, Topology, default_topology
 
 EXPERIMENT = "bench"
+BASELINE = Machine("baseline", "198.18.0.4")
 INTERVAL_OVERHEAD = 0.2  # seconds: starting a load, emptying a store
 _MAX_SECONDS = 3600
 
@@ -74,6 +75,20 @@ class Outcome:
             "environment": self.environment.as_dict(),
             "versions": dict(self.versions),
         }
+
+
+def with_baseline(checkout: Path | None) -> tuple[Mapping[str, Starter], Topology]:
+    """The servers there are, and the lab for them; with a `checkout`, a node of its code among them.
+
+    Raises TargetError when that is not a built checkout.
+    """
+    topology = default_topology()
+    if checkout is None:
+        return STARTERS, topology
+    path = require_checkout(checkout)
+    starters = dict(STARTERS)
+    starters[BASELINE.name] = lambda lab, cpu: start_node(lab, cpu, name=BASELINE.name, checkout=path)
+    return starters, replace(topology, nodes=(*topology.nodes, BASELINE))
 
 
 def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Outcome:

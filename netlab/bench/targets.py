@@ -122,12 +122,20 @@ def _server_user(uid_map: str) -> str:
     return "nobody" if any(inside <= _NOBODY < inside + count for inside, _outside, count in ranges) else "root"
 
 
-def start_node(lab: Lab, cpu: int, statistics: Path | None = None, layers: bool = False) -> Target:
-    """Boot a node that serves memcached behind the lab's TAP; returns when it answers.
+def start_node(
+    lab: Lab,
+    cpu: int,
+    statistics: Path | None = None,
+    layers: bool = False,
+    name: str = "node",
+    checkout: Path | None = None,
+) -> Target:
+    """Boot a node that serves memcached behind the lab's TAP `name`; returns when it answers.
 
     It rewrites the file `statistics` at SIGUSR1; with `layers` it measures where its time goes, which costs some.
+    `checkout` is where its code is taken from, built there: None is this one.
     """
-    tap = lab.taps["node"]
+    tap = lab.taps[name]
     command = [sys.executable, "-m", "netlab.cli", "node", "run", "memcached"]
     command += ["--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}", "--memory", str(STORE_MIB)]
     if statistics is not None:
@@ -136,15 +144,16 @@ def start_node(lab: Lab, cpu: int, statistics: Path | None = None, layers: bool 
         command += ["--layers"]
     complaints = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the target)
     process = lab.node_popen(
-        "node",
+        name,
         command,
         cpu=cpu,
+        cwd=checkout,  # the first place where `python -m` looks
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=complaints,
         text=True,
     )
-    target = Target("node", "node", tap.address, process, lab.hosts[CLIENT], complaints)
+    target = Target(name, name, tap.address, process, lab.hosts[CLIENT], complaints)
     with _stopped_on_failure(target):
         _wait_until_ready(target)
         target.wait_until_healthy()
@@ -170,6 +179,14 @@ def _wait_until_ready(target: Target) -> None:
             target.process.wait(0.0 if line else STOP_TIMEOUT)
         target.require_alive()
         raise TargetError(f"{target.name} said {line!r} instead of {READY!r} within {START_TIMEOUT:.0f} s")
+
+
+def require_checkout(path: Path) -> Path:
+    """The checkout at `path`, absolute. Raises TargetError unless it is one that has been built."""
+    path = path.resolve()
+    if not (path / "ebbrt" / "_built.json").is_file():
+        raise TargetError(f"{path} is not a built checkout of this project", "Run `make setup` there.")
+    return path
 
 
 STARTERS: dict[str, Callable[[Lab, int], Target]] = {"node": start_node, "linux": start_linux}

@@ -16,6 +16,8 @@ Examples:
     netlab bench memcached --concurrency 64,512 --seconds 5 --rounds 3
 
     netlab bench memcached --targets linux --cpu-mode shared --json linux.json
+
+    netlab bench memcached --targets node,baseline --baseline ../before
 """
 GROUP_HELP = "Measure servers of a lab against each other."
 
@@ -37,6 +39,9 @@ def memcached(
     cpu_mode: Annotated[
         str, typer.Option(help="own-core: each machine receives on its own core. shared: on the sender's.")
     ] = "own-core",
+    baseline: Annotated[
+        Path | None, typer.Option(help="Another checkout, built: the target `baseline` is the node of its code.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")] = None,
     allow_pure: Annotated[
         bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")
@@ -54,12 +59,13 @@ def memcached(
     privilege.acquire()
     environment.require_compiled(allow_pure)
     loads = tuple(Load(c, p) for c in _numbers("--concurrency", concurrency) for p in _numbers("--payload", payload))
-    plan = session.Plan(tuple(targets.split(",")), loads, seconds, rounds, cpu_mode)
+    starters, topology = session.with_baseline(baseline)
+    plan = session.Plan(tuple(targets.split(",")), loads, seconds, rounds, cpu_mode, starters)
     columns = (BarColumn(30), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None)
         outcome = session.run(
-            plan, lambda done, of, what: bar.update(task, completed=done, total=of, description=what)
+            plan, lambda done, of, what: bar.update(task, completed=done, total=of, description=what), topology
         )
     document = json.dumps(outcome.document(), indent=2)
     if json_file == Path("-"):

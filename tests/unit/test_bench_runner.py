@@ -1,6 +1,7 @@
 """The order of measuring, and what two moments come to."""
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import pytest
 from netlab.bench import runner
 from netlab.bench.layers import layer_times
 from netlab.bench.memcaslap import Load
-from netlab.bench.session import Plan, PlanError
+from netlab.bench.session import Plan, PlanError, with_baseline
 from netlab.bench.targets import Target, TargetError, _server_user
 
 NODE, LINUX = (cast(Target, SimpleNamespace(name=name)) for name in ("node", "linux"))
@@ -88,3 +89,15 @@ def test_senseless_plans_are_refused(changes: dict[str, Any]) -> None:
 def test_memcached_is_nobody_where_there_is_one() -> None:
     assert _server_user("         0          0 4294967295\n") == "nobody"
     assert _server_user("         0       1000          1\n") == "root"
+
+
+def test_baseline_is_a_node_of_another_checkout(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="not a built checkout"):
+        with_baseline(tmp_path)
+    (tmp_path / "ebbrt").mkdir()
+    (tmp_path / "ebbrt" / "_built.json").write_text("{}")
+    starters, topology = with_baseline(tmp_path)
+    Plan(("node", "baseline"), (Load(1, 32),), 1, 1, "own-core", starters)
+    assert [node.name for node in topology.nodes] == ["node", "baseline"]
+    with pytest.raises(PlanError):
+        Plan(("node", "baseline"), (Load(1, 32),), 1, 1, "own-core", with_baseline(None)[0])

@@ -39,7 +39,7 @@ def test_a_fault_builds_one_representative_per_core() -> None:
     assert [reference.increment(), reference.increment()] == [1, 2]
     second.enter()
     assert reference.increment() == 1
-    assert reference.count == second.representatives[77].count
+    assert reference.count == second.representative(77).count
     assert built == [0, 1]
 
 
