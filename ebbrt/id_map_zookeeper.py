@@ -46,6 +46,7 @@ from ebbrt.global_id_map import (
     IdMapUnavailableError,
     IdMapUnknownOutcomeError,
 )
+from ebbrt.steps import run_steps
 
 T = TypeVar("T")
 
@@ -168,7 +169,7 @@ class ZooKeeperStore(IdMapStore):
             self._closed = Promise()
             for wait in list(self.waits):
                 wait.end(error=_closed())
-            _drive(self._close(timeout)).when_done(self._closed.follow)
+            run_steps(self._close(timeout)).when_done(self._closed.follow)
         return self._closed.future
 
     def statistics(self) -> dict[str, int]:
@@ -387,7 +388,15 @@ class ZooKeeperStore(IdMapStore):
     ) -> Future[T]:
         if self._closed is not None:
             return failed(_closed())
-        return _drive(operation(f"{self._path}/{ebb_id}", self.events.clock.now() + timeout, *more))
+        steps = operation(f"{self._path}/{ebb_id}", self.events.clock.now() + timeout, *more)
+        return run_steps(_with_our_errors(steps))
+
+
+async def _with_our_errors(steps: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await steps
+    except KazooException as error:
+        raise IdMapError(f"ZooKeeper refused: {error!r}") from None
 
 
 async def _unless(expected: type[Exception], removal: Awaitable[Any]) -> None:
@@ -402,31 +411,3 @@ async def _unless(expected: type[Exception], removal: Awaitable[Any]) -> None:
 
 def _closed() -> IdMapUnavailableError:
     return IdMapUnavailableError("the Global Id Map has been closed")
-
-
-class _Steps:
-    """Runs a coroutine whose awaits are of futures. A class, since a function that names itself is a cycle."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._coroutine = coroutine
-        self.promise: Promise[Any] = Promise()
-
-    def step(self, _: object = None) -> None:
-        """Go on to the next await that is not ready."""
-        try:
-            awaited = self._coroutine.send(None)
-        except StopIteration as end:
-            self.promise.set_value(end.value)
-        except KazooException as error:
-            self.promise.set_error(IdMapError(f"ZooKeeper refused: {error!r}"))
-        except Exception as error:
-            self.promise.set_error(error.with_traceback(None))  # which would keep this very promise
-        else:
-            awaited.when_done(self.step)
-
-
-def _drive(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-    """Run a coroutine whose awaits are of futures; a future of what it returns."""
-    steps = _Steps(coroutine)
-    steps.step()
-    return steps.promise.future
