@@ -62,6 +62,8 @@ class Daemon:
                 await asyncio.wait_for(self._stopped.wait(), self._config.silence / 10)
             self.machines.check_silent()
         server.close()
+        for session in list(self.cloud.sessions):
+            session.cut_off("")  # and so frees its nodes
         Path(path).unlink(missing_ok=True)
         if self._zygote_lost:  # and with it all nodes, by the kernel's hand
             logger.error("the zygote has died, and with it all nodes")
