@@ -25,7 +25,7 @@ from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from drivers.virtio.tap import Tap, TapError, mtu, open_plain_tap, open_tap
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
-from ebbrt import build, ebb
+from ebbrt import build, ebb, ebb_ids
 from ebbrt.clock import MonotonicClock
 from ebbrt.event_manager import EventManager, InterruptHandler
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
@@ -134,7 +134,7 @@ class Node:
         core = ebb.Core()
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
-        core.install(ebb.EBB_ALLOCATOR, ebb.EbbAllocator())
+        core.install(ebb.EBB_ALLOCATOR, ebb_ids.EbbAllocator())
         core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
         core.install(ebb.NETWORK_MANAGER, self.network)
         core.enter()

@@ -7,6 +7,7 @@ import pytest
 from ebbrt.memory import Buffer, MemoryAllocator, NodeMemory
 
 MIB = 1 << 20
+LARGEST_BUFFER = 64 * MIB
 
 
 @pytest.mark.parametrize("size", [0, -4096, 4095, (32 << 30) + 4096])
@@ -23,8 +24,8 @@ def test_sizes_are_rounded_up_to_a_power_of_two(size: int, given: int) -> None:
     assert buffer.offset % min(given, 4096) == 0
 
 
-@pytest.mark.parametrize("size", [MIB + 1, 1 << 31, (1 << 32) + 1, (1 << 64) - 1])
-def test_more_than_the_largest_class_is_refused_and_counted(size: int) -> None:
+@pytest.mark.parametrize("size", [LARGEST_BUFFER + 1, 1 << 31, (1 << 32) + 1, (1 << 64) - 1])
+def test_more_than_the_largest_buffer_is_refused_and_counted(size: int) -> None:
     allocator = MemoryAllocator(NodeMemory(4 * MIB))
     assert allocator.allocate(size) is None
     assert allocator.statistics()["failures"] == 1

@@ -1,0 +1,68 @@
+"""A ZooKeeper server of the test's own: Debian's package, on loopback, with its data in a temporary folder."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+JAR = Path("/usr/share/java/zookeeper.jar")  # its manifest names what it needs
+QUICK_START = ["-Xmx64m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+START_LIMIT = 20  # seconds
+
+
+def why_no_zookeeper() -> str:
+    """Why there can be no server here, or ''."""
+    if not JAR.exists() or shutil.which("java") is None:
+        return "no ZooKeeper server here. Run: apt-get install zookeeper"
+    return ""
+
+
+class ZooKeeperServer:
+    """One server process, which can be killed and started again on the same data and port."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self.hosts = f"127.0.0.1:{self.port}"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        (folder / "data").mkdir()
+        (folder / "zoo.cfg").write_text(
+            f"tickTime=250\ndataDir={folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            "admin.enableServer=false\nmaxClientCnxns=0\n"
+        )
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections."""
+        command = ["java", *QUICK_START, "-cp", str(JAR), "org.apache.zookeeper.server.ZooKeeperServerMain"]
+        with open(self._folder / "log", "ab") as log:
+            self._process = subprocess.Popen(
+                [*command, str(self._folder / "zoo.cfg")], stdout=log, stderr=log, cwd=self._folder, env=os.environ
+            )
+        deadline = time.monotonic() + START_LIMIT
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if self._serves():
+                return
+            time.sleep(0.02)
+        self.kill()
+        raise RuntimeError(f"ZooKeeper did not start: {(self._folder / 'log').read_text()}")
+
+    def _serves(self) -> bool:
+        """Whether it answers "srvr", which it does not while it loads its data."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"srvr")
+                return b"Mode: standalone" in connection.makefile("rb").read()
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """kill -9, by its id, and wait until it is gone."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
