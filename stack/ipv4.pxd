@@ -40,6 +40,7 @@ cdef class IPv4:
     cdef readonly unsigned int received_header_length
     cdef readonly unsigned int received_source
     cdef readonly bint received_broadcast
+    cdef public object steering
     cdef NodeMemory _memory
     cdef unsigned long long _mac
     cdef unsigned int _mask

@@ -35,6 +35,7 @@ cdef unsigned int FIN_WAIT_1
 cdef unsigned int FIN_WAIT_2
 cdef long long FIN_WAIT_2_TIME
 cdef long long PAWS_IDLE
+cdef unsigned int PROTOCOL_TCP
 cdef unsigned int RST
 cdef unsigned int SYN
 cdef unsigned int SYN_RECEIVED
@@ -55,6 +56,7 @@ cpdef void segment_arrives(
     bint checksum_valid,
     long long now,
 ) except *
+cdef bint _hand_over(Engine engine, Segment segment, IOBuf packet) except -1
 @cython.locals(listener=Listener)
 cdef void _no_connection(Engine engine, Segment segment, long long now) except *
 @cython.locals(engine=Engine)

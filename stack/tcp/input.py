@@ -30,6 +30,7 @@ from stack.tcp.constants import (
     FIN_WAIT_2_TIME,
     MASK32,
     PAWS_IDLE,
+    PROTOCOL_TCP,
     RST,
     SYN,
     SYN_RECEIVED,
@@ -73,7 +74,8 @@ def segment_arrives(
         return
     connection = engine.connections.find(source, segment.source_port, segment.destination_port)
     if connection is None:
-        _no_connection(engine, segment, now)
+        if engine.ip.steering is None or not _hand_over(engine, segment, packet):
+            _no_connection(engine, segment, now)
         return
     assert isinstance(connection, Tcb)
     if connection.state == SYN_SENT:
@@ -84,6 +86,19 @@ def segment_arrives(
     else:
         _open_arrives(connection, segment, now)
     segment.payload = None
+
+
+def _hand_over(engine: Engine, segment: Segment, packet: IOBuf) -> bool:
+    """On a node of several cores: whether the segment is now another core's business (``stack.steering``)."""
+    if segment.flags & (SYN | ACK | RST) == SYN and segment.destination_port in engine.listeners:
+        return False
+    steering = engine.ip.steering
+    assert steering is not None
+    if not steering.pass_on(PROTOCOL_TCP, segment.destination_port, packet):
+        return False
+    segment.payload = None
+    engine.counters.handed_over += 1
+    return True
 
 
 def _no_connection(engine: Engine, segment: Segment, now: int) -> None:

@@ -63,7 +63,7 @@ class TapNode:
         spill = self.allocator.allocate(LONGEST_FRAME + NET_HEADER_LENGTH)
         assert spill is not None
         self._spill = spill
-        self.device = NetDevice(self.memory, tap.fd, self.events, spill.offset, MAC, 1500, tap.vnet_header)
+        self.device = NetDevice(self.memory, tap.fds[0], self.events, spill.offset, MAC, 1500, tap.vnet_header)
         self.driver = VirtioNet(self.device, self.allocator, self.events)
         self.handler = KeepFrames()
         self.driver.start(self.handler)
@@ -116,7 +116,7 @@ def test_a_large_segment_of_the_kernel_arrives_whole() -> None:
         sport=80, dport=syn[TCP].sport, flags="SA", seq=1, ack=syn[TCP].seq + 1, window=65535,
         options=[("MSS", 1460), ("WScale", 7)],
     )  # fmt: skip
-    os.write(tap.fd, bytes(NET_HEADER_LENGTH) + bytes(answer))
+    os.write(tap.fds[0], bytes(NET_HEADER_LENGTH) + bytes(answer))
     node.run(0.1)
     node.handler.frames.clear()
     client.send(os.urandom(14600))
@@ -135,7 +135,7 @@ def test_a_tap_in_use_is_explained() -> None:
     with pytest.raises(TapError) as caught:
         open_tap("t0")
     assert "end that one first" in caught.value.advice
-    os.close(tap.fd)
+    os.close(tap.fds[0])
 
 
 def test_other_flags_are_explained() -> None:
