@@ -22,8 +22,9 @@ from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from drivers.virtio.tap import TapError, mtu
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
-from ebbrt import build, ebb
+from ebbrt import build, ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
+from ebbrt.ebb_ids import EbbAllocator
 from ebbrt.future import Future, when_all
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
 from ebbrt.memory import MemoryAllocator
@@ -137,10 +138,11 @@ class Node:
         core = ebb.Core(self.number)
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
-        core.install(ebb.EBB_ALLOCATOR, ebb.EbbAllocator())
+        core.install(ebb.EBB_ALLOCATOR, EbbAllocator(0, self.number))
         core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
         core.install(ebb.NETWORK_MANAGER, self.network)
         core.install(ebb.CORE_LINKS, self.links)
+        ebb_kinds.start(core)
         core.enter()
         global _this_core
         _this_core = self
