@@ -53,10 +53,14 @@ def test_a_node_answers_on_the_network_until_it_is_freed(iaas: Iaas, user: User)
 
 
 def test_machines_of_any_shape_can_be_had(iaas: Iaas, user: User) -> None:
-    future = user.boot(memory=64 << 20)
-    user.wait_for(future)
-    future.result()
-    assert [machine["memory"] >> 20 for machine in iaas.machines() if machine["number"]] == [64]
+    futures = [user.boot(memory=64 << 20), user.boot(cores=2)]
+    user.wait_for(*futures)
+    ping = ["ping", "-c", "1", "-W", "1"]
+    for future in futures:
+        assert iaas.lab.hosts["client"].run([*ping, future.result().address], capture_output=True).returncode == 0
+    shapes = {machine["number"]: (machine["cores"], machine["memory"] >> 20) for machine in iaas.machines()}
+    assert (shapes[1], shapes[2]) == ((1, 64), (2, 16))
+    user.wait_for(user.provider.free(2, 5 * SECOND))  # both its processes
 
 
 def test_a_boot_from_the_pool_and_a_cold_one_are_quick(iaas: Iaas, user: User) -> None:
