@@ -11,10 +11,12 @@ cdef class Returns:
     cpdef list take(self)
 
 cdef class BorrowedBuffer(Buffer):
+    cdef unsigned int length
     cdef unsigned long long token
     cdef Returns returns
+    cpdef unsigned int size(self) noexcept
 
 @cython.locals(buffer=BorrowedBuffer)
 cpdef Buffer borrow(
-    MemoryAllocator allocator, Returns returns, unsigned long long token, unsigned long long offset, unsigned int size_class
+    MemoryAllocator allocator, Returns returns, unsigned long long token, unsigned long long offset, unsigned int length
 )

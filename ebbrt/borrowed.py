@@ -39,20 +39,25 @@ class Returns:
 class BorrowedBuffer(Buffer):
     """A buffer of another core. Made by ``borrow``."""
 
+    length: int
     token: int
     returns: Returns
+
+    def size(self) -> int:
+        """How many bytes the buffer has."""
+        return self.length
 
     def __del__(self) -> None:
         self.returns.put(self.token)
 
 
-def borrow(allocator: MemoryAllocator, returns: Returns, token: int, offset: int, size_class: int) -> Buffer:
-    """The lent buffer at ``offset`` in the memory of ``allocator``, which is the borrower's own."""
+def borrow(allocator: MemoryAllocator, returns: Returns, token: int, offset: int, length: int) -> Buffer:
+    """The lent buffer of ``length`` bytes at ``offset``, in the memory of ``allocator``, which is the borrower's."""
     buffer: BorrowedBuffer = BorrowedBuffer.__new__(BorrowedBuffer)
     buffer.allocator = allocator
     buffer.memory = allocator.memory
     buffer.offset = offset
-    buffer.size_class = size_class
+    buffer.length = length
     buffer.token = token
     buffer.returns = returns
     return buffer

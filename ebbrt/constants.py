@@ -5,9 +5,11 @@ without touching a Python object.
 """
 
 PAGE = 4096
+PAGE_SHIFT = 12
 SMALLEST_CLASS = 7  # buffers of 128 bytes
 LARGEST_CLASS = 20  # to 1 MiB
 NO_OFFSET = 0xFFFFFFFF  # ends a free list
+NO_PAGE = 0xFFFFFFFF
 FOREVER = (1 << 63) - 1  # a time that never comes, in nanoseconds
 
 # Layers of the stopwatch (``ebbrt.layers``)

@@ -5,7 +5,7 @@ A message is a header, a table of the buffers that come along, and data:
     length u32   of all that follows the header
     op     u8    what it is (SPAWN ... TOKENS)
     kind   u8    of a MESSAGE: whose it is
-    pieces u16   buffers lent with it, each:  token u64, offset of the buffer u64, start u64, length u32, class u32
+    pieces u16   buffers lent with it, each:  token u64, offset of the buffer u64, start u64, length u32, its size u32
 
 The ring carries a stream: a message larger than the ring goes through it in parts. What an event sends is put
 together when the event ends, written at once, and followed by one interrupt (an eventfd). What finds no room waits
@@ -137,7 +137,7 @@ class CoreChannel:
             token = self._next_token
             self._next_token += 1
             self._lent[token] = buffer
-            table.append(_piece.pack(token, buffer.offset, piece.start, piece.length, buffer.size_class))
+            table.append(_piece.pack(token, buffer.offset, piece.start, piece.length, buffer.size()))
             piece = piece.next
         if len(table) > MOST_PIECES:
             for token in range(self._next_token - len(table), self._next_token):
@@ -186,8 +186,8 @@ class CoreChannel:
         """Views of the lent buffers whose table is at ``at``."""
         head = last = None
         for index in range(pieces):
-            token, offset, start, length, size_class = _piece.unpack_from(data, at + index * _piece.size)
-            piece = view(borrow(self._allocator, self.returns, token, offset, size_class), start, length)
+            token, offset, start, length, size = _piece.unpack_from(data, at + index * _piece.size)
+            piece = view(borrow(self._allocator, self.returns, token, offset, size), start, length)
             if last is None:
                 head = piece
             else:

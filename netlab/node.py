@@ -1,127 +1,134 @@
-"""A node: one core's library OS on a TAP, put together and run.
+"""A node: each core's library OS, put together and run.
 
 This is the room where everything meets: node memory, event loop, virtio device and driver, stack, Network Manager,
-application. What each of them needs of the world (the clock, randomness, an open TAP) is given to it here.
+application. What each of them needs of the world (the clock, randomness, an open TAP) is given to it here. A ``Node``
+is one core of a node, and there is one in each of its processes; that of core 0 boots, watches and ends the others.
+Read ``node_hardware`` for what they share and ``node_cores`` for how they live together.
 """
 
-import contextlib
+import functools
 import gc
 import json
 import os
 import random
-import secrets
-import signal
-import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv4Interface
-from pathlib import Path
 from typing import Any, cast
 
 from apps.memcached.server import Memcached
-from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
+from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH, VIRTIO_F_EVENT_IDX
+from drivers.virtio.control import ControlDevice, ControlDriver, ControlError
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
-from drivers.virtio.tap import Tap, TapError, mtu, open_plain_tap, open_tap
+from drivers.virtio.tap import TapError, mtu
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
-from ebbrt import build, ebb
+from ebbrt import build, ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
-from ebbrt.event_manager import EventManager, InterruptHandler
+from ebbrt.ebb_ids import EbbAllocator
+from ebbrt.future import Future, when_all
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
-from ebbrt.memory import MemoryAllocator, NodeMemory
+from ebbrt.memory import MemoryAllocator
 from ebbrt.network import NetworkManager
-from netlab.errors import NetlabError
+from netlab.node_config import MOST_CORES, NodeConfig, NodeError
+from netlab.node_cores import UNPLUGGED, OtherCores, ended_how
+from netlab.node_hardware import MIB, Hardware, memory_needed
+from netlab.node_signals import NodeSignals
+from netlab.node_statistics import summed
 from stack.network_manager import StackNetworkManager
 from stack.stack import Stack
+from stack.steering import Steering
 
-MIB = 1 << 20
-# Node memory beyond what the application may fill: rings, posted buffers, packets on their way, receive windows.
-SYSTEM_MEMORY = 192 * MIB
+__all__ = ["APPLICATIONS", "Node", "NodeConfig", "NodeError"]
 
-
-@dataclass(frozen=True)
-class NodeConfig:
-    """What a node is booted with.
-
-    memory: bytes the application may fill. seed: of all randomness, for a run that can be repeated; None: the
-    machine's own. layers: time the layers (``ebbrt.layers``). statistics: where SIGUSR1 and the end write them.
-    """
-
-    application: str
-    tap: str
-    address: IPv4Interface
-    port: int = 11211
-    memory: int = 1024 * MIB
-    ring_size: int = 512
-    cpu: int | None = None
-    seed: int | None = None
-    plain_tap: bool = False
-    layers: bool = False
-    statistics: Path | None = None
-
-
-class NodeError(NetlabError):
-    """A node could not be booted."""
+BOOT_TIME = 30_000_000_000  # nanoseconds that the other cores have to come up
+ANSWER_TIME = 2_000_000_000  # nanoseconds that they have to send their statistics
 
 
 class Node:
-    """One node of one core; ``run`` turns its loop until it is told to stop."""
+    """One core of a node; ``run`` turns its loop until it is told to stop.
+
+    clock, memory, allocator, events, network, links: this core's, for what is put on top of it. address: the node's
+    IPv4 address.
+    """
 
     @classmethod
     def boot(cls, config: NodeConfig) -> "Node":
-        """A node that serves as soon as ``run`` is called. Raises NodeError."""
-        if config.application not in APPLICATIONS:
-            raise NodeError(f"there is no application {config.application!r}", f"There is: {', '.join(APPLICATIONS)}.")
-        if config.cpu is not None and config.cpu not in os.sched_getaffinity(0):
-            cpus = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-            raise NodeError(f"this process may not run on CPU {config.cpu}", f"It may on: {cpus}.")
+        """Core 0 of a node whose cores all serve as soon as ``run`` is called. Raises NodeError."""
+        _check(config)
         try:
-            return cls(config)
+            hardware = Hardware.open(config)
+            # Before anything of core 0 is made: the others would inherit it.
+            others = OtherCores.fork(config.cores, functools.partial(_be_core, config, hardware))
+            try:
+                node = cls(config, hardware, 0, others)
+                node._bring_up()
+            except BaseException:
+                others.end()
+                hardware.close()
+                raise
+            return node
         except TapError as error:
             raise NodeError(f"cannot open TAP {config.tap}: {error.strerror}", error.advice) from error
-        except ValueError as error:
+        except (ValueError, MemoryError, ControlError) as error:
             raise NodeError(f"the node cannot be booted: {error}") from error
         except OSError as error:  # of mmap
             raise NodeError(
-                f"no room for node memory of {(config.memory + SYSTEM_MEMORY) // MIB} MiB: {error.strerror}",
+                f"no room for node memory of {memory_needed(config) // MIB} MiB: {error.strerror}",
                 "Give it less with --memory.",
             ) from error
 
-    def __init__(self, config: NodeConfig) -> None:
+    def __init__(
+        self, config: NodeConfig, hardware: Hardware, number: int = 0, others: OtherCores | None = None
+    ) -> None:
         self.config = config
+        self.hardware = hardware
+        self.number = number
+        self.address = str(config.address.ip)
         self.clock = MonotonicClock()
-        self.memory = NodeMemory((config.memory + SYSTEM_MEMORY) // 4096 * 4096)
-        self.allocator = MemoryAllocator(self.memory)
-        self.events = EventManager(self.clock)
+        self.memory = hardware.memory
+        self.allocator = MemoryAllocator(self.memory, *hardware.part(number))
+        self.events = config.event_manager(self.clock)
+        self.links = hardware.links.links(number, self.events, self.allocator)
         self.stopwatch = Stopwatch(self.clock) if config.layers else None
-        self.tap = open_plain_tap(config.tap) if config.plain_tap else open_tap(config.tap)
-        self.device = self._make_device(self.tap)
+        self.device = self._make_device()
         self.driver = self._make_driver()
-        chance = random.Random(config.seed) if config.seed is not None else random.SystemRandom()
-        secret = chance.randbytes(16) if config.seed is not None else secrets.token_bytes(16)
+        # A seed gives each core randomness of its own.
+        chance = hardware.chance if not number or config.seed is None else random.Random(config.seed + number)
         self.stack = Stack(
             allocator=self.allocator,
             device=TimedDevice(self.driver, self.stopwatch) if self.stopwatch else self.driver,
             interface=config.address,
             clock=self.clock,
             random=chance,
-            secret=secret,
+            secret=hardware.secret,
+            steering=Steering(self.links, self.memory, hardware.steering) if hardware.cores > 1 else None,
         )
         self.network: NetworkManager = StackNetworkManager(self.stack, self.events)
         if self.stopwatch:
             self.network = TimedNetwork(self.network, self.stopwatch)
+        self._others = others
+        self._control: ControlDevice | None = None
+        self._gathered: list[dict[str, Any]] = []  # the statistics of the other cores, when they last told them
         self._install_ebbs()
-        self.driver.start(TimedFrameHandler(self.stack, self.stopwatch) if self.stopwatch else self.stack)
-        self.application = APPLICATIONS[config.application](self)
+        self.application = APPLICATIONS[config.application](self) if config.application is not None else None
 
-    def _make_device(self, tap: Tap) -> NetDevice:
+    def _make_device(self) -> NetDevice:
         spill = self.allocator.allocate(LONGEST_FRAME + NET_HEADER_LENGTH)
         if spill is None:
             raise NodeError("node memory is too small for the device's spill area")
         self._spill = spill  # kept for as long as the device writes to it
+        tap = self.hardware.tap
         mac = bytes([0x02, 0x00]) + self.config.address.ip.packed
-        arguments = (self.memory, tap.fd, self.events, spill.offset, mac, mtu(tap.name), tap.vnet_header)
+        arguments = (
+            self.memory,
+            tap.fds[self.number],
+            self.events,
+            spill.offset,
+            mac,
+            mtu(tap.name),
+            tap.vnet_header,
+            self.hardware.cores,
+        )
         return TimedNetDevice(*arguments, self.stopwatch) if self.stopwatch else NetDevice(*arguments)
 
     def _make_driver(self) -> VirtioNet:
@@ -130,19 +137,56 @@ class Node:
 
     def _install_ebbs(self) -> None:
         """Make the base Ebbs known on this core (paper section 3.1.2)."""
-        core = ebb.Core()
+        core = ebb.Core(self.number)
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
-        core.install(ebb.EBB_ALLOCATOR, ebb.EbbAllocator())
+        core.install(ebb.EBB_ALLOCATOR, EbbAllocator(0, self.number))
         core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
         core.install(ebb.NETWORK_MANAGER, self.network)
+        core.install(ebb.CORE_LINKS, self.links)
+        ebb_kinds.start(core)
         core.enter()
+        global _this_core
+        _this_core = self
+
+    def start(self) -> None:
+        """DRIVER_OK for this core's pair of virtqueues."""
+        self.driver.start(TimedFrameHandler(self.stack, self.stopwatch) if self.stopwatch else self.stack)
+
+    def _bring_up(self) -> None:
+        """Core 0: wait until the other cores are ready, have the device use all pairs of virtqueues, then receive.
+
+        In this order no frame reaches a core that does not serve yet. Raises NodeError when a core does not come up.
+        """
+        if self.hardware.cores > 1:
+            self._wait_for_others()
+            self._control = ControlDevice(self.hardware.cores, self.hardware.use_queues)
+            event_index = bool(self.device.driver_features & VIRTIO_F_EVENT_IDX)
+            self._control_driver = ControlDriver(self._control, self.allocator, event_index)
+            self._control_driver.use_pairs(self.hardware.cores)
+            self.device.discard()  # flows that came while there was one pair must not begin on the wrong core
+        self.start()
+
+    def _wait_for_others(self) -> None:
+        """Turn the loop until every other core has answered a call."""
+        assert self._others is not None
+        self._others.watch(self.events)
+        answers = when_all([self.links.call(number, _is_up) for number in range(1, self.hardware.cores)])
+        answers.when_done(lambda _: self.events.stop())
+        timer = self.events.set_timer(BOOT_TIME, self.events.stop)
+        self.events.run()
+        timer.stop()
+        if not answers.done() or answers.error() is not None:
+            raise self._failure() or NodeError(f"a core did not come up in {BOOT_TIME // 10**9} seconds")
 
     def run(self, ready: Callable[[], object]) -> None:
-        """Serve until SIGTERM or SIGINT; ``ready`` is called once the node answers."""
-        if self.config.cpu is not None:
-            os.sched_setaffinity(0, {self.config.cpu})
-        with _SignalInterrupts(self):
+        """Serve until SIGTERM or SIGINT; ``ready`` is called once the node answers.
+
+        Raises NodeError when the TAP was deleted, or another core has ended.
+        """
+        if self.config.cpus:
+            os.sched_setaffinity(0, {self.config.cpus[self.number % len(self.config.cpus)]})
+        with NodeSignals(self.events, report=self._report, end=self._end):
             # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002).
             gc.collect()
             gc.freeze()
@@ -150,12 +194,57 @@ class Node:
             ready()
             self.events.run()
         self.driver.stop()
-        self.write_statistics()
-        if self.device.unplugged:
-            raise NodeError(f"TAP {self.tap.name} was deleted under the node", "Make it again, then start the node.")
+        if self._others is None:
+            return
+        failure = self._failure()
+        self._others.end()
+        self._write_statistics()
+        if failure is not None:
+            raise failure
 
-    def statistics(self) -> dict[str, Any]:
-        """Every component's counters."""
+    def _failure(self) -> NodeError | None:
+        """Why the node has ended, unless somebody asked for it."""
+        assert self._others is not None
+        fallen = self._others.fallen
+        if self.device.unplugged or (fallen is not None and os.waitstatus_to_exitcode(fallen[1]) == UNPLUGGED):
+            name = self.hardware.tap.name
+            return NodeError(f"TAP {name} was deleted under the node", "Make it again, then start the node.")
+        if fallen is not None:
+            return NodeError(f"core {fallen[0]} of the node {ended_how(fallen[1])}, and the node with it")
+        return None
+
+    def _report(self) -> None:
+        """SIGUSR1: ask the other cores, then write everybody's statistics."""
+        self._gather(self._write_statistics)
+
+    def _end(self) -> None:
+        """SIGTERM or SIGINT: stop, on core 0 once the other cores have told their statistics."""
+        self._gather(self.events.stop)
+
+    def _gather(self, then: Callable[[], object]) -> None:
+        """Call ``then`` once the other cores have told their statistics, or when it takes them too long."""
+        if self._others is None or self.hardware.cores == 1 or self.config.statistics is None:
+            then()
+            return
+        waiting = [then]
+
+        def go_on() -> None:
+            if waiting:
+                waiting.pop()()
+
+        def told(answers: Future[list[dict[str, Any]]]) -> None:
+            if answers.error() is None:
+                self._gathered = answers.result()
+            timer.stop()
+            go_on()
+
+        timer = self.events.set_timer(ANSWER_TIME, go_on)
+        when_all([self.links.call(number, _tell_statistics) for number in range(1, self.hardware.cores)]).when_done(
+            told
+        )
+
+    def core_statistics(self) -> dict[str, Any]:
+        """The counters of every component of this core."""
         everything: dict[str, Any] = {
             "build": build.mode(),
             "cpu_ns": time.process_time_ns(),
@@ -164,13 +253,22 @@ class Node:
             "device": self.device.statistics(),
             "driver": self.driver.statistics(),
             "stack": self.stack.statistics(),
-            self.config.application: self.application.statistics(),
+            "core_links": self.links.statistics(),
         }
+        if self._control is not None:
+            everything["control"] = self._control.statistics()
+        if self.config.application is not None and self.application is not None:
+            everything[self.config.application] = self.application.statistics()
         if self.stopwatch:
             everything["layers"] = self.stopwatch.statistics()
         return everything
 
-    def write_statistics(self) -> None:
+    def statistics(self) -> dict[str, Any]:
+        """The counters of all cores added up, and under ``cores`` those of each, as far as they were gathered."""
+        cores = [self.core_statistics(), *self._gathered]
+        return {**summed(cores), "cores": cores}
+
+    def _write_statistics(self) -> None:
         """Write them to the file the configuration names, whole or not at all."""
         path = self.config.statistics
         if path is None:
@@ -180,45 +278,49 @@ class Node:
         partial.replace(path)
 
     def close(self) -> None:
-        """Give the TAP and the loop's descriptor back."""
-        self.device.close()
+        """End the other cores, if they run yet, and give the TAP, the links and the loop's descriptors back."""
+        if self._others is not None:
+            self._others.end()
+        self.links.close()
         self.events.close()
+        self.hardware.close()
 
 
-class _SignalInterrupts(InterruptHandler):
-    """Signals as interrupts of the event loop: their numbers come through a socket the loop watches."""
+_this_core: Node | None = None  # for functions that another core calls by name
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
 
-    def __enter__(self) -> "_SignalInterrupts":
-        self._read, self._write = socket.socketpair()
-        self._read.setblocking(False)
-        self._write.setblocking(False)
-        self._wakeup = signal.set_wakeup_fd(self._write.fileno())
-        self._handlers = {
-            number: signal.signal(number, lambda *_: None)
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
-        }
-        self._node.events.watch(self._read.fileno(), self)
-        return self
+def _check(config: NodeConfig) -> None:
+    """Raise NodeError for what cannot be."""
+    if config.application is not None and config.application not in APPLICATIONS:
+        raise NodeError(f"there is no application {config.application!r}", f"There is: {', '.join(APPLICATIONS)}.")
+    if not 1 <= config.cores <= MOST_CORES:
+        raise NodeError(f"a node has 1 to {MOST_CORES} cores, not {config.cores}")
+    allowed = os.sched_getaffinity(0)
+    for cpu in config.cpus:
+        if cpu not in allowed:
+            may = ", ".join(map(str, sorted(allowed)))
+            raise NodeError(f"this process may not run on CPU {cpu}", f"It may on: {may}.")
 
-    def __exit__(self, *_: object) -> None:
-        self._node.events.unwatch(self._read.fileno())
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(self._wakeup)
-        self._read.close()
-        self._write.close()
 
-    def interrupt(self) -> None:
-        """Act on the signals that came."""
-        with contextlib.suppress(BlockingIOError):
-            for number in self._read.recv(64):
-                if number == signal.SIGUSR1:
-                    self._node.write_statistics()
-                else:
-                    self._node.events.stop()
+def _be_core(config: NodeConfig, hardware: Hardware, number: int) -> int:
+    """What the process of core 1 and up does; its exit status."""
+    try:
+        node = Node(config, hardware, number)
+    except (ValueError, MemoryError) as error:
+        raise NodeError(f"it cannot be booted: {error}") from error
+    node.start()
+    node.run(ready=lambda: None)
+    return UNPLUGGED if node.device.unplugged else 0
+
+
+def _is_up() -> None:
+    """Called by core 0: that it is answered is the answer."""
+
+
+def _tell_statistics() -> dict[str, Any]:
+    """Called by core 0."""
+    assert _this_core is not None
+    return _this_core.core_statistics()
 
 
 def _start_memcached(node: Node) -> Memcached:
@@ -227,9 +329,10 @@ def _start_memcached(node: Node) -> Memcached:
         network=cast(NetworkManager, ebb.network_manager),
         allocator=node.allocator,
         clock=node.clock,
-        memory_limit=node.config.memory,
+        memory_limit=node.config.memory // node.config.cores,
         wall_clock=time.time_ns() - node.clock.now(),
         port=node.config.port,
+        links=node.links,
     )
     ebb.current_core().install(ebb.ebb_allocator.allocate(), server)
     server.start()

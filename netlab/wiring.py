@@ -28,6 +28,7 @@ TUNSETIFF = 0x400454CA
 TUNSETPERSIST = 0x400454CB
 TUNSETOWNER = 0x400454CC
 IFF_TAP = 0x0002
+IFF_MULTI_QUEUE = 0x0100
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 
@@ -107,13 +108,14 @@ def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: 
 
 
 def make_tap(name: str) -> None:
-    """Make the TAP ``name`` of one queue, with a virtio-net header, that stays when nobody has it open.
+    """Make the TAP ``name``, for nodes of one core or of several, that stays when nobody has it open.
 
-    A node attaches to it later by name, with the same flags. Called inside the switch's namespace.
+    A node attaches to it later by name; with one queue it is like a TAP made for one. Called inside the switch's
+    namespace.
     """
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
-        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR
+        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE
         fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         fcntl.ioctl(descriptor, TUNSETOWNER, os.geteuid())
         fcntl.ioctl(descriptor, TUNSETPERSIST, 1)

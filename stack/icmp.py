@@ -76,6 +76,8 @@ class Icmp(Transport):
                 message_type, header.code(), packet.start + ICMP_HEADER, packet.length - ICMP_HEADER, now
             ):
                 self.errors_delivered += 1
+                if self.ip.steering is not None:
+                    self.ip.steering.share_error(packet)
             else:
                 self.errors_not_ours += 1
         else:

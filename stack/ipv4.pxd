@@ -40,6 +40,7 @@ cdef class IPv4:
     cdef readonly unsigned int received_header_length
     cdef readonly unsigned int received_source
     cdef readonly bint received_broadcast
+    cdef public object steering
     cdef NodeMemory _memory
     cdef unsigned long long _mac
     cdef unsigned int _mask
@@ -62,6 +63,8 @@ cdef class IPv4:
     cpdef void register(self, unsigned int protocol, Transport transport) except *
     cpdef void register_unknown(self, Transport transport) except *
     cpdef Neighbour neighbour(self, unsigned int destination)
+    @cython.locals(neighbour=Neighbour)
+    cpdef bint is_host(self, unsigned int destination) except -1
     @cython.locals(total_length=cython.uint, checksum_start=cython.uint, left=cython.bint)
     cpdef bint send(
         self,

@@ -8,6 +8,7 @@ any, and set DF.
 """
 
 from ipaddress import IPv4Address, IPv4Interface
+from typing import TYPE_CHECKING
 
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
@@ -38,6 +39,9 @@ from stack.wire.checksum import chain_sum, fold, pseudo_header_sum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv4 import Ipv4Header
 
+if TYPE_CHECKING:
+    from stack.steering import Steering
+
 
 class IPv4:
     """IPv4 on one interface.
@@ -48,6 +52,7 @@ class IPv4:
     identification: the first packet's, any 16-bit number.
     received_start, received_header_length, received_source, received_broadcast: about the packet that is being
     delivered, valid until the transport returns: the offset of its header in node memory, and so on.
+    steering: the way to the other cores of the node; None on a node of one.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class IPv4:
         self.received_header_length = 0
         self.received_source = 0
         self.received_broadcast = False
+        self.steering: Steering | None = None
         self._memory = allocator.memory
         self._mac = int.from_bytes(device.mac, "big")
         self._mask = int(interface.netmask)
@@ -114,6 +120,11 @@ class IPv4:
         if self._gateway:
             return self.neighbours.lookup(self._gateway)
         return self._nobody
+
+    def is_host(self, destination: int) -> bool:
+        """Whether ``destination`` may be one other host that packets can be sent to: no group, and there is a way."""
+        neighbour = self.neighbour(destination)
+        return neighbour is not self._everybody and neighbour is not self._nobody
 
     def send(
         self,

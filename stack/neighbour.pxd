@@ -92,7 +92,7 @@ cdef class NeighbourTable:
         is_probe=cython.bint,
         known=Neighbour,
     )
-    cpdef void receive(self, IOBuf packet, long long now) except *
+    cpdef bint receive(self, IOBuf packet, long long now, bint to_answer) except -1
     @cython.locals(neighbour=Neighbour, waiting=WaitingFrame)
     cpdef list poll(self, long long now)
     cpdef long long next_deadline(self) noexcept

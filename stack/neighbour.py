@@ -147,24 +147,28 @@ class NeighbourTable:
             self._ask(neighbour, now)
         return self.device.transmit(frame, checksum_start, checksum_offset, segment_size)
 
-    def receive(self, packet: IOBuf, now: int) -> None:
-        """Take a received ARP packet: RFC 826's "packet reception", with the bounds named above."""
+    def receive(self, packet: IOBuf, now: int, to_answer: bool) -> bool:
+        """Take a received ARP packet: RFC 826's "packet reception", with the bounds named above.
+
+        to_answer: requests are answered; else another core of this node has done that. Returns whether the packet was
+        in order.
+        """
         self.received += 1
         arp = self._arp.at(packet.start)
         if not arp.is_valid(packet.length) or not ARP_REQUEST <= arp.operation() <= ARP_REPLY:
             self.malformed += 1
-            return
+            return False
         mac = arp.sender_mac()
         sender = arp.sender_address()
-        for_us = arp.target_address() == self.address
+        for_us = arp.target_address() == self.address and to_answer
         is_request = arp.operation() == ARP_REQUEST
         if sender == self.address:
             self.address_conflicts += 1  # RFC 5227 section 2.4 (c): keep the address, and let people know
-            return
+            return False
         is_probe = sender == 0 and is_request  # somebody asks before taking an address (RFC 5227 section 2.1.1)
         if mac == 0 or mac >> 40 & 1 or mac == self.mac or not (is_probe or self._is_host_on_link(sender)):
             self.bad_sender += 1
-            return
+            return False
         known = None if is_probe else self._neighbours.get(sender)
         if known is not None or (for_us and is_request and not is_probe):
             self._learn(self.lookup(sender), mac, now)
@@ -175,6 +179,7 @@ class NeighbourTable:
             self.replies_used += 1
         else:
             self.ignored += 1
+        return True
 
     def poll(self, now: int) -> list[IOBuf]:
         """Ask again, or give up, where it is time; the Ethernet frames given up, whose owners are to be told."""

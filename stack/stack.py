@@ -18,6 +18,7 @@ from ebbrt.netdevice import EthernetDevice, FrameHandler
 from stack.constants import ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, PROTOCOL_TCP
 from stack.icmp import Icmp
 from stack.ipv4 import IPv4
+from stack.steering import Steering
 from stack.tcp.tcp import Tcp
 from stack.udp import Udp
 from stack.wire.ethernet import EthernetHeader
@@ -28,6 +29,7 @@ class Stack(FrameHandler):
 
     interface: the node's address and its network; gateway: the way to every other network.
     random: seeded by the caller; draws ports and identifiers. secret: keys TCP's initial sequence numbers (RFC 6528).
+    steering: on a node of several cores, which have a stack each; their ``secret`` is the same.
     """
 
     def __init__(
@@ -39,10 +41,14 @@ class Stack(FrameHandler):
         random: random.Random,
         secret: bytes,
         gateway: IPv4Address | None = None,
+        steering: Steering | None = None,
     ) -> None:
         self.clock = clock
         self.interface = interface
         self.ip = IPv4(allocator, device, interface, gateway, random.getrandbits(16))
+        if steering is not None:
+            self.ip.steering = steering
+            steering.attach(self.ip, clock)
         self.icmp = Icmp(self.ip, allocator)
         self.udp = Udp(self.ip, self.icmp, allocator, clock, random)
         self.tcp = Tcp(self.ip, allocator, clock, random, secret)
@@ -82,7 +88,8 @@ class Stack(FrameHandler):
             self.ip.receive(frame, to_group, checksum_valid, now)
         elif ethertype == ETHERTYPE_ARP:
             self._arp += 1
-            self.ip.neighbours.receive(frame, now)
+            if self.ip.neighbours.receive(frame, now, True) and self.ip.steering is not None:
+                self.ip.steering.share_arp(frame)
         else:
             self._unknown_ethertype += 1
 
@@ -99,6 +106,7 @@ class Stack(FrameHandler):
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Counters by layer: nested dicts of integers."""
+        steering = self.ip.steering
         return {
             "ethernet": {
                 "received": self._received,
@@ -113,4 +121,5 @@ class Stack(FrameHandler):
             "icmp": self.icmp.statistics(),
             "udp": self.udp.statistics(),
             "tcp": self.tcp.statistics(),
+            **({"steering": steering.statistics()} if steering is not None else {}),
         }

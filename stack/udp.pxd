@@ -33,6 +33,7 @@ cdef class Udp(Transport):
     cdef unsigned long long bad_length
     cdef unsigned long long bad_checksum
     cdef unsigned long long no_socket
+    cdef unsigned long long handed_over
     cdef unsigned long long sent
     cdef unsigned long long send_dropped
     @cython.locals(header=UdpHeader, datagram_length=cython.uint, source_port=cython.uint, socket=StackUdpSocket)

@@ -36,13 +36,14 @@ class Udp(Transport):
         self.random = random
         self._sockets: dict[int, StackUdpSocket] = {}
         self._header = UdpHeader(allocator.memory)
-        # Each received datagram is counted in ``received`` and in one of the next five.
+        # Each received datagram is counted in ``received`` and in one of the next six.
         self.received = 0
         self.delivered = 0
         self.too_short = 0
         self.bad_length = 0
         self.bad_checksum = 0
         self.no_socket = 0
+        self.handed_over = 0
         self.sent = 0
         self.send_dropped = 0
         ip.register(PROTOCOL_UDP, self)
@@ -58,6 +59,8 @@ class Udp(Transport):
         socket = StackUdpSocket(self, port, handler)
         handler.socket = socket
         self._sockets[port] = socket
+        if self.ip.steering is not None:
+            self.ip.steering.claim(PROTOCOL_UDP, port)
         return socket
 
     def receive_segment(
@@ -80,6 +83,10 @@ class Udp(Transport):
         source_port = header.source_port()
         socket = self._sockets.get(header.destination_port())
         if socket is None:
+            steering = self.ip.steering
+            if steering is not None and steering.pass_on(PROTOCOL_UDP, header.destination_port(), packet):
+                self.handed_over += 1
+                return
             self.no_socket += 1
             self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PORT, packet, now)
             return
@@ -126,6 +133,8 @@ class Udp(Transport):
     def unbind(self, port: int) -> None:
         """Forget the socket on ``port``."""
         self._sockets.pop(port, None)
+        if self.ip.steering is not None:
+            self.ip.steering.release(PROTOCOL_UDP, port)
 
     def statistics(self) -> dict[str, int]:
         """Received datagrams by outcome; sent ones, and those that could not leave."""
@@ -136,6 +145,7 @@ class Udp(Transport):
             "bad_length": self.bad_length,
             "bad_checksum": self.bad_checksum,
             "no_socket": self.no_socket,
+            "handed_over": self.handed_over,
             "sent": self.sent,
             "send_dropped": self.send_dropped,
             "sockets": len(self._sockets),
@@ -143,12 +153,17 @@ class Udp(Transport):
 
     def _free_port(self) -> int:
         """A port from the ephemeral range, at random (RFC 6056 section 3.3.1)."""
-        count = LAST_PORT + 1 - FIRST_EPHEMERAL
+        first, last = FIRST_EPHEMERAL, LAST_PORT
+        steering = self.ip.steering
+        if steering is not None:
+            first, last = steering.own_ports(first, last)
+        count = last - first + 1
         start = self.random.randrange(count)
         for step in range(count):
-            port = FIRST_EPHEMERAL + (start + step) % count
+            port = first + (start + step) % count
             if port not in self._sockets:
-                return port
+                if steering is None or not steering.is_claimed_elsewhere(PROTOCOL_UDP, port):
+                    return port
         raise AddressInUseError("every ephemeral UDP port is bound")
 
 

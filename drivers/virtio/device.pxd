@@ -5,10 +5,13 @@ from ebbrt.event_manager cimport EventManager, InterruptHandler
 from ebbrt.memory cimport NodeMemory
 from ebbrt.syscalls cimport IoVector
 
+cdef unsigned int DEVICE_READS
+cdef unsigned int DEVICE_WRITES
 cdef unsigned int LONGEST_FRAME
 cdef unsigned int NET_HEADER_LENGTH
 cdef unsigned int RECEIVEQ
 cdef unsigned int TRANSMITQ
+cdef unsigned int MOST_DISCARDED
 cdef unsigned int MOST_PIECES
 cdef unsigned int FEW_BUFFERS
 cdef unsigned int READS_BEFORE_FEW
@@ -19,6 +22,7 @@ cdef int EINTR
 cdef class NetDevice(InterruptHandler):
     cdef readonly NodeMemory memory
     cdef readonly int tap
+    cdef readonly unsigned int max_virtqueue_pairs
     cdef readonly bytes mac
     cdef readonly unsigned int mtu
     cdef readonly bint vnet_header
@@ -37,6 +41,7 @@ cdef class NetDevice(InterruptHandler):
     cdef readonly unsigned long long rx_no_buffer
     cdef readonly unsigned long long rx_spilled
     cdef readonly unsigned long long rx_errors
+    cdef readonly unsigned long long rx_discarded
     cdef readonly unsigned long long tx_frames
     cdef readonly unsigned long long tx_errors
     cdef readonly unsigned long long tx_blocked

@@ -15,6 +15,8 @@ import os
 from errno import EAGAIN, EBADFD, EINTR
 
 from drivers.virtio.constants import (
+    DEVICE_READS,
+    DEVICE_WRITES,
     LONGEST_FRAME,
     NET_HEADER_LENGTH,
     RECEIVEQ,
@@ -23,10 +25,12 @@ from drivers.virtio.constants import (
     VIRTIO_F_INDIRECT_DESC,
     VIRTIO_F_VERSION_1,
     VIRTIO_NET_F_CSUM,
+    VIRTIO_NET_F_CTRL_VQ,
     VIRTIO_NET_F_GUEST_CSUM,
     VIRTIO_NET_F_GUEST_TSO4,
     VIRTIO_NET_F_HOST_TSO4,
     VIRTIO_NET_F_MAC,
+    VIRTIO_NET_F_MQ,
     VIRTIO_NET_F_MRG_RXBUF,
     VIRTIO_NET_F_MTU,
 )
@@ -44,19 +48,24 @@ BASE_FEATURES = (
     | VIRTIO_NET_F_MRG_RXBUF
 )
 OFFLOAD_FEATURES = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_GUEST_TSO4
+MULTIQUEUE_FEATURES = VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_MQ
 MOST_PIECES = 1000  # of one writev; IOV_MAX is 1024
 # Buffers offered to one readv. Four of 512 bytes hold a frame of the usual MTU; the rest of a longer one lands in the
 # spill area and is moved from there, and the next reads offer room for the largest. Most reads carry small frames, and
 # each piece offered costs the kernel time whether it is used or not.
 FEW_BUFFERS = 4
 READS_BEFORE_FEW = 64
+MOST_DISCARDED = 4096  # a TAP holds 500 frames; more may come while they are dropped, but not for ever
 
 
 class NetDevice(InterruptHandler):
-    """A virtio-net device on an open, non-blocking TAP.
+    """A virtio-net device on an open, non-blocking TAP: one of its pairs of virtqueues.
 
-    spill: ``LONGEST_FRAME`` + 12 bytes of node memory of the device's own, at that offset.
+    tap: the file descriptor of this pair's TAP queue.
+    spill: ``LONGEST_FRAME`` + 12 bytes of node memory of the pair's own, at that offset.
     vnet_header: the TAP was opened with IFF_VNET_HDR, a 12-byte little-endian header and offloads.
+    max_virtqueue_pairs: how many pairs the device has in all, each a ``NetDevice`` on the core that it serves; with
+        more than one there is a control virtqueue too (``control.py``), by which the driver says how many it uses.
     """
 
     def __init__(
@@ -68,13 +77,17 @@ class NetDevice(InterruptHandler):
         mac: bytes,
         mtu: int,
         vnet_header: bool,
+        max_virtqueue_pairs: int = 1,
     ) -> None:
         self.memory = memory
         self.tap = tap
+        self.max_virtqueue_pairs = max_virtqueue_pairs
         self.mac = mac
         self.mtu = mtu
         self.vnet_header = vnet_header
         self.features = BASE_FEATURES | (OFFLOAD_FEATURES if vnet_header else 0)
+        if max_virtqueue_pairs > 1:
+            self.features |= MULTIQUEUE_FEATURES
         self.driver_features = 0
         self._events = event_manager
         self._spill = spill
@@ -87,6 +100,7 @@ class NetDevice(InterruptHandler):
         self.rx_no_buffer = 0
         self.rx_spilled = 0
         self.rx_errors = 0
+        self.rx_discarded = 0
         self.tx_frames = 0
         self.tx_errors = 0
         self.tx_blocked = 0
@@ -107,6 +121,8 @@ class NetDevice(InterruptHandler):
         needed = VIRTIO_F_VERSION_1 | VIRTIO_NET_F_MRG_RXBUF
         if driver_features & needed != needed:
             raise ValueError("the driver must accept VERSION_1 and MRG_RXBUF")
+        if driver_features & MULTIQUEUE_FEATURES == VIRTIO_NET_F_MQ:
+            raise ValueError("a driver that accepts MQ must accept CTRL_VQ")  # 5.1.3.1
         self.driver_features = driver_features
 
     def start(self, receive: QueueLayout, transmit: QueueLayout, receive_vector: int, transmit_vector: int) -> None:
@@ -128,6 +144,14 @@ class NetDevice(InterruptHandler):
         """The driver's available buffer notification (2.7.10)."""
         if queue == TRANSMITQ:
             self.transmit()
+
+    def discard(self) -> None:
+        """Drop what waits on the TAP, before the driver starts."""
+        self._vector.put(0, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
+        for _ in range(MOST_DISCARDED):
+            if self._vector.read(self.tap, 1) <= 0:
+                return
+            self.rx_discarded += 1
 
     # The device at work
 
@@ -157,7 +181,7 @@ class NetDevice(InterruptHandler):
         offered = min(queue.available(), self._offer)
         room = 0
         for index in range(offered):
-            if not queue.first(queue.head(index), True) or queue.length <= NET_HEADER_LENGTH:
+            if not queue.first(queue.head(index), DEVICE_WRITES) or queue.length <= NET_HEADER_LENGTH:
                 offered = index  # a broken descriptor, or one too short (5.1.6.3.1), ends what can be offered
                 break
             skip = self._skip if index == 0 else 0
@@ -183,12 +207,12 @@ class NetDevice(InterruptHandler):
     def _give(self, length: int) -> None:
         """Give the buffers that hold a frame of ``length`` bytes, header included, back to the driver."""
         queue = self._receive
-        queue.first(queue.head(0), True)
+        queue.first(queue.head(0), DEVICE_WRITES)
         first = queue.address
         used = 0
         while used < queue.size:  # a driver that posted the ring itself as a buffer must not keep us here
             head = queue.head(used)
-            queue.first(head, True)
+            queue.first(head, DEVICE_WRITES)
             used += 1
             if length <= queue.length:
                 queue.add_used(head, length)
@@ -216,7 +240,7 @@ class NetDevice(InterruptHandler):
         source = self._spill
         index = offered
         waiting = queue.available()
-        while left and offered and index < waiting and queue.first(queue.head(index), True) and queue.length:
+        while left and offered and index < waiting and queue.first(queue.head(index), DEVICE_WRITES) and queue.length:
             count = min(left, queue.length)
             self.memory.view(queue.address, count)[:] = self.memory.view(source, count)
             source += count
@@ -260,7 +284,7 @@ class NetDevice(InterruptHandler):
         """Map a chain into the vector; how many pieces, 0 when the chain is broken."""
         queue = self._transmit
         errors = queue.errors
-        if not queue.first(head, False):
+        if not queue.first(head, DEVICE_READS):
             return 0
         pieces = 0
         walked = 0
@@ -275,7 +299,7 @@ class NetDevice(InterruptHandler):
                 skip = 0
             else:
                 skip -= queue.length
-            if not queue.following(False):
+            if not queue.following(DEVICE_READS):
                 break
         return pieces if queue.errors == errors else 0
 
@@ -286,6 +310,7 @@ class NetDevice(InterruptHandler):
             "rx_no_buffer": self.rx_no_buffer,
             "rx_spilled": self.rx_spilled,
             "rx_errors": self.rx_errors,
+            "rx_discarded": self.rx_discarded,
             "tx_frames": self.tx_frames,
             "tx_blocked": self.tx_blocked,
             "tx_errors": self.tx_errors,

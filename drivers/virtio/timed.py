@@ -20,9 +20,10 @@ class TimedNetDevice(NetDevice):
         mac: bytes,
         mtu: int,
         vnet_header: bool,
+        max_virtqueue_pairs: int,
         stopwatch: Stopwatch,
     ) -> None:
-        super().__init__(memory, tap, event_manager, spill, mac, mtu, vnet_header)
+        super().__init__(memory, tap, event_manager, spill, mac, mtu, vnet_header, max_virtqueue_pairs)
         self._stopwatch = stopwatch
 
     def receive(self, budget: int) -> int:

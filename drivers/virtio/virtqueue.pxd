@@ -2,6 +2,7 @@ import cython
 
 from ebbrt.memory cimport Buffer, MemoryAllocator, NodeMemory
 
+cdef unsigned int EITHER
 cdef unsigned int EMPTY
 cdef unsigned int VIRTQ_AVAIL_F_NO_INTERRUPT
 cdef unsigned int VIRTQ_DESC_F_INDIRECT
@@ -46,6 +47,10 @@ cdef class DriverQueue(QueueSide):
     cpdef unsigned int add_two(
         self, unsigned long long address, unsigned int length, unsigned long long address2, unsigned int length2
     ) noexcept
+    @cython.locals(head=cython.uint, second=cython.uint)
+    cpdef unsigned int add_request(
+        self, unsigned long long address, unsigned int length, unsigned long long answer, unsigned int answer_length
+    ) noexcept
     cdef void _make_available(self, unsigned int head, unsigned int count) noexcept
     @cython.locals(old=cython.uint, event=cython.uint)
     cpdef bint publish(self) noexcept
@@ -65,17 +70,18 @@ cdef class DeviceQueue(QueueSide):
     cdef unsigned int _steps
     cdef readonly unsigned long long address
     cdef readonly unsigned int length
+    cdef readonly bint writable
     @cython.locals(count=cython.uint)
     cpdef unsigned int available(self) noexcept
     cpdef unsigned int head(self, unsigned int ahead) noexcept
     cpdef void advance(self, unsigned int count) noexcept
-    cpdef bint first(self, unsigned int head, bint device_writable) noexcept
+    cpdef bint first(self, unsigned int head, unsigned int direction) noexcept
     @cython.locals(address=cython.ulonglong, length=cython.uint, size=cython.uint, flags=cython.uint)
     cdef bint _enter_table(self) noexcept
     @cython.locals(number=cython.uint)
-    cpdef bint following(self, bint device_writable) noexcept
-    @cython.locals(flags=cython.uint, wanted=cython.uint)
-    cdef bint _check(self, bint device_writable) noexcept
+    cpdef bint following(self, unsigned int direction) noexcept
+    @cython.locals(flags=cython.uint)
+    cdef bint _check(self, unsigned int direction) noexcept
     cdef bint _inside(self, unsigned long long address, unsigned int length) noexcept
     @cython.locals(entry=cython.ulonglong)
     cpdef void add_used(self, unsigned int head, unsigned int length) noexcept

@@ -18,6 +18,7 @@ after reading either index (2.7.13.3.1, 2.7.8.2).
 """
 
 from drivers.virtio.constants import (
+    EITHER,
     EMPTY,
     VIRTQ_AVAIL_F_NO_INTERRUPT,
     VIRTQ_DESC_F_INDIRECT,
@@ -136,6 +137,13 @@ class DriverQueue(QueueSide):
         self._make_available(head, 2)
         return head
 
+    def add_request(self, address: int, length: int, answer: int, answer_length: int) -> int:
+        """As ``add_two``, the second for the device to write its answer to."""
+        second = self._next[self._first_free]
+        head = self.add_two(address, length, answer, answer_length)
+        self.memory.mem16[(self._descriptors + 16 * second + 12) >> 1] = VIRTQ_DESC_F_WRITE
+        return head
+
     def _make_available(self, head: int, count: int) -> None:
         self.free_count -= count
         self._in_flight[head] = count
@@ -210,6 +218,7 @@ class DeviceQueue(QueueSide):
         self._steps = 0
         self.address = 0
         self.length = 0
+        self.writable = False
 
     def available(self) -> int:
         """How many chains are waiting. A driver that claims more than the queue holds is counted and gets none."""
@@ -227,9 +236,10 @@ class DeviceQueue(QueueSide):
         """Take the next ``count`` waiting chains."""
         self._avail_index = (self._avail_index + count) & 0xFFFF
 
-    def first(self, head: int, device_writable: bool) -> bool:
-        """Aim ``address`` and ``length`` at the first piece of the chain at ``head``.
+    def first(self, head: int, direction: int) -> bool:
+        """Aim ``address``, ``length`` and ``writable`` at the first piece of the chain at ``head``.
 
+        direction: DEVICE_READS, DEVICE_WRITES, or EITHER; so in ``following``.
         False, counted, when the descriptor is not what the specification allows: beyond the table, outside node
         memory, of the wrong direction (2.7.4.2), or an indirect table that is empty, too long, not aligned or chained
         (2.7.5.3). The chain must then be dropped.
@@ -241,7 +251,7 @@ class DeviceQueue(QueueSide):
             self.errors += 1
             return False
         self._offset = self._descriptors + 16 * head
-        return self._check(device_writable)
+        return self._check(direction)
 
     def _enter_table(self) -> bool:
         """Go on in the indirect table that the present descriptor refers to; False when it must not be used.
@@ -267,7 +277,7 @@ class DeviceQueue(QueueSide):
         self._offset = address
         return True
 
-    def following(self, device_writable: bool) -> bool:
+    def following(self, direction: int) -> bool:
         """Go on to the next piece of the chain; False at its end, or, counted, where the chain is broken."""
         if not self.memory.mem16[(self._offset + 12) >> 1] & VIRTQ_DESC_F_NEXT:
             return False
@@ -277,18 +287,20 @@ class DeviceQueue(QueueSide):
             self.errors += 1
             return False
         self._offset = self._table + 16 * number
-        return self._check(device_writable)
+        return self._check(direction)
 
-    def _check(self, device_writable: bool) -> bool:
+    def _check(self, direction: int) -> bool:
         if self.memory.mem16[(self._offset + 12) >> 1] & VIRTQ_DESC_F_INDIRECT and not self._enter_table():
             self.errors += 1
             return False
         self.address = self.memory.mem64[self._offset >> 3]
         self.length = self.memory.mem32[(self._offset + 8) >> 2]
         flags = self.memory.mem16[(self._offset + 12) >> 1]
-        wanted = VIRTQ_DESC_F_WRITE if device_writable else 0
-        if flags & (VIRTQ_DESC_F_WRITE | VIRTQ_DESC_F_INDIRECT) != wanted or not self._inside(
-            self.address, self.length
+        self.writable = flags & VIRTQ_DESC_F_WRITE != 0
+        if (
+            flags & VIRTQ_DESC_F_INDIRECT
+            or (direction != EITHER and self.writable != direction)
+            or not self._inside(self.address, self.length)
         ):
             self.errors += 1
             return False

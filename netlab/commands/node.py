@@ -41,7 +41,8 @@ def run(
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 11211,
     memory: Annotated[int, typer.Option(min=16, max=24576, help="MiB that stored values may take.")] = 1024,
     ring_size: Annotated[int, typer.Option(help="Descriptors in each virtqueue: a power of two, 2 to 32768.")] = 512,
-    cpu: Annotated[int | None, typer.Option(help="Pin the node to this CPU.")] = None,
+    cores: Annotated[int, typer.Option(min=1, max=64, help="Cores: a process and a TAP queue each.")] = 1,
+    cpus: Annotated[str, typer.Option(help="Pin the cores to these CPUs in turn, as 0,1.")] = "",
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness, to repeat a run.")] = None,
     plain_tap: Annotated[
         bool, typer.Option("--plain-tap", help="Make a TAP without header and offloads, named after --tap.")
@@ -65,7 +66,8 @@ def run(
         port=port,
         memory=memory << 20,
         ring_size=ring_size,
-        cpu=cpu,
+        cores=cores,
+        cpus=_parse_cpus(cpus),
         seed=seed,
         plain_tap=plain_tap,
         layers=layers,
@@ -73,6 +75,18 @@ def run(
     )
     node = Node.boot(config)
     try:
-        node.run(ready=lambda: print(f"ready: {application} on {address.ip}:{port}, TAP {node.tap.name}", flush=True))
+        node.run(
+            ready=lambda: print(
+                f"ready: {application} on {address.ip}:{port}, TAP {node.hardware.tap.name}", flush=True
+            )
+        )
     finally:
         node.close()
+
+
+def _parse_cpus(text: str) -> tuple[int, ...]:
+    """The CPUs that ``--cpus`` names."""
+    numbers = text.split(",") if text else []
+    if not all(number.isdecimal() for number in numbers):
+        raise NetlabError(f"--cpus {text} is not a list of CPUs", "Write it as 0,1.")
+    return tuple(map(int, numbers))

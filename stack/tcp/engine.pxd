@@ -25,6 +25,7 @@ cdef class Counters:
     cdef public unsigned long long zero_window_probes
     cdef public unsigned long long duplicate_acks_received
     cdef public unsigned long long out_of_order_segments
+    cdef public unsigned long long handed_over
     cdef public unsigned long long resets_sent
     cdef public unsigned long long resets_received
     cdef public unsigned long long challenge_acks

@@ -41,6 +41,7 @@ class Counters:
         self.zero_window_probes = 0
         self.duplicate_acks_received = 0
         self.out_of_order_segments = 0
+        self.handed_over = 0
         self.resets_sent = 0
         self.resets_received = 0
         self.challenge_acks = 0

@@ -8,7 +8,7 @@ from stack.tcp.engine cimport Counters, Engine, Listener
 from stack.tcp.handshake cimport listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle cimport end, enter_time_wait, transition
 from stack.tcp.output cimport output, send_challenge_ack, send_reset_for, send_syn
-from stack.tcp.reassembly cimport Range, last_piece, pinned_by
+from stack.tcp.reassembly cimport Range, last_piece
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
@@ -35,6 +35,7 @@ cdef unsigned int FIN_WAIT_1
 cdef unsigned int FIN_WAIT_2
 cdef long long FIN_WAIT_2_TIME
 cdef long long PAWS_IDLE
+cdef unsigned int PROTOCOL_TCP
 cdef unsigned int RST
 cdef unsigned int SYN
 cdef unsigned int SYN_RECEIVED
@@ -55,6 +56,7 @@ cpdef void segment_arrives(
     bint checksum_valid,
     long long now,
 ) except *
+cdef bint _hand_over(Engine engine, Segment segment, IOBuf packet) except -1
 @cython.locals(listener=Listener)
 cdef void _no_connection(Engine engine, Segment segment, long long now) except *
 @cython.locals(engine=Engine)

@@ -11,6 +11,8 @@ from stack.transport cimport Transport
 cdef class Tcp(Transport):
     cdef readonly Engine engine
     cdef Segment _segment
+    cdef unsigned int _first_port
+    cdef unsigned int _last_port
     cpdef void receive_segment(
         self,
         IOBuf packet,

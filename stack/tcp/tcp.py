@@ -18,6 +18,7 @@ from stack.tcp.constants import (
     DROP_NAMES,
     FIRST_EPHEMERAL_PORT,
     LAST_EPHEMERAL_PORT,
+    PROTOCOL_TCP,
     STATE_NAMES,
     SYN_SENT,
 )
@@ -46,6 +47,13 @@ class Tcp(Transport):
             raise ValueError(f"the secret must have 16 to 64 bytes, not {len(secret)}")
         self.engine = Engine(ip, allocator, clock, chance, secret)
         self._segment = Segment()
+        self._first_port = FIRST_EPHEMERAL_PORT
+        self._last_port = LAST_EPHEMERAL_PORT
+        steering = ip.steering
+        if steering is not None:
+            self._first_port, self._last_port = steering.own_ports(FIRST_EPHEMERAL_PORT, LAST_EPHEMERAL_PORT)
+            for port in range(self._first_port, self._last_port + 1):
+                steering.claim(PROTOCOL_TCP, port)
 
     def receive_segment(
         self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
@@ -95,6 +103,8 @@ class Tcp(Transport):
         if port in self.engine.listeners:
             raise AddressInUseError(f"something listens on TCP port {port} already")
         self.engine.listeners[port] = Listener(port, accept, backlog)
+        if self.engine.ip.steering is not None:
+            self.engine.ip.steering.claim(PROTOCOL_TCP, port)
 
     def connect(self, remote_address: int, port: int, handler: TcpHandler) -> TcpConnection:
         """Open a connection; ``handler`` is told the outcome, perhaps before this returns.
@@ -125,6 +135,7 @@ class Tcp(Transport):
                 "zero_window_probes": counters.zero_window_probes,
                 "duplicate_acks_received": counters.duplicate_acks_received,
                 "out_of_order": counters.out_of_order_segments,
+                "handed_over": counters.handed_over,
                 "resets_sent": counters.resets_sent,
                 "resets_received": counters.resets_received,
                 "challenge_acks": counters.challenge_acks,
@@ -147,11 +158,13 @@ class Tcp(Transport):
 
     def _local_port(self, remote_address: int, port: int) -> int:
         """An ephemeral port from a random start on (RFC 6056 section 3.3.1) that is free towards that peer."""
-        count = LAST_EPHEMERAL_PORT - FIRST_EPHEMERAL_PORT + 1
+        steering = self.engine.ip.steering
+        count = self._last_port - self._first_port + 1
         start = self.engine.random.randrange(count)
         for offset in range(count):
-            candidate = FIRST_EPHEMERAL_PORT + (start + offset) % count
+            candidate = self._first_port + (start + offset) % count
             if self.engine.connections.find(remote_address, port, candidate) is None:
                 if candidate not in self.engine.listeners:
-                    return candidate
+                    if steering is None or not steering.is_claimed_elsewhere(PROTOCOL_TCP, candidate):
+                        return candidate
         raise AddressInUseError(f"no local port is free towards port {port} of that peer")

@@ -1,0 +1,150 @@
+"""What a fork of the zygote becomes: a node that boots, lies dormant until its boot message, and then is a back-end.
+
+On the control channel to the daemon it says that it is ``dormant``, every second that it is ``alive``, and in the end
+that it is ``ready`` or has ``failed``, and why. The end of that channel is the end of the node.
+"""
+
+import fcntl
+import importlib
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from ipaddress import IPv4Interface
+from typing import Any
+
+from ebbrt.event_manager import InterruptHandler
+from ebbrt.future import Future, when_all
+from ebbrt.lines import LineReader, encode
+from netlab.errors import NetlabError
+from netlab.iaas.zygote import die_with
+from netlab.node import Node, NodeConfig
+
+logger = logging.getLogger(__name__)
+
+ALIVE_INTERVAL = 1_000_000_000  # ns
+RING_SIZE = 128  # descriptors: an eighth of a MiB of posted buffers, since there may be a hundred such nodes
+
+# linux/sockios.h, linux/if.h
+SIOCGIFFLAGS = 0x8913
+SIOCSIFFLAGS = 0x8914
+SIOCBRADDIF = 0x89A2
+IFF_UP = 0x1
+
+
+def run_node(control: socket.socket, request: dict[str, Any]) -> int:
+    """Be the node that the daemon's request describes, until the control channel ends; returns the exit status."""
+    config = NodeConfig(
+        application=None,
+        tap=request["machine"],
+        address=IPv4Interface(f"{request['address']}/{request['prefix_length']}"),
+        memory=request["memory"],
+        cores=request["cores"],
+        ring_size=RING_SIZE,
+    )
+    try:
+        node = Node.boot(config)
+        join_bridge(request["machine"], request["bridge"])
+    except (NetlabError, OSError) as error:
+        control.sendall(encode({"failed": f"it did not boot: {error}"}))
+        return 1
+    back_end = BackEnd(node, control)
+    try:
+        node.run(ready=back_end.announce)
+    finally:
+        node.close()
+    return 0
+
+
+def join_bridge(tap: str, bridge: str) -> None:
+    """Make the TAP a port of the bridge, and set it up. Two ioctls, so that no other process has a part in it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        index = socket.if_nametoindex(tap)
+        fcntl.ioctl(any_socket, SIOCBRADDIF, struct.pack("16si20x", bridge.encode(), index))
+        flags = struct.unpack("16sh22x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, struct.pack("16s24x", tap.encode())))[1]
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", tap.encode(), flags | IFF_UP))
+
+
+def prepare(uid: int, gid: int, path: str) -> None:
+    """On every core: look in ``path`` for modules first, and go on as the node's user, whose code is about to run."""
+    if path:
+        sys.path.insert(0, path)
+    if uid != os.geteuid():
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        die_with(os.getppid())  # the kernel forgets that with a change of user
+
+
+def function_of(application: str) -> Callable[[Any], object]:
+    """The function that ``package.module:function`` names. Raises what importing does."""
+    module, _, name = application.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    if not callable(function):
+        raise TypeError(f"{application} is not a function")
+    return function  # type: ignore[no-any-return]
+
+
+class BackEnd(InterruptHandler):
+    """The node's end of the control channel."""
+
+    def __init__(self, node: Node, control: socket.socket) -> None:
+        self._node = node
+        self._control = control
+        self._reader = LineReader()
+        control.setblocking(False)
+
+    def announce(self) -> None:
+        """Tell the daemon that the node has booted, and from now on that it lives."""
+        self._node.events.watch(self._control.fileno(), self)
+        self._tell({"dormant": True})
+        self._node.events.set_timer(ALIVE_INTERVAL, self._alive)
+
+    def interrupt(self) -> None:
+        """Take what the daemon says."""
+        try:
+            data = self._control.recv(1 << 16)
+        except BlockingIOError:
+            return
+        if not data:  # the daemon has gone
+            self._node.events.stop()
+            return
+        for document in self._reader.feed(data):
+            self._boot(document["boot"])
+
+    def _alive(self) -> None:
+        self._tell({"alive": True})
+        self._node.events.set_timer(ALIVE_INTERVAL, self._alive)
+
+    def _boot(self, boot: dict[str, Any]) -> None:
+        """Become the back-end of an application, on every core."""
+        user = (boot["uid"], boot["gid"], boot["path"])
+        links = self._node.links
+        prepared = when_all([links.call(core, prepare, *user) for core in range(links.count)])
+        prepared.when_done(lambda done: self._start(done, boot))
+
+    def _start(self, prepared: Future[list[None]], boot: dict[str, Any]) -> None:
+        application = boot["application"]
+        try:
+            prepared.result()
+            function = function_of(application)
+        except Exception as error:
+            self._tell({"failed": f"{application} cannot be had: {type(error).__name__}: {error}"})
+            return
+        try:
+            function(None)
+        except Exception as error:
+            logger.exception("the application failed")
+            self._tell({"failed": f"{application} failed: {type(error).__name__}: {error}"})
+            return
+        self._tell({"ready": 0})
+
+    def _tell(self, document: dict[str, Any]) -> None:
+        try:
+            self._control.send(encode(document))
+        except BlockingIOError:  # a daemon that does not listen will not miss it
+            pass
+        except OSError:
+            self._node.events.stop()

@@ -1,0 +1,40 @@
+"""What a node is booted with, and the error that tells why it was not."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+from ebbrt.event_manager import EventManager
+from netlab.errors import NetlabError
+
+MOST_CORES = 64
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """What a node is booted with.
+
+    application: what it serves; None: nothing yet. memory: bytes the application may fill, on all cores together.
+    cores: each a process; core n runs on CPU ``cpus[n % len(cpus)]``, so that with fewer CPUs than cores some share
+    one, and wherever Linux puts it without any. seed: of all randomness, for a run that can be repeated; None: the
+    machine's own. layers: time the layers (``ebbrt.layers``). statistics: where SIGUSR1 and the end write them.
+    event_manager: a class that takes the place of the Event Manager on every core.
+    """
+
+    application: str | None
+    tap: str
+    address: IPv4Interface
+    port: int = 11211
+    memory: int = 1 << 30
+    ring_size: int = 512
+    cores: int = 1
+    cpus: tuple[int, ...] = ()
+    seed: int | None = None
+    plain_tap: bool = False
+    layers: bool = False
+    statistics: Path | None = None
+    event_manager: type[EventManager] = EventManager
+
+
+class NodeError(NetlabError):
+    """A node could not be booted, or came to an end that nobody asked for."""

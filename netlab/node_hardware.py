@@ -1,0 +1,95 @@
+"""What a node's cores find when they start: memory, the TAP's queues, the links between them, and shared secrets.
+
+It is made once, by the first process, before the other cores are forked from it. Node memory is a shared mapping: what
+all cores use lies at its beginning (the rings of the core links, the area of the steering), and behind it each core's
+own part.
+"""
+
+import os
+import random
+import secrets
+from dataclasses import dataclass
+
+from drivers.virtio.tap import Tap, attach_queues, open_plain_tap, open_tap
+from ebbrt.core_links import CoreLinksPlan
+from ebbrt.memory import NodeMemory
+from netlab.node_config import NodeConfig, NodeError
+from stack.steering import Steering
+
+MIB = 1 << 20
+PAGE = 4096
+# Node memory beyond what the application may fill: rings, posted buffers, packets on their way, receive windows.
+SYSTEM_MEMORY = 192 * MIB
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The machine of one node.
+
+    shared: bytes of node memory, from its beginning on, that belong to all cores; steering: where in them the area of
+    ``stack.steering`` begins. chance: all randomness of core 0; secret: TCP's, the same on every core.
+    """
+
+    cores: int
+    memory: NodeMemory
+    shared: int
+    steering: int
+    tap: Tap
+    links: CoreLinksPlan
+    chance: random.Random
+    secret: bytes
+
+    @classmethod
+    def open(cls, config: NodeConfig) -> "Hardware":
+        """Make it. Raises NodeError, TapError, and OSError when there is no room for the memory."""
+        if config.cores > 1 and config.plain_tap:
+            raise NodeError("a TAP without header has one queue", "Use --plain-tap with one core only.")
+        memory = NodeMemory(memory_needed(config))
+        chance = random.Random(config.seed) if config.seed is not None else random.SystemRandom()
+        secret = chance.randbytes(16) if config.seed is not None else secrets.token_bytes(16)
+        tap = open_plain_tap(config.tap) if config.plain_tap else open_tap(config.tap, config.cores)
+        attach_queues(tap, 1)  # the others when the driver says so
+        return cls(
+            cores=config.cores,
+            memory=memory,
+            shared=_shared(config),
+            steering=_whole_pages(CoreLinksPlan.size(config.cores)),
+            tap=tap,
+            links=CoreLinksPlan(memory, 0, config.cores),
+            chance=chance,
+            secret=secret,
+        )
+
+    def part(self, number: int) -> tuple[int, int]:
+        """Where in node memory the part of core ``number`` begins and ends."""
+        length = (self.memory.size - self.shared) // self.cores
+        return self.shared + number * length, self.shared + (number + 1) * length
+
+    def use_queues(self, count: int) -> None:
+        """Let the TAP's first ``count`` queues receive. Raises OSError."""
+        attach_queues(self.tap, count)
+
+    def close(self) -> None:
+        """Give the descriptors back, in this process."""
+        for fd in self.tap.fds:
+            os.close(fd)
+        self.links.close()
+
+
+def memory_needed(config: NodeConfig) -> int:
+    """Bytes of node memory: what the cores share and their parts."""
+    return _shared(config) + config.cores * _part(config)
+
+
+def _shared(config: NodeConfig) -> int:
+    if config.cores == 1:
+        return 0
+    return _whole_pages(CoreLinksPlan.size(config.cores)) + _whole_pages(Steering.size(config.cores))
+
+
+def _part(config: NodeConfig) -> int:
+    return (config.memory // config.cores + SYSTEM_MEMORY) // PAGE * PAGE
+
+
+def _whole_pages(length: int) -> int:
+    return (length + PAGE - 1) // PAGE * PAGE

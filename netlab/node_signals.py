@@ -1,0 +1,46 @@
+"""Signals as interrupts of the event loop: their numbers come through a socket that the loop watches."""
+
+import contextlib
+import signal
+import socket
+from collections.abc import Callable
+
+from ebbrt.event_manager import EventManager, InterruptHandler
+
+
+class NodeSignals(InterruptHandler):
+    """While it is entered, SIGUSR1 calls ``report``, SIGTERM and SIGINT call ``end``, as events of the loop.
+
+    A signal that is ignored stays so.
+    """
+
+    def __init__(self, events: EventManager, report: Callable[[], object], end: Callable[[], object]) -> None:
+        self._events = events
+        self._actions = {signal.SIGUSR1: report, signal.SIGTERM: end, signal.SIGINT: end}
+
+    def __enter__(self) -> "NodeSignals":
+        self._read, self._write = socket.socketpair()
+        self._read.setblocking(False)
+        self._write.setblocking(False)
+        self._wakeup = signal.set_wakeup_fd(self._write.fileno())
+        self._handlers = {
+            number: signal.signal(number, lambda *_: None)
+            for number in self._actions
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
+        self._events.watch(self._read.fileno(), self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._events.unwatch(self._read.fileno())
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        self._read.close()
+        self._write.close()
+
+    def interrupt(self) -> None:
+        """Act on the signals that came."""
+        with contextlib.suppress(BlockingIOError):
+            for number in self._read.recv(64):
+                self._actions[signal.Signals(number)]()
