@@ -1,8 +1,9 @@
 """The Global Id Map's other store: ZooKeeper, which the paper suggests for it, through the ``kazoo`` client.
 
 Each id is a znode ``/ebbrt/<application>/<id>``, and its version here is the transaction that last wrote it (mzxid).
-An id that was deleted keeps its znode, empty: one made anew would count its versions from 0 again, and a
-compare-and-set, which goes by that count, could take it for the one it read. ``close`` removes them all.
+An id that was deleted keeps its znode, empty, so that the deletion has a version too. And one made anew would count
+its versions from 0 again: a compare-and-set, which goes by that count, could take it for the one it read. ``close``
+removes them all.
 
 kazoo has threads of its own. They touch nothing here: what they bring is handed to the event loop. An operation is a
 coroutine whose steps are requests to the server, and has one deadline for all of them:
@@ -17,6 +18,7 @@ So it does not matter whether the server came back at once, with the session or 
 Whoever can reach the ZooKeeper server can read and write the map.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -47,6 +49,8 @@ from ebbrt.global_id_map import (
     IdMapUnknownOutcomeError,
 )
 from ebbrt.steps import run_steps
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -163,7 +167,8 @@ class ZooKeeperStore(IdMapStore):
     def close(self, timeout: int) -> Future[None]:
         """Remove the application's znodes and end the session.
 
-        Fails with IdMapUnavailableError when the server cannot be reached in time: they are still there.
+        Fails with IdMapUnavailableError when the server cannot be reached in time: they are still there. Stopping
+        kazoo takes up to the session's time-out on top, when the server does not answer.
         """
         if self._closed is None:
             self._closed = Promise()
@@ -287,8 +292,11 @@ class ZooKeeperStore(IdMapStore):
 
     def _stop(self, stopped: Promise[None]) -> None:
         """End kazoo's threads. On a thread of its own."""
-        self._client.stop()
-        self._client.close()
+        try:
+            self._client.stop()
+            self._client.close()
+        except Exception:  # of whatever kind: there is nothing else to be done about it
+            logger.exception("kazoo did not stop well")
         self.events.spawn_from_thread(partial(stopped.set_value, None))
 
     # Requests to the server
@@ -299,7 +307,7 @@ class ZooKeeperStore(IdMapStore):
             data, stat = await self._read(deadline, self._client.get_async, path)
         except NoNodeError:
             return NOTHING, None
-        return (Entry(stat.mzxid, data[len(PRESENT) :]) if data else NOTHING), stat.version
+        return Entry(stat.mzxid, data[len(PRESENT) :] if data else None), stat.version
 
     async def _put(self, path: str, deadline: int, version: int, data: bytes) -> bool:
         """Write the znode if its count of versions is ``version``; whether it was, and was there."""

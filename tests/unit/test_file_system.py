@@ -1,6 +1,7 @@
 """The File System Ebb in both forms, the front-end's and a back-end's: one suite, and what only messages can do."""
 
 import errno
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,6 @@ from ebbrt.ebb import FILE_SYSTEM
 from ebbrt.file_server import (
     CLOSE,
     LARGEST_HANDLE,
-    LARGEST_LIST,
     LARGEST_OFFSET,
     LARGEST_TRANSFER,
     MOST_HANDLES,
@@ -190,13 +190,52 @@ def test_directories_are_made_listed_and_removed(world: World, files: FileSystem
     assert world.wait(files.readdir(".")) == []
 
 
-def test_a_long_directory_is_listed_in_parts(world: World, files: FileSystem, tmp_path: Path) -> None:
-    names = sorted(f"{number:04}" + "x" * 250 for number in range(2 * LARGEST_LIST // 250))
+def test_a_long_directory_is_listed_in_parts(
+    world: World, files: FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ebbrt.file_server.LARGEST_LIST", 1000)
+    names = [f"{number:03}" + "x" * 97 for number in range(35)]
     for name in names:
         (tmp_path / name).touch()
     before = world.server.requests
     assert world.wait(files.readdir()) == names
-    assert world.server.requests - before == 3
+    assert world.server.requests - before == 4
+
+
+def test_a_directory_with_too_many_names_is_refused(
+    world: World, files: FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ebbrt.confined.MOST_NAMES", 3)
+    for name in "abc":
+        (tmp_path / name).touch()
+    assert world.wait(files.readdir()) == ["a", "b", "c"]
+    (tmp_path / "d").touch()
+    assert "more than 3 names" in world.fails(errno.EOVERFLOW, files.readdir()).strerror
+
+
+def test_operations_leave_nothing_for_the_garbage_collector(world: World, files: FileSystem) -> None:
+    """A node runs with it switched off."""
+
+    def work() -> None:
+        handle = world.wait(files.open("f", "r+"))
+        futures: list[Future[Any]] = [files.write(handle, b"x"), files.read(handle, 1), files.close(handle)]
+        for future in futures:
+            world.wait(future)
+        world.wait(files.readdir())
+        refused = files.stat("nothing")
+        world.network.until(refused.done)
+        assert refused.error() is not None
+
+    world.wait(files.open("f", "w"))
+    work()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            work()
+        assert gc.collect() < 20
+    finally:
+        gc.enable()
 
 
 def test_rename_replaces_and_moves(world: World, files: FileSystem, tmp_path: Path) -> None:
