@@ -133,8 +133,9 @@ def test_the_end_is_told_when_the_peer_has_taken_everything(forms: SocketsForms)
     client.connection.close()
     client.connection.pause()
     forms.run(lambda: "peer_closed" in server.events)
+    server.connection.disable_nagle()
     sent = 0
-    while unacknowledged(server) < 50_000:  # until the client's receive window is closed
+    while unacknowledged(server) < 300_000:  # more than the client's receive window holds
         server.connection.send(forms.server.buffer(bytes(10_000)))
         sent += 10_000
     assert server.connection.send_window() == SEND_BUFFER, "the kernel has taken it all"
