@@ -2,11 +2,11 @@
 
     python -m netlab.bench.runtime_nodes ROUNDS ECHO_ADDRESS
 
-A message's round trip is a call from one back-end to another, each on a CPU of its own; it is held against that of as
-many bytes over one TCP connection of the kernel, from this process to the ``echo`` program on another host of the same
-bridge, on the same two CPUs. Both are measured in every round, with nothing else to do. A boot is timed here, from the
-call of ``allocate`` until the node is ready: from the daemon's pool of dormant nodes, and, as a node of a size that the
-pool does not have, cold.
+A message's round trip is a call from one back-end to another, each on a CPU of its own. It is held against that of as
+many bytes over one TCP connection of the kernel, from this process to the ``echo`` program on another host of the
+same bridge, on the same two CPUs. Both are measured in every round, with nothing else to do. A boot is timed here,
+from the call of ``allocate`` until the node is ready: from the daemon's pool of dormant nodes; and cold, as a node of
+a size that the pool does not have.
 """
 
 import json
