@@ -41,7 +41,7 @@ class ZooKeeperWorld(World):
         self.away = False
         super().__init__(
             FakeNetwork(MonotonicClock()),
-            lambda network: ZooKeeperStore(network.events, server.hosts, "test", session_timeout),
+            lambda node: ZooKeeperStore(node.events, server.hosts, "test", session_timeout),
         )
 
     def lose(self) -> None:
