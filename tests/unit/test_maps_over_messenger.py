@@ -12,6 +12,7 @@ from ebbrt.ebb import FILE_SYSTEM
 from ebbrt.file_server import FileServer
 from ebbrt.file_system import FileSystem, FileSystemError, LocalChannel, RemoteChannel
 from ebbrt.future import Future
+from ebbrt.global_id_map import IdMapUnavailableError
 from ebbrt.id_map_table import TableStore
 from ebbrt.messages import MessageHandler, NodeId
 from ebbrt.messenger import TcpMessenger
@@ -95,7 +96,7 @@ def test_a_front_end_that_is_gone_fails_what_waits_for_it(world: World) -> None:
     world.network.cut(FRONT)
     pending = world.maps[BACK].get(1, 2 * SECOND)
     world.until(pending.done, 2.1)
-    assert pending.error() is not None
+    assert isinstance(pending.error(), IdMapUnavailableError)
 
 
 def test_files_over_a_wire_that_is_cut_for_a_while(world: World, tmp_path: Path) -> None:
