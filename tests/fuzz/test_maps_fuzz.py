@@ -57,7 +57,7 @@ def test_every_request_gets_an_answer(tmp_path: Path) -> None:
             assert isinstance(code, int)
             assert result
             answers[ebb_id] += code == 0
-    assert all(count > 20 for count in answers.values()), answers  # some made sense
+    assert all(count > 10 for count in answers.values()), answers  # some made sense
     assert len(os.listdir("/proc/self/fd")) <= descriptors + MOST_HANDLES
     assert sorted(path.name for path in tmp_path.iterdir()) == ["outside", "shared"]
     assert (tmp_path / "outside").read_bytes() == b"untouched"
