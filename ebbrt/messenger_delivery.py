@@ -199,4 +199,3 @@ class LocalPeer(Peer):
 def describe(error: BaseException) -> str:
     """What is said of an exception to another node: its type and text, nothing of where it happened."""
     return f"{type(error).__name__}: {error}"
-
