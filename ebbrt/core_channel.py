@@ -113,6 +113,10 @@ class CoreChannel:
         """Whether something found no room."""
         return self._waiting
 
+    def has_much_room(self) -> bool:
+        """Whether half of the ring is free: worth an interrupt."""
+        return 2 * self._ring_out.room() >= self._ring_out.size
+
     def _cut(self, room: int) -> bytes:
         """The first ``room`` bytes of the queue."""
         parts: list[bytes | memoryview] = []
@@ -148,13 +152,18 @@ class CoreChannel:
 
     # In
 
-    def drain(self, arrived: Arrived) -> None:
-        """Take what is in the ring, and give each whole message to ``arrived(channel, op, kind, data, chain)``."""
+    def drain(self, arrived: Arrived, interrupted: bool) -> bool:
+        """Take what is in the ring, and give each whole message to ``arrived(channel, op, kind, data, chain)``.
+
+        False when the ring was empty. A sender that waits for room is told; when the ring was empty, only in answer
+        to an interrupt, since it has been told then.
+        """
         data = self._ring_in.read()
         if data:
             self._take(data, arrived)
-        if self._ring_in.is_sender_waiting():
+        if (data or interrupted) and self._ring_in.is_sender_waiting():
             os.eventfd_write(self._doorbell, 1)
+        return bool(data)
 
     def _take(self, data: bytes, arrived: Arrived) -> None:
         if self._partial:

@@ -254,8 +254,8 @@ class MemoryAllocator:
         """Bytes handed out, bytes of pages in use for it now and at most, and what was allocated and refused.
 
         ``refused_by_limit`` counts how often the limit stood in the way; ``longest_free_run`` beside ``free_bytes``
-        shows how fragmented the free pages are; ``bookkeeping_bytes`` lie outside of node memory, and are touched as far as
-        their pages are.
+        shows how fragmented the free pages are. ``bookkeeping_bytes`` lie outside of node memory, and are touched only
+        where their pages are.
         """
         pages = self.pages
         return {

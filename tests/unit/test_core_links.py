@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from ebbrt.core_channel import LARGEST_CROSSING
-from ebbrt.core_links import RETURN_BATCH, CoreLinksPlan
+from ebbrt.core_links import POLLS, RETURN_BATCH, CoreLinksPlan
 from ebbrt.core_ring import CoreRing
 from ebbrt.cores import CoreError, CoreMessageHandler
 from ebbrt.future import Future, Promise
@@ -254,6 +254,31 @@ def test_a_borrowed_buffer_may_be_lent_on_and_home_again(cores: SeveralCores) ->
     cores.settle()
     assert cores.allocators[0].allocated_bytes == 0
     assert all(links.statistics()["buffers_lent_now"] == 0 for links in cores.links)
+
+
+def test_after_an_interrupt_the_rings_are_polled_for_a_while(cores: SeveralCores) -> None:
+    cores.settle()
+    manager = cores.events[1]
+    manager.remove_idle_handler(cores.busy[1])
+    manager.set_timer(1, lambda: None)  # under a clock that stands still: no halt lasts
+    cores.links[0].spawn(1, note, "first")
+    cores.turn(0)
+    halts, interrupts = (manager.statistics()[name] for name in ("halts", "interrupts"))
+    manager.turn()
+    manager.turn()
+    assert log == [("first",)]
+    cores.links[0].spawn(1, note, "second")
+    cores.turn(0)
+    manager.turn()
+    manager.turn()
+    assert log == [("first",), ("second",)]
+    assert manager.statistics()["interrupts"] == interrupts + 1
+    for _ in range(2 * POLLS - 4):
+        manager.turn()
+    assert manager.statistics()["halts"] == halts + 1, "it still polls"
+    for _ in range(POLLS):
+        manager.turn()
+    assert manager.statistics()["halts"] > halts + 1, "nothing has come for long: the core halts"
 
 
 def test_a_message_nobody_takes_is_counted_and_its_buffers_go_back(cores: SeveralCores) -> None:
