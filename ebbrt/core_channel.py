@@ -28,12 +28,12 @@ from ebbrt.cores import CoreError
 from ebbrt.iobuf import IOBuf, view
 from ebbrt.memory import Buffer, MemoryAllocator
 
-# What a message is.
+# What a message is. The last three answer for what was taken in before: they are never refused.
 SPAWN = 1
 CALL = 2
-RESULT = 3
-FAILURE = 4
-MESSAGE = 5
+MESSAGE = 3
+RESULT = 4
+FAILURE = 5
 TOKENS = 6
 
 LARGEST_CROSSING = 16 << 20  # bytes of one message
@@ -80,7 +80,7 @@ class CoreChannel:
         """Let a message go with the next ``flush``. Raises CoreError when it is too large or too much waits."""
         if len(data) > LARGEST_CROSSING:
             raise CoreError(f"{len(data)} bytes are more than may cross at once ({LARGEST_CROSSING}): send a buffer")
-        if self._queued > MOST_WAITING and op <= CALL:
+        if self._queued > MOST_WAITING and op <= MESSAGE:
             raise CoreError(f"core {self.number} does not read: {self._queued} bytes wait for it")
         table = b"" if chain is None else self._lend(chain)
         count = len(table) // _piece.size

@@ -90,7 +90,8 @@ class MemoryAllocator:
     """Buffers from node memory for one core: of powers of two from 128 bytes to 1 MiB, and of pages up to 64 MiB.
 
     It manages the pages that lie within the bytes [start, end) of ``memory``; the whole of it by default. With
-    ``limit`` it uses at most so many bytes of them.
+    ``limit`` it uses at most so many bytes of them. It belongs to the process that made it: after a fork, the memory
+    that parent and child share would be handed out twice.
     """
 
     def __init__(self, memory: NodeMemory, start: int = 0, end: int | None = None, limit: int | None = None) -> None:

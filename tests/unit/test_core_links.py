@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from ebbrt import core_channel
 from ebbrt.core_channel import LARGEST_CROSSING
 from ebbrt.core_links import POLLS, RETURN_BATCH, CoreLinksPlan
 from ebbrt.core_ring import CoreRing
@@ -285,6 +286,33 @@ def test_a_message_nobody_takes_is_counted_and_its_buffers_go_back(cores: Severa
     cores.links[0].send(1, 5, b"?", filled(cores, 0, b"x"))
     cores.settle()
     assert cores.links[1].statistics()["unhandled"] == 1
+    assert cores.allocators[0].allocated_bytes == 0
+
+
+def test_too_much_that_waits_is_refused(cores: SeveralCores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_channel, "MOST_WAITING", 1 << 20)
+    for _ in range(2):
+        cores.links[0].spawn(1, note, bytes(600_000))
+    with pytest.raises(CoreError, match="core 1 does not read"):
+        cores.links[0].spawn(1, note)
+    with pytest.raises(CoreError, match="core 1 does not read"):
+        cores.links[0].send(1, 1, b"")
+    cores.links[0].spawn(2, note, "another core")
+    cores.settle()
+    cores.links[0].spawn(1, note, "again")
+    cores.settle()
+    assert len(log) == 4
+
+
+def test_a_chain_of_too_many_pieces_is_refused_and_nothing_of_it_kept(cores: SeveralCores) -> None:
+    chain = filled(cores, 0, b"x")
+    for _ in range(core_channel.MOST_PIECES):
+        longer = chain.clone_view()
+        longer.next = chain
+        chain = longer
+    with pytest.raises(CoreError, match="65536 pieces"):
+        cores.links[0].send(1, 1, b"", chain)
+    del longer, chain
     assert cores.allocators[0].allocated_bytes == 0
 
 
