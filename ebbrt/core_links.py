@@ -173,6 +173,8 @@ class RingCoreLinks(CoreLinks):
         for promise in calls.values():
             promise.set_error(CoreError("the links of this core were closed before the answer came"))
         self._channels = {}
+        self._dirty.clear()
+        del self._poller  # it and this hold each other
 
     # When an event ends, when an interrupt comes, when nothing is to do
 

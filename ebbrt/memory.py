@@ -125,7 +125,7 @@ class MemoryAllocator:
     def allocate(self, size: int) -> Buffer | None:
         """A buffer of at least ``size`` bytes; None (counted) when there is no memory for it or size > 64 MiB."""
         if size <= PAGE:
-            size_class = self._class_of[(size + 127) >> 7]
+            size_class = self._class_of[(size + 127) >> 7]  # 128: the smallest class
         else:
             size_class = PAGE_SHIFT + 1
             while size_class <= LARGEST_CLASS and (1 << size_class) < size:
