@@ -13,6 +13,9 @@ from ebbrt.lines import LONGEST_LINE, LineError, LineReader, encode
 from ebbrt.messages import NodeId
 
 CONNECT_SECONDS = 5.0
+# What ``netlab run`` puts into the environment of a front-end:
+SOCKET_VARIABLE = "EBBRT_IAAS"  # the path of the daemon's socket
+ADDRESS_VARIABLE = "EBBRT_ADDRESS"  # the front-end's own address on the nodes' network
 READABLE = 0x001  # EPOLLIN
 WRITABLE = 0x004  # EPOLLOUT
 

@@ -1,0 +1,131 @@
+"""A lab with an IaaS daemon, and the test as its user, for the live tests."""
+
+import contextlib
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ebbrt.clock import MonotonicClock
+from ebbrt.event_manager import EventManager
+from ebbrt.future import Future
+from ebbrt.messages import NodeId
+from ebbrt.node_provider import Boot, IaasProvider, ProviderListener
+from netlab import namespaces
+from netlab.iaas import launch
+from netlab.lab import Lab
+
+SECOND = 1_000_000_000
+APPLICATIONS = "tests.live.iaas_applications"
+NO_FRONT_END = NodeId(0, "198.18.0.1", 9100)  # nodes of these tests have nobody to reach
+
+
+class User(ProviderListener):
+    """A program that has nodes: it asks the daemon, without being on the nodes' network itself."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self.events = EventManager(MonotonicClock())
+        self.provider = IaasProvider(self.events, str(socket_path))
+        self.provider.listener = self
+        self.lost: dict[int, str] = {}
+        self.gone = ""
+        self.secret = secrets.token_bytes(32)
+        self._number = 0
+
+    def node_lost(self, number: int, reason: str) -> None:
+        self.lost[number] = reason
+
+    def provider_lost(self, reason: str) -> None:
+        self.gone = reason
+
+    def boot(self, application: str = "idle", timeout: int = 10 * SECOND, **shape: Any) -> Future[NodeId]:
+        self._number += 1
+        boot = Boot(
+            self._number,
+            application if ":" in application else f"{APPLICATIONS}:{application}",
+            (),
+            os.getcwd(),
+            self.secret,
+            NO_FRONT_END,
+            **shape,
+        )
+        return self.provider.boot(boot, timeout)
+
+    def wait(self, condition: Callable[[], object], seconds: float = 15.0) -> None:
+        """Turn the loop until the condition holds."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "it did not come about in time"
+            timer = self.events.set_timer(SECOND // 20, lambda: None)
+            self.events.turn()
+            timer.stop()
+
+    def wait_for(self, *futures: Future[Any]) -> None:
+        self.wait(lambda: all(future.done() for future in futures))
+
+    def close(self) -> None:
+        self.provider.close()
+        self.events.close()
+
+
+class Iaas:
+    """A lab with a daemon."""
+
+    def __init__(self, lab: Lab, daemon: "subprocess.Popen[bytes]") -> None:
+        self.lab = lab
+        self.daemon = daemon
+
+    @contextlib.contextmanager
+    def user(self) -> Iterator[User]:
+        user = User(self.lab.record.iaas_socket)
+        try:
+            yield user
+        finally:
+            user.close()
+
+    def listed(self) -> dict[str, Any]:
+        return launch.ask_for_list(self.lab.record)
+
+    def machines(self) -> list[dict[str, Any]]:
+        return self.listed()["machines"]  # type: ignore[no-any-return]
+
+    def pid_of(self, number: int) -> int:
+        return next(machine["pid"] for machine in self.machines() if machine["number"] == number)
+
+    def taps(self) -> list[str]:
+        shown = self.lab.switch.run(["ip", "-br", "link"], capture_output=True, text=True).stdout
+        return [line.split()[0] for line in shown.splitlines() if line.startswith("iaas")]
+
+    def processes(self) -> list[int]:
+        return namespaces.processes_in([self.lab.switch.namespace])
+
+    def settle(self, dormant: int, seconds: float = 10.0) -> None:
+        """Wait until there is nothing but so many dormant machines."""
+        deadline = time.monotonic() + seconds
+        while (states := [machine["state"] for machine in self.machines()]) != ["dormant"] * dormant:
+            assert time.monotonic() < deadline, f"machines are {states}"
+            time.sleep(0.01)
+        assert len(self.taps()) == dormant
+        assert len(self.processes()) == dormant + 2  # the daemon and the zygote
+
+    def nothing_left(self, seconds: float = 10.0) -> None:
+        """Wait until no process and no TAP is left in the switch; the daemon has ended."""
+        deadline = time.monotonic() + seconds
+        while self.processes() or self.taps():
+            assert time.monotonic() < deadline, f"{self.processes()} and {self.taps()} are left"
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def running_iaas(**choices: Any) -> Iterator[Iaas]:
+    """A lab with a daemon; both are gone afterwards. ``choices`` are fields of its DaemonConfig."""
+    with Lab.create() as lab:
+        daemon = launch.start(lab, launch.config_of(lab, **choices))
+        try:
+            yield Iaas(lab, daemon)
+        finally:
+            daemon.terminate()
+            daemon.wait(timeout=15)
