@@ -8,22 +8,30 @@ import fcntl
 import importlib
 import logging
 import os
+import random
 import socket
 import struct
 import sys
 from collections.abc import Callable
 from ipaddress import IPv4Interface
-from typing import Any
+from typing import Any, NamedTuple
 
+from ebbrt import ebb
+from ebbrt.ebb_ids import EbbAllocator
 from ebbrt.event_manager import InterruptHandler
 from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
+from ebbrt.messages import Messenger, NodeId
+from ebbrt.messenger import TcpMessenger
+from ebbrt.node_allocator import BackEndNodeAllocator
 from netlab.errors import NetlabError
 from netlab.iaas.zygote import die_with
 from netlab.node import Node, NodeConfig
 
 logger = logging.getLogger(__name__)
 
+MESSENGER_PORT = 9100
+HELLO_TIME = 5_000_000_000  # ns that the front-end has to answer
 ALIVE_INTERVAL = 1_000_000_000  # ns
 RING_SIZE = 128  # descriptors: an eighth of a MiB of posted buffers, since there may be a hundred such nodes
 
@@ -87,6 +95,37 @@ def function_of(application: str) -> Callable[[Any], object]:
     return function  # type: ignore[no-any-return]
 
 
+def described(error: BaseException) -> str:
+    """Type and text of an error."""
+    return f"{type(error).__name__}: {error}"
+
+
+class Runtime(NamedTuple):
+    """What an application on a back-end is started with."""
+
+    arguments: tuple[str, ...]
+    front_end: NodeId
+    messenger: Messenger
+    node_allocator: BackEndNodeAllocator
+
+
+def start_runtime(node: Node, boot: dict[str, Any]) -> Runtime:
+    """Make of a node the back-end that its boot message says it is."""
+    core = ebb.current_core()
+    local = NodeId(boot["number"], str(node.config.address.ip), MESSENGER_PORT)
+    secret = bytes.fromhex(boot["secret"])
+    front_end = NodeId.parse(boot["front_end"])
+    chance = random.SystemRandom()
+    messenger = TcpMessenger(
+        node.network, node.events, node.allocator, core, local, secret, node.clock, chance
+    )
+    node_allocator = BackEndNodeAllocator(messenger, node.allocator, front_end)
+    core.install(ebb.EBB_ALLOCATOR, EbbAllocator(boot["number"], core.number))
+    core.install(ebb.MESSENGER, messenger)
+    core.install(ebb.NODE_ALLOCATOR, node_allocator)
+    return Runtime(tuple(boot["arguments"]), front_end, messenger, node_allocator)
+
+
 class BackEnd(InterruptHandler):
     """The node's end of the control channel."""
 
@@ -94,6 +133,7 @@ class BackEnd(InterruptHandler):
         self._node = node
         self._control = control
         self._reader = LineReader()
+        self._failed = False
         control.setblocking(False)
 
     def announce(self) -> None:
@@ -126,20 +166,38 @@ class BackEnd(InterruptHandler):
         prepared.when_done(lambda done: self._start(done, boot))
 
     def _start(self, prepared: Future[list[None]], boot: dict[str, Any]) -> None:
+        """Reach the front-end, and start the application beside that."""
         application = boot["application"]
         try:
             prepared.result()
             function = function_of(application)
+            runtime = start_runtime(self._node, boot)
+            reached = runtime.node_allocator.hello(HELLO_TIME)
         except Exception as error:
-            self._tell({"failed": f"{application} cannot be had: {type(error).__name__}: {error}"})
+            logger.exception("the node cannot become a back-end")
+            self._fail(f"{application} cannot be had: {described(error)}")
             return
+        self._node.events.spawn(lambda: self._run(application, function, runtime))
+        reached.when_done(lambda done: self._reached(done, runtime.messenger.local().port))
+
+    def _run(self, application: str, function: Callable[[Any], object], runtime: "Runtime") -> None:
         try:
-            function(None)
+            function(runtime)
         except Exception as error:
             logger.exception("the application failed")
-            self._tell({"failed": f"{application} failed: {type(error).__name__}: {error}"})
-            return
-        self._tell({"ready": 0})
+            self._fail(f"{application} failed: {described(error)}")
+
+    def _reached(self, done: Future[None], port: int) -> None:
+        error = done.error()
+        if error is not None:
+            self._fail(f"its front-end cannot be reached: {described(error)}")
+        elif not self._failed:
+            self._tell({"ready": port})
+
+    def _fail(self, reason: str) -> None:
+        """Tell the daemon, which ends this node."""
+        self._failed = True
+        self._tell({"failed": reason})
 
     def _tell(self, document: dict[str, Any]) -> None:
         try:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import secrets
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from ebbrt.clock import MonotonicClock
 from ebbrt.event_manager import EventManager
 from ebbrt.future import Future
 from ebbrt.messages import NodeId
-from ebbrt.node_provider import Boot, IaasProvider, ProviderListener
+from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE, Boot, IaasProvider, ProviderListener
 from netlab import namespaces
 from netlab.iaas import launch
 from netlab.lab import Lab
@@ -85,6 +86,18 @@ class Iaas:
             yield user
         finally:
             user.close()
+
+    def run_front_end(self, argv: list[str], timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        """Run a Python program on the lab's client, as ``netlab run`` would."""
+        client = self.lab.hosts["client"]
+        environment = {SOCKET_VARIABLE: str(self.lab.record.iaas_socket), ADDRESS_VARIABLE: client.address}
+        return client.run(  # type: ignore[no-any-return]
+            [sys.executable, *argv],
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd(), **environment},
+        )
 
     def listed(self) -> dict[str, Any]:
         return launch.ask_for_list(self.lab.record)
