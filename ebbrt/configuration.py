@@ -18,6 +18,8 @@ INTERFACES = {
     "local_id_map": "ebbrt.ebb:LocalIdMap",
     "network_manager": "ebbrt.network:NetworkManager",
     "messenger": "ebbrt.messages:Messenger",
+    "global_id_map": "ebbrt.global_id_map:GlobalIdMap",
+    "node_allocator": "ebbrt.node_allocator:NodeAllocator",
     "command_line": "ebbrt.command_line:CommandLine",
     "core_links": "ebbrt.cores:CoreLinks",
 }
@@ -42,9 +44,7 @@ class Configuration:
             if not equals:
                 raise ConfigurationError(f"{option!r} replaces nothing: write event_manager=package.module:Class")
             if name in replacements:
-                raise ConfigurationError(
-                    f"{name} is replaced twice, by {replacements[name]} and {where}: choose one"
-                )
+                raise ConfigurationError(f"{name} is replaced twice, by {replacements[name]} and {where}: choose one")
             replacements[name] = where
         return cls(replacements)
 

@@ -254,7 +254,8 @@ class MemoryAllocator:
         """Bytes handed out, bytes of pages in use for it now and at most, and what was allocated and refused.
 
         ``refused_by_limit`` counts how often the limit stood in the way; ``longest_free_run`` beside ``free_bytes``
-        shows how fragmented the free pages are.
+        shows how fragmented the free pages are; ``bookkeeping_bytes`` lie outside of node memory, and are touched as far as
+        their pages are.
         """
         pages = self.pages
         return {
@@ -265,6 +266,7 @@ class MemoryAllocator:
             "free_bytes": (pages.count - pages.used) << PAGE_SHIFT,
             "longest_free_run": pages.longest_run() << PAGE_SHIFT,
             "free_runs": pages.free_runs(),
+            "bookkeeping_bytes": pages.table_bytes() + self._slabs.table_bytes(),
             "large_bytes": self._large_pages << PAGE_SHIFT,
             "allocations": self.allocations,
             "failures": self.failures,

@@ -14,9 +14,8 @@ from ebbrt.future import Future
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import MESSAGE_HEADROOM, MessengerError, RemoteCallError
-from ebbrt.messenger_frames import HEADERS_BELOW
 from ebbrt.messenger_peer import Counters, Peer
-from ebbrt.messenger_protocol import CALL, FAILURE, LONGEST_FAILURE, MESSAGE, REPLY
+from ebbrt.messenger_protocol import CALL, FAILURE, HEADERS_BELOW, LONGEST_FAILURE, MESSAGE, REPLY
 from ebbrt.network import TcpConnection
 
 logger = logging.getLogger(__name__)
@@ -77,7 +76,7 @@ class Deliveries:
             arrival.peer.finished(arrival.cost)
             return
         ebb_id = arrival.ebb_id
-        handler = self._core.representatives.get(ebb_id)
+        handler = self._core.representative(ebb_id)
         if handler is None:
             self._fault(arrival)
             return
@@ -106,11 +105,10 @@ class Deliveries:
         waiting = self._faulting[ebb_id] = [arrival]
         problem = ""
         try:
-            if self._core.fault(ebb_id) is None:
-                problem = f"the fault handler of Ebb {ebb_id} built nothing"
-        except EbbError:
+            self._core.fault(ebb_id)
+        except EbbError as error:
             self._counters.count("no such Ebb")
-            problem = f"there is no Ebb {ebb_id} on this node"
+            problem = describe(error)
         except Exception as error:
             self._counters.count("exception in a fault handler")
             logger.exception("the representative of Ebb %d, for a message of node %s", ebb_id, arrival.node)

@@ -6,9 +6,7 @@ what arrives are views of the receive buffers.
 
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
-from ebbrt.messenger_protocol import FRAME_HEADER, FRAME_MAGIC, LARGEST_DATA, PING, START, VERSION
-
-HEADERS_BELOW = 192  # headroom for TCP, IP, Ethernet and the device
+from ebbrt.messenger_protocol import FRAME_HEADER, FRAME_MAGIC, HEADERS_BELOW, LARGEST_DATA, PING, START, VERSION
 
 
 def put_header(

@@ -65,6 +65,7 @@ ACCEPTOR = 2
 # Frames
 FRAME_MAGIC = 0xEB
 FRAME_HEADER = 40
+HEADERS_BELOW = 192  # headroom that is left for TCP, IP, Ethernet and the device
 START = 1
 MESSAGE = 2
 CALL = 3

@@ -66,6 +66,10 @@ class PageAllocator:
             count += after
         self._add(page, count)
 
+    def table_bytes(self) -> int:
+        """Bytes of the tables over the pages."""
+        return 3 * 4 * (self.count + 1) + 4 * LISTS
+
     def longest_run(self) -> int:
         """Pages of the longest free run."""
         longest = 0

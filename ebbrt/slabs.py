@@ -81,6 +81,10 @@ class Slabs:
         self._free[page] = free + 1
         self._free_objects[size_class] += 1
 
+    def table_bytes(self) -> int:
+        """Bytes of the tables over the pages and the classes."""
+        return 4 * 4 * (self._pages.count + 1) + 3 * 4 * (LARGEST_CLASS + 1)
+
     def count(self, size_class: int) -> int:
         """How many slabs the class has."""
         return self._slabs[size_class]

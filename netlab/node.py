@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from apps.memcached.server import Memcached
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH, VIRTIO_F_EVENT_IDX
-from drivers.virtio.control import ControlDevice, ControlDriver
+from drivers.virtio.control import ControlDevice, ControlDriver, ControlError
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from drivers.virtio.tap import TapError, mtu
@@ -47,7 +47,8 @@ ANSWER_TIME = 2_000_000_000  # nanoseconds that they have to send their statisti
 class Node:
     """One core of a node; ``run`` turns its loop until it is told to stop.
 
-    clock, memory, allocator, events, network, links: this core's, for what is put on top of it.
+    clock, memory, allocator, events, network, links: this core's, for what is put on top of it. address: the node's
+    IPv4 address.
     """
 
     @classmethod
@@ -56,25 +57,25 @@ class Node:
         _check(config)
         try:
             hardware = Hardware.open(config)
+            # Before anything of core 0 is made: the others would inherit it.
+            others = OtherCores.fork(config.cores, functools.partial(_be_core, config, hardware))
+            try:
+                node = cls(config, hardware, 0, others)
+                node._bring_up()
+            except BaseException:
+                others.end()
+                hardware.close()
+                raise
+            return node
         except TapError as error:
             raise NodeError(f"cannot open TAP {config.tap}: {error.strerror}", error.advice) from error
+        except (ValueError, MemoryError, ControlError) as error:
+            raise NodeError(f"the node cannot be booted: {error}") from error
         except OSError as error:  # of mmap
             raise NodeError(
                 f"no room for node memory of {memory_needed(config) // MIB} MiB: {error.strerror}",
                 "Give it less with --memory.",
             ) from error
-        # Before anything of core 0 is made: the others would inherit it.
-        others = OtherCores.fork(config.cores, functools.partial(_be_core, config, hardware))
-        try:
-            node = cls(config, hardware, 0, others)
-            node._bring_up()
-            return node
-        except BaseException as error:
-            others.end()
-            hardware.close()
-            if isinstance(error, ValueError):
-                raise NodeError(f"the node cannot be booted: {error}") from error
-            raise
 
     def __init__(
         self, config: NodeConfig, hardware: Hardware, number: int = 0, others: OtherCores | None = None
@@ -82,6 +83,7 @@ class Node:
         self.config = config
         self.hardware = hardware
         self.number = number
+        self.address = str(config.address.ip)
         self.clock = MonotonicClock()
         self.memory = hardware.memory
         self.allocator = MemoryAllocator(self.memory, *hardware.part(number))
@@ -157,12 +159,7 @@ class Node:
         In this order no frame reaches a core that does not serve yet. Raises NodeError when a core does not come up.
         """
         if self.hardware.cores > 1:
-            assert self._others is not None
-            self._others.watch(self.events)
-            others = when_all([self.links.call(number, _is_up) for number in range(1, self.hardware.cores)])
-            self._wait_for(others, BOOT_TIME)
-            if not others.done() or others.error() is not None:
-                raise self._end_of_others() or NodeError(f"a core did not come up in {BOOT_TIME // 10**9} seconds")
+            self._wait_for_others()
             self._control = ControlDevice(self.hardware.cores, self.hardware.use_queues)
             event_index = bool(self.device.driver_features & VIRTIO_F_EVENT_IDX)
             self._control_driver = ControlDriver(self._control, self.allocator, event_index)
@@ -170,12 +167,17 @@ class Node:
             self.device.discard()  # flows that came while there was one pair must not begin on the wrong core
         self.start()
 
-    def _wait_for(self, future: Future[Any], limit: int) -> None:
-        """Turn the loop until ``future`` is done, for at most ``limit`` nanoseconds, or until it is stopped."""
-        future.when_done(lambda _: self.events.stop())
-        timer = self.events.set_timer(limit, self.events.stop)
+    def _wait_for_others(self) -> None:
+        """Turn the loop until every other core has answered a call."""
+        assert self._others is not None
+        self._others.watch(self.events)
+        answers = when_all([self.links.call(number, _is_up) for number in range(1, self.hardware.cores)])
+        answers.when_done(lambda _: self.events.stop())
+        timer = self.events.set_timer(BOOT_TIME, self.events.stop)
         self.events.run()
         timer.stop()
+        if not answers.done() or answers.error() is not None:
+            raise self._failure() or NodeError(f"a core did not come up in {BOOT_TIME // 10**9} seconds")
 
     def run(self, ready: Callable[[], object]) -> None:
         """Serve until SIGTERM or SIGINT; ``ready`` is called once the node answers.
@@ -194,25 +196,22 @@ class Node:
         self.driver.stop()
         if self._others is None:
             return
-        failure = self._end_of_others()
+        failure = self._failure()
         self._others.end()
         self._write_statistics()
-        if self.device.unplugged:
-            raise NodeError(
-                f"TAP {self.hardware.tap.name} was deleted under the node", "Make it again, then start the node."
-            )
         if failure is not None:
             raise failure
 
-    def _end_of_others(self) -> NodeError | None:
-        """What is to be said of a core that has ended by itself."""
+    def _failure(self) -> NodeError | None:
+        """Why the node has ended, unless somebody asked for it."""
         assert self._others is not None
-        if self._others.fallen is None:
-            return None
-        number, status = self._others.fallen
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == UNPLUGGED:
-            self.device.unplugged = True
-        return NodeError(f"core {number} of the node {ended_how(status)}, and the node with it")
+        fallen = self._others.fallen
+        if self.device.unplugged or (fallen is not None and os.waitstatus_to_exitcode(fallen[1]) == UNPLUGGED):
+            name = self.hardware.tap.name
+            return NodeError(f"TAP {name} was deleted under the node", "Make it again, then start the node.")
+        if fallen is not None:
+            return NodeError(f"core {fallen[0]} of the node {ended_how(fallen[1])}, and the node with it")
+        return None
 
     def _report(self) -> None:
         """SIGUSR1: ask the other cores, then write everybody's statistics."""
@@ -279,7 +278,9 @@ class Node:
         partial.replace(path)
 
     def close(self) -> None:
-        """Give the TAP, the links and the loop's descriptors back."""
+        """End the other cores, if they run yet, and give the TAP, the links and the loop's descriptors back."""
+        if self._others is not None:
+            self._others.end()
         self.links.close()
         self.events.close()
         self.hardware.close()
@@ -303,7 +304,10 @@ def _check(config: NodeConfig) -> None:
 
 def _be_core(config: NodeConfig, hardware: Hardware, number: int) -> int:
     """What the process of core 1 and up does; its exit status."""
-    node = Node(config, hardware, number)
+    try:
+        node = Node(config, hardware, number)
+    except (ValueError, MemoryError) as error:
+        raise NodeError(f"it cannot be booted: {error}") from error
     node.start()
     node.run(ready=lambda: None)
     return UNPLUGGED if node.device.unplugged else 0

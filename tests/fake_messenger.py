@@ -67,11 +67,11 @@ class FakeNetwork:
         self._cut.add(number)
 
     def mend(self, number: int) -> None:
-        """What waited goes on, in order."""
+        """What waited arrives now, in order, before what was sent later."""
         self._cut.discard(number)
         waiting, self._waiting = self._waiting, deque()
         for sender, receiver, function in waiting:
-            self.carry(sender, receiver, function)
+            self._arrive(sender, receiver, function)
 
     def lose(self, number: int) -> None:
         """The node is dead: all others are told."""

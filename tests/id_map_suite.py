@@ -177,6 +177,14 @@ class IdMapSuite:
         numbers = [int(data) for data in seen if data is not None]
         assert numbers == sorted(set(numbers))
 
+    def test_the_last_change_is_told_even_when_all_is_as_it_was(self, world: World, side: int) -> None:
+        seen: list[bytes | None] = []
+        world.maps[side].watch(12, seen.append)
+        world.wait(world.maps[side].get(12))
+        world.maps[OTHER].set(12, b"x")
+        world.wait(world.maps[OTHER].delete(12))
+        world.until(lambda: seen[-1:] == [None])
+
     def test_a_watch_may_change_what_it_watches_and_stop_itself(self, world: World, side: int) -> None:
         seen: list[bytes | None] = []
         id_map = world.maps[side]

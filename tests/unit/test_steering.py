@@ -100,6 +100,10 @@ class FourCores:
         return [core for core, frames in enumerate(self.take()) for _ in frames]
 
 
+def icmp_errors(node: FourCores) -> list[int]:
+    return [stack.statistics()["tcp"]["segments"]["icmp_errors"] for stack in node.stacks]
+
+
 @pytest.fixture
 def node() -> Iterator[FourCores]:
     four = FourCores()
@@ -233,7 +237,15 @@ def test_an_icmp_error_reaches_the_core_whose_packet_it_quotes(node: FourCores) 
     syn = node.take()[2][0][IP]
     node.give(0, IP(src=PEER, dst=NODE) / ICMP(type=3, code=1) / bytes(syn)[:28])
     assert handler.told == ["unreachable"]
-    assert [stack.statistics()["tcp"]["segments"]["icmp_errors"] for stack in node.stacks] == [1, 0, 1, 0]
+    assert icmp_errors(node) == [1, 0, 1, 0]
+
+
+def test_an_icmp_error_about_a_port_of_all_is_told_each_once(node: FourCores) -> None:
+    node.introduce()
+    for stack in node.stacks:
+        stack.tcp.listen(80, lambda connection: Keep())
+    node.give(3, IP(src=PEER, dst=NODE) / ICMP(type=3, code=1) / IP(src=NODE, dst=PEER) / TCP(sport=80, dport=4000))
+    assert icmp_errors(node) == [1, 1, 1, 1]
 
 
 def test_a_core_that_takes_nothing_costs_a_bounded_amount(node: FourCores) -> None:
