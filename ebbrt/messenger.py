@@ -53,6 +53,18 @@ class Route:
         self.problem = "no connection was made"  # the last
 
 
+class Refused(TcpHandler):
+    """A connection that is not wanted."""
+
+    def connected(self) -> None:
+        """Reset it."""
+        self.connection.abort()
+
+    def closed(self, reason: str) -> None:
+        """Nothing may keep it alive."""
+        self.connection = None  # type: ignore[assignment]
+
+
 class TcpMessenger(Messenger, Owner, LinkOwner):
     """The Messenger of a node that others reach as ``local``; it listens on ``local.port``.
 
@@ -211,11 +223,12 @@ class TcpMessenger(Messenger, Owner, LinkOwner):
                 self.link_ended(link, "")
 
     def _accept(self, connection: TcpConnection) -> TcpHandler:
-        link = self._link(None)
-        if self._closed or len(self._handshakes) > MOST_HANDSHAKES:
+        if self._closed:
+            return Refused()
+        if len(self._handshakes) >= MOST_HANDSHAKES:
             self._counters.count("too many handshakes")
-            self._events.spawn(lambda: link.fail(""), True)
-        return link
+            return Refused()
+        return self._link(None)
 
     def _link(self, target: int | None) -> Link:
         """A connection that has to prove itself in time."""

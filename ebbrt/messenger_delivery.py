@@ -8,7 +8,8 @@ handler builds one; if that blocks, only the messages for this Ebb wait.
 import logging
 from collections import deque
 
-from ebbrt.ebb import Core, EbbError
+from ebbrt.ebb import Core
+from ebbrt.ebb_ids import EbbError
 from ebbrt.event_manager import EventManager
 from ebbrt.future import Future
 from ebbrt.iobuf import IOBuf, allocate
@@ -71,7 +72,7 @@ class Deliveries:
     def deliver(self, arrival: Arrival) -> None:
         """Deliver one message; in an event, since it may block."""
         kind = arrival.kind
-        if kind == REPLY or kind == FAILURE:
+        if kind in (REPLY, FAILURE):
             self._answer(arrival)
             arrival.peer.finished(arrival.cost)
             return
@@ -199,4 +200,3 @@ class LocalPeer(Peer):
 def describe(error: BaseException) -> str:
     """What is said of an exception to another node: its type and text, nothing of where it happened."""
     return f"{type(error).__name__}: {error}"
-

@@ -47,8 +47,8 @@ def put_acknowledgment(frame: IOBuf, acknowledgment: int) -> None:
 class FrameReader:
     """The stream of one connection, cut into frames. After ``advance`` said True the fields are those of a frame.
 
-    ``problem`` says what is malformed, and the stream is over. ``scratch`` is FRAME_HEADER bytes of node memory where a
-    header that is spread over buffers is put together; readers may share one.
+    ``problem`` says what is malformed, and the stream is over. ``scratch`` is FRAME_HEADER bytes of node memory where
+    a header that is spread over buffers is put together; readers may share one.
     """
 
     def __init__(self, scratch: IOBuf) -> None:

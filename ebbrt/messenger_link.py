@@ -30,7 +30,7 @@ class LinkOwner:
 
 
 class Link(TcpHandler):
-    """A connection to the node whose Messenger is, or will be, ``peer``. ``deadline``: the handshake ends before it."""
+    """A connection to ``peer``, once that has proved itself. ``deadline``: the handshake ends before it."""
 
     def __init__(
         self, owner: LinkOwner, handshake: Handshake, reader: FrameReader, deliveries: Deliveries, clock: Clock
@@ -134,6 +134,7 @@ class Link(TcpHandler):
         peer = self.peer
         assert peer is not None
         data = reader.data
+        assert data is not None
         reader.data = None
         kind = reader.kind
         if not self.started:

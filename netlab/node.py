@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -29,10 +30,10 @@ from ebbrt.future import Future, when_all
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import NetworkManager
+from ebbrt.signals import Signals
 from netlab.node_config import MOST_CORES, NodeConfig, NodeError
 from netlab.node_cores import UNPLUGGED, OtherCores, ended_how
 from netlab.node_hardware import MIB, Hardware, memory_needed
-from netlab.node_signals import NodeSignals
 from netlab.node_statistics import summed
 from stack.network_manager import StackNetworkManager
 from stack.stack import Stack
@@ -186,7 +187,8 @@ class Node:
         """
         if self.config.cpus:
             os.sched_setaffinity(0, {self.config.cpus[self.number % len(self.config.cpus)]})
-        with NodeSignals(self.events, report=self._report, end=self._end):
+        actions = {signal.SIGUSR1: self._report, signal.SIGTERM: self._end, signal.SIGINT: self._end}
+        with Signals(self.events, actions):
             # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002).
             gc.collect()
             gc.freeze()

@@ -7,6 +7,7 @@ What a front-end is, as far as it is one core that runs an application: node mem
 import gc
 import json
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from ebbrt.clock import MonotonicClock
 from ebbrt.event_manager import EventManager
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import NetworkManager
+from ebbrt.signals import Signals
 from ebbrt.socket_network import SocketNetworkManager
 from netlab.errors import NetlabError
-from netlab.node_signals import NodeSignals
 
 MIB = 1 << 20
 # Node memory beyond what the application may fill: what is being received, and replies the kernel has not taken.
@@ -98,7 +99,12 @@ class SocketNode:
         """Serve until SIGTERM or SIGINT; ``ready`` is called once it answers."""
         if self.config.cpu is not None:
             os.sched_setaffinity(0, {self.config.cpu})
-        with NodeSignals(self.events, report=self._write_statistics, end=self.events.stop):
+        actions = {
+            signal.SIGUSR1: self._write_statistics,
+            signal.SIGTERM: self.events.stop,
+            signal.SIGINT: self.events.stop,
+        }
+        with Signals(self.events, actions):
             # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002).
             gc.collect()
             gc.freeze()

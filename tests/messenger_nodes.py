@@ -1,15 +1,16 @@
-"""Nodes with Messengers on a wire in memory, for tests of the Messenger."""
+"""Nodes with Messengers, for its tests: whole nodes on a wire in memory, or two Messengers joined by pipes."""
 
 import random
 from collections.abc import Callable
 
-from ebbrt.ebb import MESSENGER
+from ebbrt.ebb import MESSENGER, Core
 from ebbrt.future import Future
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import MessageHandler, NodeId, to_message
 from ebbrt.messenger import TcpMessenger
-from tests.fakes import read_chain
+from tests.fakes import make_allocator, read_chain
 from tests.node_pair import VirtualNetwork, VirtualNode
+from tests.pipe_network import PipeNetwork, Pipes
 
 SECRET = b"a secret of the application"
 PORT = 9100
@@ -19,8 +20,7 @@ EBB = 70000
 class Echo(MessageHandler):
     """Keeps what it is sent; answers a call with what was asked, or as ``answer`` says."""
 
-    def __init__(self, node: "MessengerNode | None" = None) -> None:
-        self.node = node
+    def __init__(self) -> None:
         self.received: list[bytes] = []
         self.senders: list[NodeId] = []
         self.answer: Callable[[bytes], IOBuf | Future[IOBuf]] | None = None
@@ -46,7 +46,7 @@ class MessengerNode:
             machine.network, machine.events, machine.allocator, machine.core, self.id, secret, machine.clock, seed
         )
         machine.core.install(MESSENGER, self.messenger)
-        self.echo = Echo(self)
+        self.echo = Echo()
         machine.core.install(EBB, self.echo)
 
     def message(self, data: bytes) -> IOBuf:
@@ -70,3 +70,32 @@ def make_pair(**options: float) -> tuple[VirtualNetwork, MessengerNode, Messenge
     network = VirtualNetwork(2, **options)  # type: ignore[arg-type]
     a, b = (MessengerNode(machine) for machine in network.nodes)
     return network, a, b
+
+
+class PipeWorld:
+    """Two Messengers joined by pipes."""
+
+    def __init__(self, seed: int = 0, piece: int = 400) -> None:
+        self.pipes = Pipes(piece)
+        self.allocator = make_allocator(32 << 20)
+        self.echoes = [Echo(), Echo()]
+        self.nodes = [NodeId(number, f"198.18.0.{number}", 9100) for number in (1, 2)]
+        self.messengers = [self._messenger(index, seed) for index in range(2)]
+
+    def _messenger(self, index: int, seed: int) -> TcpMessenger:
+        core = Core()
+        core.install(EBB, self.echoes[index])
+        node = self.nodes[index]
+        network = PipeNetwork(self.pipes, node.address, self.allocator)
+        events = self.pipes.events
+        own_random = random.Random(seed * 2 + index)
+        return TcpMessenger(network, events, self.allocator, core, node, SECRET, self.pipes.clock, own_random)
+
+    def send(self, index: int, data: bytes) -> None:
+        self.messengers[index].send(self.nodes[1 - index], EBB, to_message(self.allocator, data))
+
+    def close(self) -> None:
+        for messenger in self.messengers:
+            messenger.close()
+        assert self.pipes.events.failures == 0
+        self.pipes.events.close()

@@ -404,6 +404,18 @@ class NetworkManagerSuite:
         forms.settle()
         assert client.events == ["connected", "closed: aborted"]
 
+    def test_a_reset_that_sending_runs_into_comes_behind_the_data_before_it(self, forms: Forms) -> None:
+        client, server = open_pair(forms)
+        server.connection.pause()
+        client.connection.send(forms.client.buffer(b"last words"))
+        forms.settle()
+        client.connection.abort()
+        assert server.connection.send(forms.server.buffer(b"in vain"))
+        server.connection.resume()
+        assert server.data == b"last words"
+        forms.run(server.has_ended)
+        assert server.events == ["connected", "data", "closed: reset"]
+
     @pytest.mark.parametrize("event", ["connected", "data", "peer_closed"])
     def test_aborting_in_an_upcall_is_the_last_of_it(self, forms: Forms, event: str) -> None:
         client, server = open_pair(forms, acting(event, lambda peer: peer.connection.abort()))
@@ -539,6 +551,16 @@ class NetworkManagerSuite:
         assert socket.send(forms.client.buffer(b"?"), forms.server.address, UDP_PORT)
         forms.run(lambda: bool(here.lost))
         assert here.lost == [("refused", forms.server.address, UDP_PORT)]
+
+    def test_a_lost_datagram_does_not_take_the_next_along(self, forms: Forms) -> None:
+        here, there = Datagrams(), Datagrams()
+        socket = forms.client.network.bind_udp(0, here)
+        forms.server.network.bind_udp(UDP_PORT, there)
+        assert socket.send(forms.client.buffer(b"?"), forms.server.address, UDP_PORT + 1)
+        assert socket.send(forms.client.buffer(b"!"), forms.server.address, UDP_PORT)
+        forms.run(lambda: bool(here.lost) and bool(there.received))
+        assert here.lost == [("refused", forms.server.address, UDP_PORT + 1)]
+        assert there.received[0][0] == b"!"
 
     def test_a_udp_port_is_bound_once_until_it_is_closed(self, forms: Forms) -> None:
         network = forms.server.network

@@ -1,7 +1,10 @@
 """The Network Manager over kernel sockets keeps what the interface promises; on loopback, in real time."""
 
+import array
+import fcntl
 import os
 import resource
+import termios
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +18,7 @@ from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import UdpHandler
 from ebbrt.socket_buffers import SIZES
 from ebbrt.socket_network import SocketNetworkManager
-from ebbrt.socket_tcp import FIN_WAIT_2_TIME
+from ebbrt.socket_tcp import FIN_WAIT_2_TIME, SEND_BUFFER
 from tests.network_manager_suite import (
     PORT,
     UDP_PORT,
@@ -123,6 +126,34 @@ def test_a_paused_connection_that_has_ended_leaves_the_loop_alone(forms: Sockets
     server.connection.close()
     assert forms.interrupts_when_idle() == 0
     assert server.events == ["connected"]
+
+
+def test_the_end_is_told_when_the_peer_has_taken_everything(forms: SocketsForms) -> None:
+    client, server = open_pair(forms)
+    client.connection.close()
+    client.connection.pause()
+    forms.run(lambda: "peer_closed" in server.events)
+    server.connection.disable_nagle()
+    sent = 0
+    while unacknowledged(server) < 300_000:  # more than the client's receive window holds
+        server.connection.send(forms.server.buffer(bytes(10_000)))
+        sent += 10_000
+    assert server.connection.send_window() == SEND_BUFFER, "the kernel has taken it all"
+    server.connection.close()
+    assert forms.interrupts_when_idle() == 0
+    assert server.events == ["connected", "peer_closed"]
+    client.connection.resume()
+    forms.run(lambda: client.has_ended() and server.has_ended())
+    assert server.events == ["connected", "peer_closed", "closed: closed"]
+    assert client.events == ["connected", "data", "peer_closed", "closed: closed"]
+    assert len(client.data) == sent
+
+
+def unacknowledged(peer: Peer) -> int:
+    """Bytes the kernel has not got through to the other side."""
+    count = array.array("i", [0])
+    fcntl.ioctl(peer.connection._fd, termios.TIOCOUTQ, count)  # type: ignore[attr-defined]
+    return count[0]
 
 
 def test_a_peer_that_takes_our_fin_and_says_no_more_times_out(forms: SocketsForms) -> None:
