@@ -103,7 +103,7 @@ def described(error: BaseException) -> str:
 class Runtime(NamedTuple):
     """What an application on a back-end is started with."""
 
-    arguments: tuple[str, ...]
+    argv: tuple[str, ...]
     front_end: NodeId
     messenger: Messenger
     node_allocator: BackEndNodeAllocator
@@ -116,14 +116,12 @@ def start_runtime(node: Node, boot: dict[str, Any]) -> Runtime:
     secret = bytes.fromhex(boot["secret"])
     front_end = NodeId.parse(boot["front_end"])
     chance = random.SystemRandom()
-    messenger = TcpMessenger(
-        node.network, node.events, node.allocator, core, local, secret, node.clock, chance
-    )
+    messenger = TcpMessenger(node.network, node.events, node.allocator, core, local, secret, node.clock, chance)
     node_allocator = BackEndNodeAllocator(messenger, node.allocator, front_end)
     core.install(ebb.EBB_ALLOCATOR, EbbAllocator(boot["number"], core.number))
     core.install(ebb.MESSENGER, messenger)
     core.install(ebb.NODE_ALLOCATOR, node_allocator)
-    return Runtime(tuple(boot["arguments"]), front_end, messenger, node_allocator)
+    return Runtime(tuple(boot["argv"]), front_end, messenger, node_allocator)
 
 
 class BackEnd(InterruptHandler):

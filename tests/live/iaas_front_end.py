@@ -38,7 +38,7 @@ class FrontEnd:
             self.network, self.events, self.memory, core, local, secret, clock, random.SystemRandom()
         )
         provider = IaasProvider(self.events, os.environ[SOCKET_VARIABLE])
-        self.allocator = FrontEndNodeAllocator(provider, self.messenger, self.memory, secret, os.getcwd())
+        self.allocator = FrontEndNodeAllocator(provider, self.messenger, self.memory, secret, (), os.getcwd())
         core.install(ebb.MESSENGER, self.messenger)
         core.install(ebb.NODE_ALLOCATOR, self.allocator)
 

@@ -158,7 +158,7 @@ HOSTILE = [
     b'{"id": -1, "do": "list"}\n',
     b'{"id": true, "do": "list"}\n',
     b'{"id": 1, "do": "allocate", "number": 1}\n',
-    b'{"id": 1, "do": "allocate", "number": 1, "application": "os:system", "arguments": "rm"}\n',
+    b'{"id": 1, "do": "allocate", "number": 1, "application": "os:system", "argv": "rm"}\n',
     b'{"id": 1, "do": "free", "number": []}\n',
     b"x" * (LONGEST_LINE + 1),
     b"[" * 60000 + b"\n",
@@ -211,9 +211,10 @@ os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
 client = socket.socket(socket.AF_UNIX)
 client.settimeout(10)
 client.connect(sys.argv[1])
-request = '{"id": 1, "do": "allocate", "number": 1, "application": "os:getuid", "arguments": [], "path": "", "secret": "00112233445566778899aabbccddeeff", '
+request = '{"id": 1, "do": "allocate", "number": 1, "application": "os:getuid", "argv": [], "path": "", '
+request += '"secret": "00112233445566778899aabbccddeeff", "front_end": "0@198.18.0.1:1"}\\n'
 with contextlib.suppress(BrokenPipeError):
-    client.sendall(request.encode() + b'"front_end": "0@198.18.0.1:1"}\\n')
+    client.sendall(request.encode())
 print(client.makefile().readline())
 """
 
