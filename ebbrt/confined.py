@@ -5,6 +5,9 @@ it walks: nothing is checked first and used later, so nobody can exchange a comp
 (rename, remove, make a directory) opens the parent so and gives the kernel the last name alone, which it does not
 follow.
 
+What is mounted beneath the directory belongs to it, and so does a hard link to a file elsewhere: whoever could make
+them had the right to share.
+
 Only regular files are opened. A file that exists is opened with O_PATH first, which has no effect on a device and does
 not wait for the other end of a FIFO; that very inode is then opened for use, through /proc/self/fd.
 """

@@ -89,7 +89,7 @@ class FrontEnd:
         self._argv = tuple(sys.argv) if argv is None else argv
         self.runtime, self._messenger = self._listen(address)
         self._file_server = FileServer(None if files is None else str(files))
-        self._store = self._install_shared(id_map)
+        self._map = self._install_shared(id_map)
         if iaas is not None:
             self._install_node_allocator(iaas)
 
@@ -102,17 +102,18 @@ class FrontEnd:
                 return runtime, runtime.listen_for_messages(SystemRandom())
         raise AddressInUseError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} of {address} is free")
 
-    def _install_shared(self, id_map: str | None) -> IdMapStore:
+    def _install_shared(self, id_map: str | None) -> GlobalIdMap:
         """Install the Ebbs whose data are here."""
         store: IdMapStore = TableStore(self._events)
         if id_map is not None:
             from ebbrt.id_map_zookeeper import ZooKeeperStore  # kazoo: only for those who ask for it
 
             store = ZooKeeperStore(self._events, id_map, secrets.token_hex(8))
-        self.core.install(ebb.GLOBAL_ID_MAP, GlobalIdMap(self._events, store, IdMapServer(store, self._allocator)))
+        global_id_map = GlobalIdMap(self._events, store, IdMapServer(store, self._allocator))
+        self.core.install(ebb.GLOBAL_ID_MAP, global_id_map)
         self._files = FileSystem(LocalChannel(self._file_server), self._allocator, self._file_server)
         self.core.install(ebb.FILE_SYSTEM, self._files)
-        return store
+        return global_id_map
 
     def _install_node_allocator(self, iaas: str) -> None:
         provider = IaasProvider(self._events, iaas)
@@ -162,7 +163,7 @@ class FrontEnd:
         if node_allocator is not None:
             node_allocator.close()
         self._messenger.close()
-        self._run_until(self._store.close(CLOSE_TIME))
+        self._run_until(self._map.close(CLOSE_TIME))
         self._file_server.close()
         self._network.close()
         self._links_plan.close()

@@ -113,7 +113,7 @@ def unpack(data: IOBuf) -> Any:
     """The value that ``pack`` was given. Raises ValueError when the data are not a packed value."""
     try:
         return msgpack.unpackb(data.copy_out(), strict_map_key=False)
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.UnpackException) as error:  # TypeError: a list as a key
         raise ValueError(f"not packed data: {error}") from error
 
 

@@ -1,4 +1,7 @@
-"""Operations of several steps, written as coroutines that await futures."""
+"""Operations of several steps, written as coroutines that await futures.
+
+They are no events of their own: each step runs, as a continuation does, within what resolved the future it awaited.
+"""
 
 from collections import deque
 from collections.abc import Coroutine

@@ -9,13 +9,14 @@ no message. ``value`` gathers: from the node's other cores by the core links, fr
 
 from functools import partial
 
-from ebbrt.ebb import Core, EbbRef, core_links, memory_allocator, messenger
+from ebbrt.ebb import MEMORY_ALLOCATOR, Core, EbbRef, core_links, messenger
 from ebbrt.ebb_ids import named_id
 from ebbrt.ebb_kinds import create_replicated, destroy
 from ebbrt.ebb_node import ReplicatedRoot
 from ebbrt.front_end import run
 from ebbrt.future import Future, when_all
 from ebbrt.iobuf import IOBuf
+from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import MessageHandler, NodeId, pack, unpack
 from ebbrt.runtime import Runtime
 
@@ -32,14 +33,15 @@ class CounterRoot(ReplicatedRoot):
 
     def representative(self, core: Core, ebb_id: int) -> "Counter":
         """See Root."""
-        return Counter()
+        return Counter(core.resolve(MEMORY_ALLOCATOR))
 
 
 class Counter(MessageHandler):
     """One core's representative."""
 
-    def __init__(self) -> None:
+    def __init__(self, allocator: MemoryAllocator) -> None:
         self.count = 0
+        self._allocator = allocator
 
     def increment(self) -> None:
         """Count one more, here."""
@@ -55,12 +57,12 @@ class Counter(MessageHandler):
 
     def value(self, nodes: list[NodeId]) -> Future[int]:
         """What was counted on all of ``nodes``."""
-        questions = [messenger.call(node, COUNTER, pack(memory_allocator, None), TIMEOUT) for node in nodes]
+        questions = [messenger.call(node, COUNTER, pack(self._allocator, None), TIMEOUT) for node in nodes]
         return when_all([question.then(unpack) for question in questions]).then(sum)
 
     def receive_call(self, sender: NodeId, data: IOBuf) -> Future[IOBuf]:
         """See MessageHandler: another node asks for this node's count."""
-        return self.node_value().then(partial(pack, memory_allocator))
+        return self.node_value().then(partial(pack, self._allocator))
 
 
 def _core_value() -> int:

@@ -6,11 +6,12 @@ Each back-end has a worker, an Ebb of a well-known name, which sums the squares 
 cuts the whole range into pieces, has each worker do the next piece when it is done with one, and adds the answers up.
 """
 
-from ebbrt.ebb import memory_allocator
+from ebbrt.coroutine import run_coroutine
 from ebbrt.ebb_ids import named_id
 from ebbrt.front_end import run
 from ebbrt.future import Future, when_all
 from ebbrt.iobuf import IOBuf
+from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import MessageHandler, NodeId, pack, unpack
 from ebbrt.node_allocator import AllocatedNode
 from ebbrt.runtime import Runtime
@@ -23,15 +24,18 @@ TIMEOUT = 30_000_000_000  # ns, for one piece
 class Worker(MessageHandler):
     """The Ebb on a back-end: answers ``[first, end]`` with the sum of the squares from ``first`` up to ``end``."""
 
+    def __init__(self, allocator: MemoryAllocator) -> None:
+        self._allocator = allocator
+
     def receive_call(self, sender: NodeId, data: IOBuf) -> IOBuf:
         """See MessageHandler."""
         first, end = unpack(data)
-        return pack(memory_allocator, sum(number * number for number in range(first, end)))
+        return pack(self._allocator, sum(number * number for number in range(first, end)))
 
 
 def back_end(runtime: Runtime) -> None:
     """What a back-end runs when it has booted: from now on messages find the worker."""
-    runtime.core.register(WORKER, lambda core, ebb_id: Worker())
+    runtime.core.register(WORKER, lambda core, ebb_id: Worker(runtime.allocator))
 
 
 async def front_end(runtime: Runtime) -> int:
@@ -58,7 +62,7 @@ async def map_squares(runtime: Runtime, nodes: list[AllocatedNode], numbers: int
             total += await ask(runtime, node, *ranges.pop())
         return total
 
-    return sum(await when_all([runtime.events.run_coroutine(work_on(node)) for node in nodes]))
+    return sum(await when_all([run_coroutine(work_on(node)) for node in nodes]))
 
 
 def ask(runtime: Runtime, node: AllocatedNode, first: int, end: int) -> Future[int]:

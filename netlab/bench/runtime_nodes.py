@@ -2,11 +2,11 @@
 
     python -m netlab.bench.runtime_nodes ROUNDS ECHO_ADDRESS
 
-A message's round trip is a call from one back-end to another, each on a CPU of its own; it is held against that of as
-many bytes over one TCP connection of the kernel, from this process to the ``echo`` program on another host of the same
-bridge, on the same two CPUs. Both are measured in every round, with nothing else to do. A boot is timed here, from the
-call of ``allocate`` until the node is ready: from the daemon's pool of dormant nodes, and, as a node of a size that the
-pool does not have, cold.
+A message's round trip is a call from one back-end to another, each on a CPU of its own. It is held against that of as
+many bytes over one TCP connection of the kernel, from this process to the ``echo`` program on another host of the
+same bridge, on the same two CPUs. Both are measured in every round, with nothing else to do. A boot is timed here,
+from the call of ``allocate`` until the node is ready: from the daemon's pool of dormant nodes; and cold, as a node of
+a size that the pool does not have.
 """
 
 import json
@@ -15,10 +15,10 @@ import socket
 import statistics
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from ebbrt.coroutine import run_coroutine
-from ebbrt.ebb import event_manager, memory_allocator, messenger
 from ebbrt.ebb_ids import named_id
 from ebbrt.front_end import run
 from ebbrt.future import Future, Promise, when_all
@@ -41,6 +41,9 @@ MEMORY = (16 << 20, 20 << 20)  # bytes of a node: the daemon's choice for its po
 class Pinger(MessageHandler):
     """The Ebb on the back-ends: answers what it is sent, and measures round trips to another one."""
 
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
     def receive_call(self, sender: NodeId, data: IOBuf) -> "IOBuf | Future[IOBuf]":
         """See MessageHandler. PAYLOAD bytes are sent back; else a list says what to do."""
         if data.chain_length() == PAYLOAD:
@@ -48,25 +51,25 @@ class Pinger(MessageHandler):
         question = unpack(data)
         if question[0] == "pin":
             os.sched_setaffinity(0, {question[1]})
-            return pack(memory_allocator, None)
-        node = NodeId(*question[1])
-        return run_coroutine(ping(node, question[2])).then(lambda median: pack(memory_allocator, median))
+            return pack(self._runtime.allocator, None)
+        median = run_coroutine(ping(self._runtime, NodeId(*question[1]), question[2]))
+        return median.then(partial(pack, self._runtime.allocator))
 
 
-async def ping(node: NodeId, trips: int) -> float:
+async def ping(runtime: Runtime, node: NodeId, trips: int) -> float:
     """The median round trip to the Pinger of ``node``, in ns."""
     times = []
     payload = bytes(PAYLOAD - 2)  # packed, it is two bytes longer
     for _ in range(trips):
         start = time.perf_counter_ns()
-        await messenger.call(node, PINGER, pack(memory_allocator, payload), TIMEOUT)
+        await runtime.messenger.call(node, PINGER, pack(runtime.allocator, payload), TIMEOUT)
         times.append(time.perf_counter_ns() - start)
     return statistics.median(times[WARM_UP:])
 
 
 def back_end(runtime: Runtime) -> None:
     """What the nodes run."""
-    runtime.core.register(PINGER, lambda core, ebb_id: Pinger())
+    runtime.core.register(PINGER, lambda core, ebb_id: Pinger(runtime))
 
 
 def linux_round_trip(connection: socket.socket, trips: int) -> float:
@@ -90,12 +93,14 @@ async def front_end(runtime: Runtime) -> None:
     for name, memory in zip(("pool", "cold"), MEMORY, strict=True):
         _print(name, await boots(runtime, rounds, memory))
     nodes = await when_all(runtime.node_allocator.allocate(2, "netlab.bench.runtime_nodes:back_end"))
-    await when_all([ask(node, ["pin", cpu]) for node, cpu in zip(nodes, (CLIENT_CPU, SERVER_CPU), strict=True)])
+    await when_all(
+        [ask(runtime, node, ["pin", cpu]) for node, cpu in zip(nodes, (CLIENT_CPU, SERVER_CPU), strict=True)]
+    )
     with socket.create_connection((echo_address, ECHO_PORT)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         messages, linux = [], []
         for _ in range(rounds):
-            messages.append(await ask(nodes[0], ["ping", list(nodes[1].id), TRIPS]))
+            messages.append(await ask(runtime, nodes[0], ["ping", list(nodes[1].id), TRIPS]))
             linux.append(linux_round_trip(connection, TRIPS))
     _print("messages", messages)
     _print("linux", linux)
@@ -103,9 +108,9 @@ async def front_end(runtime: Runtime) -> None:
 
 async def boots(runtime: Runtime, rounds: int, memory: int) -> list[float]:
     """Nanoseconds that each of so many boots took, one after the other."""
-    times = []
+    times: list[float] = []
     for _ in range(rounds):
-        await pause(REFILL)
+        await pause(runtime, REFILL)
         start = time.perf_counter_ns()
         (future,) = runtime.node_allocator.allocate(1, "netlab.bench.runtime_nodes:back_end", memory=memory)
         node = await future
@@ -114,15 +119,15 @@ async def boots(runtime: Runtime, rounds: int, memory: int) -> list[float]:
     return times
 
 
-def ask(node: AllocatedNode, question: list[Any]) -> Future[Any]:
+def ask(runtime: Runtime, node: AllocatedNode, question: list[Any]) -> Future[Any]:
     """What the Pinger of ``node`` answers."""
-    return messenger.call(node.id, PINGER, pack(memory_allocator, question), TIMEOUT).then(unpack)  # type: ignore[no-any-return]
+    return runtime.messenger.call(node.id, PINGER, pack(runtime.allocator, question), TIMEOUT).then(unpack)
 
 
-def pause(nanoseconds: int) -> Future[None]:
+def pause(runtime: Runtime, nanoseconds: int) -> Future[None]:
     """Ready after that time."""
     promise: Promise[None] = Promise()
-    event_manager.set_timer(nanoseconds, lambda: promise.set_value(None))
+    runtime.events.set_timer(nanoseconds, lambda: promise.set_value(None))
     return promise.future
 
 

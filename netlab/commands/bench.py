@@ -1,4 +1,4 @@
-"""``netlab bench``: servers against each other, and what the runtime costs, with everything a number needs beside it."""
+"""``netlab bench``: servers against each other, and the runtime's costs, with all that a number needs beside it."""
 
 from pathlib import Path
 from typing import Annotated

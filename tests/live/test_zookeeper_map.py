@@ -41,7 +41,7 @@ class ZooKeeperWorld(World):
         self.away = False
         super().__init__(
             FakeNetwork(MonotonicClock()),
-            lambda network: ZooKeeperStore(network.events, server.hosts, "test", session_timeout),
+            lambda node: ZooKeeperStore(node.events, server.hosts, "test", session_timeout),
         )
 
     def lose(self) -> None:
@@ -131,7 +131,7 @@ def test_a_server_that_hangs_is_not_waited_for(world: ZooKeeperWorld) -> None:
             world.maps[FRONT].set(1, b"x", SECOND // 4),
             world.maps[BACK].get(2, SECOND // 4),
         ]
-        errors = outcomes(world, futures, 0.5)
+        errors = outcomes(world, futures, 2)
         assert isinstance(errors[0], IdMapUnknownOutcomeError)
         assert isinstance(errors[1], IdMapUnavailableError)
     finally:

@@ -23,7 +23,7 @@ from tests.id_map_suite import BACK, FRONT, OTHER, SECOND, IdMapSuite, World
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    world = World(FakeNetwork(), lambda network: TableStore(network.events, 4 << 20))
+    world = World(FakeNetwork(), lambda node: TableStore(node.events, 4 << 20))
     yield world
     world.close()
 
