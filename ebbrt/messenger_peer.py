@@ -123,6 +123,7 @@ class Peer:
             piece = piece.next
         if length > LARGEST_DATA:
             raise MessageTooLargeError(f"{length} bytes are more than a message may have ({LARGEST_DATA})")
+        cost = min(cost, QUEUE_LIMIT // 2)  # so that every message fits once when_sendable has said so
         # Replies may use as much again: their senders have nobody to tell, and calls bound them.
         if self.queued + cost > (QUEUE_LIMIT if kind <= CALL else 2 * QUEUE_LIMIT):
             raise BackPressureError(f"{self.queued} bytes wait for node {self.node}: wait for when_sendable()")
@@ -200,10 +201,10 @@ class Peer:
         sequence = 0
         if kind == START:
             sequence = self._next_sequence
-            if self._sent:
-                sequence = self._sent[0].sequence
-            elif self._waiting:
-                sequence = self._waiting[0].sequence
+            unacknowledged = self._sent or self._waiting
+            if unacknowledged:
+                first: Queued = unacknowledged[0]
+                sequence = first.sequence
         frame = put_header(self.allocator, kind, 0, sequence, 0, None, 0)
         connection = self.connection
         assert connection is not None
@@ -272,11 +273,13 @@ class Peer:
         """The peer has taken everything up to ``sequence``; False when that was never sent."""
         if sequence >= self._next_sequence:
             return False
-        while self._sent and self._sent[0].sequence <= sequence:
-            self.queued -= self._sent.popleft().cost
-        while self._waiting and self._waiting[0].sequence <= sequence and self._waiting[0].was_sent:
-            self.queued -= self._waiting.popleft().cost
-        self.leave(0)
+        for queue in (self._sent, self._waiting):
+            while queue:
+                first = queue[0]
+                if first.sequence > sequence:
+                    return True
+                queue.popleft()
+                self.leave(first.cost)
         return True
 
     def leave(self, cost: int) -> None:
