@@ -18,7 +18,7 @@ from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.messages import FRONT_END, MessageHandler, NodeId, pack
 from ebbrt.messenger import TcpMessenger
-from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE, Boot, IaasProvider, ProviderListener
+from ebbrt.node_provider import Boot, IaasProvider, ProviderListener
 from ebbrt.socket_network import SocketNetworkManager
 from netlab import namespaces
 from netlab.iaas import launch
@@ -114,13 +114,12 @@ class Iaas:
     def run_front_end(self, argv: list[str], timeout: float = 60) -> "subprocess.CompletedProcess[str]":
         """Run a Python program on the lab's client, as ``netlab run`` would."""
         client = self.lab.hosts["client"]
-        environment = {SOCKET_VARIABLE: str(self.lab.record.iaas_socket), ADDRESS_VARIABLE: client.address}
         return client.run(  # type: ignore[no-any-return]
             [sys.executable, *argv],
             timeout=timeout,
             capture_output=True,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.getcwd(), **environment},
+            env={**os.environ, "PYTHONPATH": os.getcwd(), **launch.environment_of(self.lab, client)},
         )
 
     def listed(self) -> dict[str, Any]:
