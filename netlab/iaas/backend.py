@@ -8,30 +8,24 @@ import fcntl
 import importlib
 import logging
 import os
-import random
 import socket
 import struct
 import sys
 from collections.abc import Callable
 from ipaddress import IPv4Interface
-from typing import Any, NamedTuple
+from typing import Any
 
-from ebbrt import ebb
-from ebbrt.ebb_ids import EbbAllocator
 from ebbrt.event_manager import InterruptHandler
 from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
-from ebbrt.messages import Messenger, NodeId
-from ebbrt.messenger import TcpMessenger
-from ebbrt.node_allocator import BackEndNodeAllocator
+from ebbrt.messages import NodeId
+from ebbrt.runtime import MESSENGER_PORT, Identity, Runtime, start
 from netlab.errors import NetlabError
 from netlab.iaas.zygote import die_with
 from netlab.node import Node, NodeConfig
 
 logger = logging.getLogger(__name__)
 
-MESSENGER_PORT = 9100
-HELLO_TIME = 5_000_000_000  # ns that the front-end has to answer
 ALIVE_INTERVAL = 1_000_000_000  # ns
 RING_SIZE = 128  # descriptors: an eighth of a MiB of posted buffers, since there may be a hundred such nodes
 
@@ -86,7 +80,7 @@ def prepare(uid: int, gid: int, path: str) -> None:
         die_with(os.getppid())  # the kernel forgets that with a change of user
 
 
-def function_of(application: str) -> Callable[[Any], object]:
+def function_of(application: str) -> Callable[[Runtime], object]:
     """The function that ``package.module:function`` names. Raises what importing does."""
     module, _, name = application.partition(":")
     function = getattr(importlib.import_module(module), name)
@@ -100,28 +94,14 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-class Runtime(NamedTuple):
-    """What an application on a back-end is started with."""
-
-    argv: tuple[str, ...]
-    front_end: NodeId
-    messenger: Messenger
-    node_allocator: BackEndNodeAllocator
-
-
-def start_runtime(node: Node, boot: dict[str, Any]) -> Runtime:
-    """Make of a node the back-end that its boot message says it is."""
-    core = ebb.current_core()
-    local = NodeId(boot["number"], str(node.config.address.ip), MESSENGER_PORT)
-    secret = bytes.fromhex(boot["secret"])
-    front_end = NodeId.parse(boot["front_end"])
-    chance = random.SystemRandom()
-    messenger = TcpMessenger(node.network, node.events, node.allocator, core, local, secret, node.clock, chance)
-    node_allocator = BackEndNodeAllocator(messenger, node.allocator, front_end)
-    core.install(ebb.EBB_ALLOCATOR, EbbAllocator(boot["number"], core.number))
-    core.install(ebb.MESSENGER, messenger)
-    core.install(ebb.NODE_ALLOCATOR, node_allocator)
-    return Runtime(tuple(boot["argv"]), front_end, messenger, node_allocator)
+def identity_of(boot: dict[str, Any], address: str) -> Identity:
+    """Which node of which application the boot message makes of this one. Raises ValueError."""
+    return Identity(
+        local=NodeId(boot["number"], address, MESSENGER_PORT),
+        front_end=NodeId.parse(boot["front_end"]),
+        secret=bytes.fromhex(boot["secret"]),
+        argv=tuple(boot["argv"]),
+    )
 
 
 class BackEnd(InterruptHandler):
@@ -161,36 +141,36 @@ class BackEnd(InterruptHandler):
         user = (boot["uid"], boot["gid"], boot["path"])
         links = self._node.links
         prepared = when_all([links.call(core, prepare, *user) for core in range(links.count)])
-        prepared.when_done(lambda done: self._start(done, boot))
+        prepared.when_done(lambda done: self._join(done, boot))
 
-    def _start(self, prepared: Future[list[None]], boot: dict[str, Any]) -> None:
-        """Reach the front-end, and start the application beside that."""
+    def _join(self, prepared: Future[list[None]], boot: dict[str, Any]) -> None:
+        """Join the application, which takes as long as the front-end takes to answer."""
         application = boot["application"]
         try:
             prepared.result()
             function = function_of(application)
-            runtime = start_runtime(self._node, boot)
-            reached = runtime.node_allocator.hello(HELLO_TIME)
+            joined = start(identity_of(boot, str(self._node.config.address.ip)))
         except Exception as error:
             logger.exception("the node cannot become a back-end")
             self._fail(f"{application} cannot be had: {described(error)}")
             return
-        self._node.events.spawn(lambda: self._run(application, function, runtime))
-        reached.when_done(lambda done: self._reached(done, runtime.messenger.local().port))
+        joined.when_done(lambda done: self._run(done, application, function))
 
-    def _run(self, application: str, function: Callable[[Any], object], runtime: "Runtime") -> None:
+    def _run(self, joined: Future[Runtime], application: str, function: Callable[[Runtime], object]) -> None:
+        error = joined.error()
+        if error is not None:
+            self._fail(f"its front-end cannot be reached: {described(error)}")
+            return
+        self._node.events.spawn(lambda: self._call(application, function, joined.result()))
+        if not self._failed:  # it has returned, or it blocks and goes on later
+            self._tell({"ready": MESSENGER_PORT})
+
+    def _call(self, application: str, function: Callable[[Runtime], object], runtime: Runtime) -> None:
         try:
             function(runtime)
         except Exception as error:
             logger.exception("the application failed")
             self._fail(f"{application} failed: {described(error)}")
-
-    def _reached(self, done: Future[None], port: int) -> None:
-        error = done.error()
-        if error is not None:
-            self._fail(f"its front-end cannot be reached: {described(error)}")
-        elif not self._failed:
-            self._tell({"ready": port})
 
     def _fail(self, reason: str) -> None:
         """Tell the daemon, which ends this node."""
