@@ -39,14 +39,14 @@ class ProviderLostError(NodeAllocationError):
 class Boot(NamedTuple):
     """What a node is told when it stops being nobody's.
 
-    application: "package.module:function", called on the node as ``function(runtime)``. arguments: for it. path: the
-    directory where its modules are looked for first. secret: what the nodes of this application prove to each other
-    that they have. cores, memory (bytes): the node's shape; None for what the provider thinks fit.
+    application: "package.module:function", called on the node as ``function(runtime)``. argv: what the front-end was
+    started with. path: the directory where modules are looked for first. secret: what the nodes of this application
+    prove to each other that they have. cores, memory (bytes): the node's shape; None for what the provider thinks fit.
     """
 
     number: int
     application: str
-    arguments: tuple[str, ...]
+    argv: tuple[str, ...]
     path: str
     secret: bytes
     front_end: NodeId
@@ -126,7 +126,7 @@ class IaasProvider(NodeProvider, InterruptHandler):
             "do": "allocate",
             "number": boot.number,
             "application": boot.application,
-            "arguments": list(boot.arguments),
+            "argv": list(boot.argv),
             "path": boot.path,
             "secret": boot.secret.hex(),
             "front_end": str(boot.front_end),

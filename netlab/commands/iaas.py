@@ -92,7 +92,9 @@ def _limit(text: str) -> tuple[str, int]:
 
 
 def _table(machines: list[dict[str, Any]]) -> Table:
-    table = Table("machine", "state", "address", "user", "node", "cores", "memory", "for", "pid")
+    table = Table()
+    for column in ("machine", "state", "address", "user", "node", "size", "for"):
+        table.add_column(column, no_wrap=True)
     for machine in machines:
         table.add_row(
             machine["machine"],
@@ -100,10 +102,8 @@ def _table(machines: list[dict[str, Any]]) -> Table:
             machine["address"],
             "" if machine["uid"] is None else _user(machine["uid"]),
             "" if machine["number"] is None else str(machine["number"]),
-            str(machine["cores"]),
-            f"{machine['memory'] >> 20} MiB",
+            f"{machine['cores']} x {machine['memory'] // machine['cores'] >> 20} MiB",
             f"{machine['seconds']:.1f} s",
-            str(machine["pid"]),
         )
     return table
 

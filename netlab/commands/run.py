@@ -66,14 +66,12 @@ def run(
 
 def run_in(lab: "Lab", host: "Host", argv: list[str], pool: int) -> int:
     """Run the program on the host, with a daemon unless the lab has one; returns its exit status."""
-    from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE
     from netlab.iaas import launch
 
     daemon = None
     if not lab.record.iaas_socket.exists():
         daemon = launch.start(lab, launch.config_of(lab, pool=pool))
-    environment = {SOCKET_VARIABLE: str(lab.record.iaas_socket), ADDRESS_VARIABLE: host.address}
-    process = host.popen(argv, env={**os.environ, **environment})
+    process = host.popen(argv, env={**os.environ, **launch.environment_of(lab, host)})
     try:
         status = _wait(process)
     finally:

@@ -18,6 +18,8 @@ from typing import Any
 from ebbrt.event_manager import InterruptHandler
 from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
+from ebbrt.messages import NodeId
+from ebbrt.runtime import MESSENGER_PORT, Identity, Runtime, start
 from netlab.errors import NetlabError
 from netlab.iaas.zygote import die_with
 from netlab.node import Node, NodeConfig
@@ -78,13 +80,28 @@ def prepare(uid: int, gid: int, path: str) -> None:
         die_with(os.getppid())  # the kernel forgets that with a change of user
 
 
-def function_of(application: str) -> Callable[[Any], object]:
+def function_of(application: str) -> Callable[[Runtime], object]:
     """The function that ``package.module:function`` names. Raises what importing does."""
     module, _, name = application.partition(":")
     function = getattr(importlib.import_module(module), name)
     if not callable(function):
         raise TypeError(f"{application} is not a function")
     return function  # type: ignore[no-any-return]
+
+
+def described(error: BaseException) -> str:
+    """Type and text of an error."""
+    return f"{type(error).__name__}: {error}"
+
+
+def identity_of(boot: dict[str, Any], address: str) -> Identity:
+    """Which node of which application the boot message makes of this one. Raises ValueError."""
+    return Identity(
+        local=NodeId(boot["number"], address, MESSENGER_PORT),
+        front_end=NodeId.parse(boot["front_end"]),
+        secret=bytes.fromhex(boot["secret"]),
+        argv=tuple(boot["argv"]),
+    )
 
 
 class BackEnd(InterruptHandler):
@@ -94,6 +111,7 @@ class BackEnd(InterruptHandler):
         self._node = node
         self._control = control
         self._reader = LineReader()
+        self._failed = False
         control.setblocking(False)
 
     def announce(self) -> None:
@@ -123,23 +141,41 @@ class BackEnd(InterruptHandler):
         user = (boot["uid"], boot["gid"], boot["path"])
         links = self._node.links
         prepared = when_all([links.call(core, prepare, *user) for core in range(links.count)])
-        prepared.when_done(lambda done: self._start(done, boot))
+        prepared.when_done(lambda done: self._join(done, boot))
 
-    def _start(self, prepared: Future[list[None]], boot: dict[str, Any]) -> None:
+    def _join(self, prepared: Future[list[None]], boot: dict[str, Any]) -> None:
+        """Join the application, which takes as long as the front-end takes to answer."""
         application = boot["application"]
         try:
             prepared.result()
             function = function_of(application)
+            joined = start(identity_of(boot, str(self._node.config.address.ip)))
         except Exception as error:
-            self._tell({"failed": f"{application} cannot be had: {type(error).__name__}: {error}"})
+            logger.exception("the node cannot become a back-end")
+            self._fail(f"{application} cannot be had: {described(error)}")
             return
+        joined.when_done(lambda done: self._run(done, application, function))
+
+    def _run(self, joined: Future[Runtime], application: str, function: Callable[[Runtime], object]) -> None:
+        error = joined.error()
+        if error is not None:
+            self._fail(f"its front-end cannot be reached: {described(error)}")
+            return
+        self._node.events.spawn(lambda: self._call(application, function, joined.result()))
+        if not self._failed:  # it has returned, or it blocks and goes on later
+            self._tell({"ready": MESSENGER_PORT})
+
+    def _call(self, application: str, function: Callable[[Runtime], object], runtime: Runtime) -> None:
         try:
-            function(None)
+            function(runtime)
         except Exception as error:
             logger.exception("the application failed")
-            self._tell({"failed": f"{application} failed: {type(error).__name__}: {error}"})
-            return
-        self._tell({"ready": 0})
+            self._fail(f"{application} failed: {described(error)}")
+
+    def _fail(self, reason: str) -> None:
+        """Tell the daemon, which ends this node."""
+        self._failed = True
+        self._tell({"failed": reason})
 
     def _tell(self, document: dict[str, Any]) -> None:
         try:

@@ -8,9 +8,10 @@ import sys
 from typing import Any
 
 from ebbrt.lines import encode
+from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE
 from netlab.errors import NetlabError
 from netlab.iaas.config import DaemonConfig
-from netlab.lab import Lab
+from netlab.lab import Host, Lab
 from netlab.registry import Record
 
 ANSWER_SECONDS = 10.0
@@ -42,6 +43,11 @@ def start(lab: Lab, config: DaemonConfig) -> "subprocess.Popen[bytes]":
         process.wait()
         raise IaasError(f"the IaaS daemon of the lab {lab.name!r} did not start", "What it printed above says why.")
     return process
+
+
+def environment_of(lab: Lab, host: Host) -> dict[str, str]:
+    """What a front-end on ``host`` finds in its environment, beside the rest: the daemon's socket, its own address."""
+    return {SOCKET_VARIABLE: str(lab.record.iaas_socket), ADDRESS_VARIABLE: host.address}
 
 
 def ask_for_list(record: Record) -> dict[str, Any]:

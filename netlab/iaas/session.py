@@ -234,9 +234,9 @@ def node_of(request: int, document: dict[str, Any], default: Shape, peer: Peer) 
     application = text_in(document, "application")
     if not APPLICATION.fullmatch(application):
         raise LineError("application is not written as package.module:function")
-    arguments = document.get("arguments")
-    if not isinstance(arguments, list) or not all(isinstance(argument, str) for argument in arguments):
-        raise LineError("arguments are not a list of texts")
+    argv = document.get("argv")
+    if not isinstance(argv, list) or not all(isinstance(argument, str) for argument in argv):
+        raise LineError("argv is not a list of texts")
     shape = Shape(default.cores, default.memory)
     if "cores" in document:
         shape = Shape(number_in(document, "cores", 1, 1024), shape.memory)
@@ -247,7 +247,7 @@ def node_of(request: int, document: dict[str, Any], default: Shape, peer: Peer) 
         "uid": peer.uid,
         "gid": peer.gid,
         "application": application,
-        "arguments": arguments,
+        "argv": argv,
         "path": text_in(document, "path"),
         "secret": text_in(document, "secret"),
         "front_end": text_in(document, "front_end"),

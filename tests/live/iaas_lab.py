@@ -2,38 +2,61 @@
 
 import contextlib
 import os
+import random
 import secrets
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
+from ebbrt import ebb
 from ebbrt.clock import MonotonicClock
 from ebbrt.event_manager import EventManager
 from ebbrt.future import Future
-from ebbrt.messages import NodeId
+from ebbrt.iobuf import IOBuf
+from ebbrt.memory import MemoryAllocator, NodeMemory
+from ebbrt.messages import FRONT_END, MessageHandler, NodeId, pack
+from ebbrt.messenger import TcpMessenger
 from ebbrt.node_provider import Boot, IaasProvider, ProviderListener
+from ebbrt.socket_network import SocketNetworkManager
 from netlab import namespaces
 from netlab.iaas import launch
 from netlab.lab import Lab
 
 SECOND = 1_000_000_000
 APPLICATIONS = "tests.live.iaas_applications"
-NO_FRONT_END = NodeId(0, "198.18.0.1", 9100)  # nodes of these tests have nobody to reach
 
 
-class User(ProviderListener):
-    """A program that has nodes: it asks the daemon, without being on the nodes' network itself."""
+class User(ProviderListener, MessageHandler):
+    """A program that has nodes. Its Messenger listens on the lab's client, so that nodes can say hello to it."""
 
-    def __init__(self, socket_path: Path) -> None:
-        self.events = EventManager(MonotonicClock())
-        self.provider = IaasProvider(self.events, str(socket_path))
+    def __init__(self, lab: Lab) -> None:
+        clock = MonotonicClock()
+        self.events = EventManager(clock)
+        self.memory = MemoryAllocator(NodeMemory(16 << 20))
+        self.secret = secrets.token_bytes(32)
+        client = lab.hosts["client"]
+        self.front_end = NodeId(FRONT_END, client.address, 9100)
+        network = SocketNetworkManager(self.events, self.memory, client.address)
+        core = ebb.Core()
+        core.install(ebb.NODE_ALLOCATOR, self)
+        self.network = network
+        self.messenger = namespaces.run_in(  # where a listening socket is made, there it is
+            client.namespace,
+            lambda: TcpMessenger(
+                network, self.events, self.memory, core, self.front_end, self.secret, clock, random.SystemRandom()
+            ),
+        )
+        self.provider = IaasProvider(self.events, str(lab.record.iaas_socket))
         self.provider.listener = self
         self.lost: dict[int, str] = {}
         self.gone = ""
-        self.secret = secrets.token_bytes(32)
         self._number = 0
+
+    def receive_call(self, sender: NodeId, data: IOBuf) -> IOBuf:
+        """Hello."""
+        return pack(self.memory, None)
 
     def node_lost(self, number: int, reason: str) -> None:
         self.lost[number] = reason
@@ -49,7 +72,7 @@ class User(ProviderListener):
             (),
             os.getcwd(),
             self.secret,
-            NO_FRONT_END,
+            self.front_end,
             **shape,
         )
         return self.provider.boot(boot, timeout)
@@ -68,6 +91,8 @@ class User(ProviderListener):
 
     def close(self) -> None:
         self.provider.close()
+        self.messenger.close()
+        self.network.close()
         self.events.close()
 
 
@@ -80,11 +105,22 @@ class Iaas:
 
     @contextlib.contextmanager
     def user(self) -> Iterator[User]:
-        user = User(self.lab.record.iaas_socket)
+        user = User(self.lab)
         try:
             yield user
         finally:
             user.close()
+
+    def run_front_end(self, argv: list[str], timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        """Run a Python program on the lab's client, as ``netlab run`` would."""
+        client = self.lab.hosts["client"]
+        return client.run(  # type: ignore[no-any-return]
+            [sys.executable, *argv],
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd(), **launch.environment_of(self.lab, client)},
+        )
 
     def listed(self) -> dict[str, Any]:
         return launch.ask_for_list(self.lab.record)

@@ -128,17 +128,17 @@ def test_a_boot_that_takes_too_long_leaves_nothing(user: User) -> None:
     assert isinstance(future.error(), TimedOutError)
 
 
-def test_who_leaves_without_a_word_leaves_nothing(iaas: Iaas, user: User) -> None:
-    script = f"""
-import os, signal
-from tests.live.iaas_lab import User
-user = User({str(iaas.lab.record.iaas_socket)!r})
-futures = [user.boot() for _ in range(3)]
-user.wait_for(futures[0])
-os.kill(os.getpid(), signal.SIGKILL)
+def test_who_leaves_without_a_word_leaves_nothing(iaas: Iaas) -> None:
+    script = """
+import os
+from tests.live.iaas_front_end import FrontEnd
+front_end = FrontEnd()
+futures = front_end.allocator.allocate(3, "tests.live.iaas_applications:idle")
+front_end.wait_for(futures[0])
+os.kill(os.getpid(), 9)
 """
-    process = subprocess.run([sys.executable, "-c", script], timeout=10, env={**os.environ, "PYTHONPATH": os.getcwd()})
-    assert process.returncode == -signal.SIGKILL
+    iaas.settle(POOL)
+    assert iaas.run_front_end(["-c", script]).returncode == -signal.SIGKILL
     iaas.settle(POOL)
 
 
@@ -158,7 +158,7 @@ HOSTILE = [
     b'{"id": -1, "do": "list"}\n',
     b'{"id": true, "do": "list"}\n',
     b'{"id": 1, "do": "allocate", "number": 1}\n',
-    b'{"id": 1, "do": "allocate", "number": 1, "application": "os:system", "arguments": "rm"}\n',
+    b'{"id": 1, "do": "allocate", "number": 1, "application": "os:system", "argv": "rm"}\n',
     b'{"id": 1, "do": "free", "number": []}\n',
     b"x" * (LONGEST_LINE + 1),
     b"[" * 60000 + b"\n",
@@ -211,9 +211,10 @@ os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
 client = socket.socket(socket.AF_UNIX)
 client.settimeout(10)
 client.connect(sys.argv[1])
-request = '{"id": 1, "do": "allocate", "number": 1, "application": "os:getuid", "arguments": [], "path": "", '
+request = '{"id": 1, "do": "allocate", "number": 1, "application": "os:getuid", "argv": [], "path": "", '
+request += '"secret": "00112233445566778899aabbccddeeff", "front_end": "0@198.18.0.1:1"}\\n'
 with contextlib.suppress(BrokenPipeError):
-    client.sendall(request.encode() + b'"secret": "", "front_end": "0@198.18.0.1:1"}\\n')
+    client.sendall(request.encode())
 print(client.makefile().readline())
 """
 
