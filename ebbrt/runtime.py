@@ -23,7 +23,7 @@ from ebbrt.id_map_remote import RemoteStore
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import Messenger, NodeId
 from ebbrt.messenger import TcpMessenger
-from ebbrt.messenger_cores import CoreMessenger
+from ebbrt.messenger_cores import CoreMessenger, CoreMessengerServer
 from ebbrt.network import NetworkManager
 from ebbrt.node_allocator import BackEndNodeAllocator, NodeAllocator
 
@@ -116,6 +116,7 @@ def start(identity: Identity, random: Random | None = None) -> Future["Runtime"]
     runtime.core.install(ebb.NODE_ALLOCATOR, node_allocator)
     _ask_front_end(runtime)
     links: CoreLinks = runtime.core.representative(ebb.CORE_LINKS)
+    CoreMessengerServer(links, runtime.messenger, runtime.allocator)  # the links have it
     others = [links.call(core, _start_here, identity) for core in range(1, links.count)]
     joined = when_all([*others, node_allocator.hello(HELLO_TIME)])
     return joined.then(lambda _: runtime)
@@ -125,7 +126,7 @@ def _start_here(identity: Identity) -> None:
     """The same on a core other than 0."""
     runtime = Runtime(current_core(), identity)
     links: CoreLinks = runtime.core.representative(ebb.CORE_LINKS)
-    runtime.core.install(ebb.MESSENGER, CoreMessenger(links, identity.local))
+    runtime.core.install(ebb.MESSENGER, CoreMessenger(links, identity.local, runtime.allocator))
     _ask_front_end(runtime)
 
 

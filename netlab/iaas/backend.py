@@ -138,6 +138,7 @@ class BackEnd(InterruptHandler):
 
     def _boot(self, boot: dict[str, Any]) -> None:
         """Become the back-end of an application, on every core."""
+        logging.basicConfig(force=True, format=f"node {boot['number']}: %(levelname)s: %(message)s")
         user = (boot["uid"], boot["gid"], boot["path"])
         links = self._node.links
         prepared = when_all([links.call(core, prepare, *user) for core in range(links.count)])
