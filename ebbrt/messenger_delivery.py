@@ -106,7 +106,7 @@ class Deliveries:
         waiting = self._faulting[ebb_id] = [arrival]
         problem = ""
         try:
-            self._core.fault(ebb_id)
+            self._core.resolve(ebb_id)
         except EbbError as error:
             self._counters.count("no such Ebb")
             problem = describe(error)

@@ -76,7 +76,7 @@ PING = 7
 LONGEST_FAILURE = 512  # bytes of an exception's text that cross
 
 # Bounds. A piece of a message is charged its bytes and what its buffer and bookkeeping may cost beside them.
-LARGEST_DATA = 1 << 20  # ebbrt.messages.LARGEST_MESSAGE, for compiled modules
+LARGEST_DATA = 1 << 20  # bytes in one message
 PIECE_COST = 512
 QUEUE_LIMIT = 4 << 20  # charged bytes that may wait for one peer, sent or not, until it has acknowledged them
 TAKEN_LIMIT = 1 << 20  # charged bytes in handlers that have not returned, beyond which nothing more is acknowledged

@@ -115,8 +115,10 @@ def start(identity: Identity, random: Random | None = None) -> Future["Runtime"]
     node_allocator = BackEndNodeAllocator(runtime.messenger, runtime.allocator, identity.front_end)
     runtime.core.install(ebb.NODE_ALLOCATOR, node_allocator)
     _ask_front_end(runtime)
+    runtime.events.joined(identity.front_end)
     links: CoreLinks = runtime.core.representative(ebb.CORE_LINKS)
-    CoreMessengerServer(links, runtime.messenger, runtime.allocator)  # the links have it
+    if links.count > 1:
+        CoreMessengerServer(links, runtime.messenger, runtime.allocator)
     others = [links.call(core, _start_here, identity) for core in range(1, links.count)]
     joined = when_all([*others, node_allocator.hello(HELLO_TIME)])
     return joined.then(lambda _: runtime)

@@ -25,7 +25,9 @@ from drivers.virtio.tap import TapError, mtu
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
 from ebbrt import build, ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
+from ebbrt.core_links import RingCoreLinks
 from ebbrt.ebb_ids import EbbAllocator
+from ebbrt.event_manager import EventManager
 from ebbrt.future import Future, when_all
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
 from ebbrt.memory import MemoryAllocator
@@ -87,9 +89,14 @@ class Node:
         self.address = str(config.address.ip)
         self.clock = MonotonicClock()
         self.memory = hardware.memory
-        self.allocator = MemoryAllocator(self.memory, *hardware.part(number))
-        self.events = config.event_manager(self.clock)
-        self.links = hardware.links.links(number, self.events, self.allocator)
+        make = config.configuration.make
+        self.allocator: MemoryAllocator = make(
+            "memory_allocator", MemoryAllocator, self.memory, *hardware.part(number)
+        )
+        self.events: EventManager = make("event_manager", EventManager, self.clock)
+        self.links: RingCoreLinks = make(
+            "core_links", RingCoreLinks, hardware.links, number, self.events, self.allocator
+        )
         self.stopwatch = Stopwatch(self.clock) if config.layers else None
         self.device = self._make_device()
         self.driver = self._make_driver()
@@ -104,7 +111,7 @@ class Node:
             secret=hardware.secret,
             steering=Steering(self.links, self.memory, hardware.steering) if hardware.cores > 1 else None,
         )
-        self.network: NetworkManager = StackNetworkManager(self.stack, self.events)
+        self.network: NetworkManager = make("network_manager", StackNetworkManager, self.stack, self.events)
         if self.stopwatch:
             self.network = TimedNetwork(self.network, self.stopwatch)
         self._others = others
@@ -141,8 +148,9 @@ class Node:
         core = ebb.Core(self.number)
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
-        core.install(ebb.EBB_ALLOCATOR, EbbAllocator(0, self.number))
-        core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
+        make = self.config.configuration.make
+        core.install(ebb.EBB_ALLOCATOR, make("ebb_allocator", EbbAllocator, 0, self.number))
+        core.install(ebb.LOCAL_ID_MAP, make("local_id_map", ebb.LocalIdMap))
         core.install(ebb.NETWORK_MANAGER, self.network)
         core.install(ebb.CORE_LINKS, self.links)
         ebb_kinds.start(core)

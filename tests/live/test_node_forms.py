@@ -16,6 +16,7 @@ WITHOUT_APPLICATION = """
 import os, sys
 from ipaddress import IPv4Interface
 from ebbrt import ebb
+from ebbrt.configuration import Configuration
 from ebbrt.event_manager import EventManager
 from ebbrt.network import TcpHandler
 from netlab.node import Node, NodeConfig
@@ -38,7 +39,7 @@ def count_here():
 
 config = NodeConfig(
     application=None, tap=sys.argv[1], address=IPv4Interface(sys.argv[2]), memory=16 << 20, cores=int(sys.argv[3]),
-    event_manager=Counting,
+    configuration=Configuration({"event_manager": "__main__:Counting"}),
 )
 node = Node.boot(config)
 assert type(node.events) is Counting and node.address == node.network.local_address()
