@@ -42,9 +42,7 @@ class Configuration:
             if not equals:
                 raise ConfigurationError(f"{option!r} replaces nothing: write event_manager=package.module:Class")
             if name in replacements:
-                raise ConfigurationError(
-                    f"{name} is replaced twice, by {replacements[name]} and {where}: choose one"
-                )
+                raise ConfigurationError(f"{name} is replaced twice, by {replacements[name]} and {where}: choose one")
             replacements[name] = where
         return cls(replacements)
 
