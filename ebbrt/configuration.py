@@ -18,6 +18,8 @@ INTERFACES = {
     "local_id_map": "ebbrt.ebb:LocalIdMap",
     "network_manager": "ebbrt.network:NetworkManager",
     "messenger": "ebbrt.messages:Messenger",
+    "global_id_map": "ebbrt.global_id_map:GlobalIdMap",
+    "node_allocator": "ebbrt.node_allocator:NodeAllocator",
     "command_line": "ebbrt.command_line:CommandLine",
     "core_links": "ebbrt.cores:CoreLinks",
 }

@@ -28,12 +28,12 @@ from ebbrt.cores import CoreError
 from ebbrt.iobuf import IOBuf, view
 from ebbrt.memory import Buffer, MemoryAllocator
 
-# What a message is.
+# What a message is. The last three answer for what was taken in before: they are never refused.
 SPAWN = 1
 CALL = 2
-RESULT = 3
-FAILURE = 4
-MESSAGE = 5
+MESSAGE = 3
+RESULT = 4
+FAILURE = 5
 TOKENS = 6
 
 LARGEST_CROSSING = 16 << 20  # bytes of one message
@@ -42,6 +42,8 @@ MOST_PIECES = 0xFFFF
 
 _header = struct.Struct("=IBBH")
 _piece = struct.Struct("=QQQII")
+HEADER = _header.size
+PIECE = _piece.size
 
 Arrived = Callable[["CoreChannel", int, int, memoryview, IOBuf | None], object]
 
@@ -70,9 +72,9 @@ class CoreChannel:
         self._lent: dict[int, Buffer] = {}
         self._next_token = 0
         self._partial = bytearray()  # the beginning of a message whose rest has not come
-        self._needed = _header.size  # how long it must be before it is looked at
-        self.sent_messages = self.sent_bytes = self.batches = self.full = self.received_messages = 0
-        self.lent = self.given_back = self.borrowed = 0
+        self._needed = HEADER  # how long it must be before it is looked at
+        self._sent_messages = self._sent_bytes = self._batches = self._full = self._received_messages = 0
+        self._buffers_lent = self._given_back = self._borrowed = 0
 
     # Out
 
@@ -80,14 +82,14 @@ class CoreChannel:
         """Let a message go with the next ``flush``. Raises CoreError when it is too large or too much waits."""
         if len(data) > LARGEST_CROSSING:
             raise CoreError(f"{len(data)} bytes are more than may cross at once ({LARGEST_CROSSING}): send a buffer")
-        if self._queued > MOST_WAITING and op <= CALL:
+        if self._queued > MOST_WAITING and op <= MESSAGE:
             raise CoreError(f"core {self.number} does not read: {self._queued} bytes wait for it")
         table = b"" if chain is None else self._lend(chain)
-        count = len(table) // _piece.size
+        count = len(table) // PIECE
         message = _header.pack(len(table) + len(data), op, kind, count) + table + data
         self._queue.append(message)
         self._queued += len(message)
-        self.sent_messages += 1
+        self._sent_messages += 1
 
     def flush(self) -> None:
         """Write what is queued, as far as there is room, and interrupt the other core."""
@@ -98,34 +100,37 @@ class CoreChannel:
             return
         data = self._cut(self._ring_out.room())
         self._ring_out.write(data)
-        self.sent_bytes += len(data)
+        self._sent_bytes += len(data)
         waiting = bool(self._queue)
         if not data and waiting == self._waiting:
             return  # it knows
         if waiting:
-            self.full += 1
+            self._full += 1
         self._ring_out.set_waiting(waiting)
         self._waiting = waiting
-        self.batches += 1
+        self._batches += 1
         os.eventfd_write(self._doorbell, 1)
 
     def is_waiting(self) -> bool:
         """Whether something found no room."""
         return self._waiting
 
+    def has_much_room(self) -> bool:
+        """Whether half of the ring is free: worth an interrupt."""
+        return 2 * self._ring_out.room() >= self._ring_out.size
+
     def _cut(self, room: int) -> bytes:
         """The first ``room`` bytes of the queue."""
         parts: list[bytes | memoryview] = []
         while self._queue and room:
-            first = self._queue[0]
-            if len(first) <= room:
-                parts.append(self._queue.popleft())
-            else:
-                rest = memoryview(first)
-                parts.append(rest[:room])
-                self._queue[0] = rest[room:]
-            room -= len(parts[-1])
-            self._queued -= len(parts[-1])
+            part = self._queue.popleft()
+            if len(part) > room:
+                whole = memoryview(part)
+                part = whole[:room]
+                self._queue.appendleft(whole[room:])
+            parts.append(part)
+            room -= len(part)
+            self._queued -= len(part)
         return b"".join(parts)
 
     def _lend(self, chain: IOBuf) -> bytes:
@@ -143,18 +148,23 @@ class CoreChannel:
             for token in range(self._next_token - len(table), self._next_token):
                 del self._lent[token]
             raise CoreError(f"a chain of {len(table)} pieces cannot cross at once (at most {MOST_PIECES})")
-        self.lent += len(table)
+        self._buffers_lent += len(table)
         return b"".join(table)
 
     # In
 
-    def drain(self, arrived: Arrived) -> None:
-        """Take what is in the ring, and give each whole message to ``arrived(channel, op, kind, data, chain)``."""
+    def drain(self, arrived: Arrived, interrupted: bool) -> bool:
+        """Take what is in the ring, and give each whole message to ``arrived(channel, op, kind, data, chain)``.
+
+        False when the ring was empty. A sender that waits for room is told; when the ring was empty, only in answer
+        to an interrupt, since it has been told then.
+        """
         data = self._ring_in.read()
         if data:
             self._take(data, arrived)
-        if self._ring_in.is_sender_waiting():
+        if (data or interrupted) and self._ring_in.is_sender_waiting():
             os.eventfd_write(self._doorbell, 1)
+        return bool(data)
 
     def _take(self, data: bytes, arrived: Arrived) -> None:
         if self._partial:
@@ -165,20 +175,20 @@ class CoreChannel:
             self._partial = bytearray()
         whole = memoryview(data)
         at = 0
-        self._needed = _header.size
-        while len(data) - at >= _header.size:
+        self._needed = HEADER
+        while len(data) - at >= HEADER:
             length, op, kind, pieces = _header.unpack_from(data, at)
-            end = at + _header.size + length
+            end = at + HEADER + length
             if end > len(data):
                 self._needed = end - at
                 break
-            at += _header.size
-            self.received_messages += 1
+            at += HEADER
+            self._received_messages += 1
             if op == TOKENS:
                 self._take_back(whole[at:end])
             else:
                 chain = self._borrow(data, at, pieces) if pieces else None
-                arrived(self, op, kind, whole[at + pieces * _piece.size : end], chain)
+                arrived(self, op, kind, whole[at + pieces * PIECE : end], chain)
             at = end
         self._partial += whole[at:]
 
@@ -186,14 +196,14 @@ class CoreChannel:
         """Views of the lent buffers whose table is at ``at``."""
         head = last = None
         for index in range(pieces):
-            token, offset, start, length, size = _piece.unpack_from(data, at + index * _piece.size)
+            token, offset, start, length, size = _piece.unpack_from(data, at + index * PIECE)
             piece = view(borrow(self._allocator, self.returns, token, offset, size), start, length)
             if last is None:
                 head = piece
             else:
                 last.next = piece
             last = piece
-        self.borrowed += pieces
+        self._borrowed += pieces
         assert head is not None
         return head
 
@@ -201,19 +211,19 @@ class CoreChannel:
         """The other core needs these buffers no more."""
         for (token,) in struct.iter_unpack("=Q", tokens):
             del self._lent[token]
-        self.given_back += len(tokens) // 8
+        self._given_back += len(tokens) // 8
 
     def statistics(self) -> dict[str, int]:
         """Messages and bytes, batches (one interrupt each), how often there was no room, and buffers lent."""
         return {
-            "sent_messages": self.sent_messages,
-            "sent_bytes": self.sent_bytes,
-            "received_messages": self.received_messages,
-            "batches": self.batches,
-            "full": self.full,
+            "sent_messages": self._sent_messages,
+            "sent_bytes": self._sent_bytes,
+            "received_messages": self._received_messages,
+            "batches": self._batches,
+            "full": self._full,
             "waiting_bytes": self._queued,
-            "buffers_lent": self.lent,
-            "buffers_given_back": self.given_back,
+            "buffers_lent": self._buffers_lent,
+            "buffers_given_back": self._given_back,
             "buffers_lent_now": len(self._lent),
-            "buffers_borrowed": self.borrowed,
+            "buffers_borrowed": self._borrowed,
         }

@@ -7,8 +7,12 @@ cross, is in ``cores``; one pair of rings is a ``CoreChannel``; docs/adr/0006-ru
 Whatever arrives becomes an event of its own, queued in the order of arrival. Function calls, and the handlers of
 messages, may therefore block.
 
+An interrupt is looked at when the core is about to halt, or now and then while it polls a device. So that a busy core
+answers others sooner, the links poll the rings too, as an idle handler, from an interrupt on until they have found
+nothing for POLLS polls in a row.
+
 A borrowed buffer that is dropped here goes back to its lender with the next message there, or when the event that
-drops the RETURN_BATCH-th ends, or when the core has nothing else to do: whichever comes first.
+drops the RETURN_BATCH-th ends, or within POLLS idle turns: whichever comes first.
 """
 
 import functools
@@ -33,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 RING = 64 << 10  # bytes of each ring
 RETURN_BATCH = 32
+POLLS = 64
 LARGEST_DATA = 4096  # of a message to a handler
 
 _number = struct.Struct("=Q")
@@ -91,13 +96,15 @@ class RingCoreLinks(CoreLinks):
         self._next_call = 0
         self._flush_deferred = False
         self._dirty: set[CoreChannel] = set()  # have something to send when the event ends
-        self._idle = _Idle(self)
-        self._idle_registered = False
+        self._poller = _Poller(self)
+        self._polling = False
+        self._polls = 0
+        self._found = False  # something, in the last POLLS polls
         self._unhandled = 0
         self._channels: dict[int, CoreChannel] = {}
         for other in range(plan.count):
             if other != number:
-                returns = Returns(RETURN_BATCH, self._when_idle, functools.partial(self._send_later, other))
+                returns = Returns(RETURN_BATCH, self._start_polling, functools.partial(self._send_later, other))
                 self._channels[other] = CoreChannel(
                     other,
                     plan.ring(number, other),
@@ -159,14 +166,15 @@ class RingCoreLinks(CoreLinks):
     def close(self) -> None:
         """Take part no more, when the node ends: calls that wait for an answer fail, and what was lent is let go."""
         self._events.unwatch(self._doorbell)
-        if self._idle_registered:
-            self._events.remove_idle_handler(self._idle)
-            self._idle_registered = False
+        if self._polling:
+            self._stop_polling()
         calls = self._calls
         self._calls = {}
         for promise in calls.values():
             promise.set_error(CoreError("the links of this core were closed before the answer came"))
         self._channels = {}
+        self._dirty.clear()
+        del self._poller  # it and this hold each other
 
     # When an event ends, when an interrupt comes, when nothing is to do
 
@@ -194,26 +202,41 @@ class RingCoreLinks(CoreLinks):
         for channel in dirty:
             channel.flush()
 
-    def _when_idle(self) -> None:
-        """Something is to be given back, when there is time."""
-        if not self._idle_registered and self._channels:
-            self._idle_registered = True
-            self._events.add_idle_handler(self._idle)
-
-    def give_back(self) -> None:
-        """Send back what was dropped: the core is idle."""
-        self._idle_registered = False
-        self._events.remove_idle_handler(self._idle)
-        for channel in self._channels.values():
-            channel.flush()
-
     def interrupted(self) -> None:
         """Another core has sent something, or has made room."""
         os.eventfd_read(self._doorbell)
         for channel in self._channels.values():
-            channel.drain(self._arrived)
+            channel.drain(self._arrived, interrupted=True)
             if channel.is_waiting():
                 channel.flush()
+        self._start_polling()
+
+    def poll(self) -> None:
+        """Look at the rings; now and then give back what was dropped, and go on only when something has come."""
+        for channel in self._channels.values():
+            if channel.drain(self._arrived, interrupted=False):
+                self._found = True
+            if channel.is_waiting() and channel.has_much_room():
+                channel.flush()
+        self._polls += 1
+        if self._polls == POLLS:
+            self._polls = 0
+            for channel in self._channels.values():
+                channel.flush()
+            if not self._found:
+                self._stop_polling()
+            self._found = False
+
+    def _start_polling(self) -> None:
+        """Something has come, or is to be given back when there is time."""
+        if not self._polling and self._channels:
+            self._polling = True
+            self._events.add_idle_handler(self._poller)
+
+    def _stop_polling(self) -> None:
+        self._polling = False
+        self._polls = 0
+        self._events.remove_idle_handler(self._poller)
 
     # What arrives
 
@@ -277,12 +300,12 @@ class _Doorbell(InterruptHandler):
         self.links.interrupted()
 
 
-class _Idle(IdleHandler):
+class _Poller(IdleHandler):
     def __init__(self, links: RingCoreLinks) -> None:
         self.links = links
 
     def poll(self) -> None:
-        self.links.give_back()
+        self.links.poll()
 
 
 def _pickle_call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:

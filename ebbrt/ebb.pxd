@@ -1,3 +1,5 @@
+import cython
+
 cdef unsigned long long _cores_made
 cdef unsigned long long _current_serial
 cdef Core _current
@@ -7,11 +9,20 @@ cdef class Translation:
     cdef unsigned long long core_serial
     cdef readonly object representative
     cdef dict methods
-    cdef object last_name
-    cdef object last_method
+    cdef unsigned int lookups
+    cdef object name_0
+    cdef object name_1
+    cdef object name_2
+    cdef object name_3
+    cdef object method_0
+    cdef object method_1
+    cdef object method_2
+    cdef object method_3
     cpdef void set(self, object representative) except *
     cpdef void retire(self) except *
     cdef object find(self, object name)
+    @cython.locals(place=cython.uint)
+    cdef void _keep(self, object name, object method) except *
 
 cdef class Core:
     cdef readonly unsigned long long serial

@@ -1,7 +1,7 @@
 """The three usual kinds of Ebb: shared, multi-core and replicated (paper section 3.3; docs/adr/0006-runtime.md).
 
     counter = create_shared(Counter, 5)        # one representative, on this core; other cores call it from afar
-    counter = create_multicore(CounterRoot(5)) # one representative on each core of this node that calls it
+    counter = create_multicore(CounterRoot(5))  # one representative on each core of this node that calls it
     counter = create_replicated(CounterRoot, b"5")  # and on each core of every node that calls it
     counter.increment()
     destroy(counter)
@@ -30,6 +30,7 @@ from ebbrt.ebb import (
     ebb_id_of,
     local_id_map,
     node_ebbs,
+    run_teardown_hook,
 )
 from ebbrt.ebb_ids import BASE_END, EbbError
 from ebbrt.ebb_node import NodeEbbs, ReplicatedRoot, Root
@@ -49,12 +50,17 @@ def create_shared(make: Callable[..., object], *arguments: Any, ebb_id: int | No
 
     Methods called on other cores of the node run here, as events, and block the caller: arguments and results are
     pickled, a result that is a future is waited for here, and an exception arrives as CoreError. Only methods are
-    reached from there. Other nodes do not know it.
+    reached from there. Other nodes do not know it; one that takes messages from them must be made on core 0, since a
+    buffer does not cross in such a call.
     """
     core = current_core()
     representative = make(*arguments)
     number = ebb_allocator.allocate() if ebb_id is None else ebb_id
-    _publish(number, _SharedRoot(core.number))
+    try:
+        _publish(number, _SharedRoot(core.number))
+    except Exception:
+        run_teardown_hook(representative)
+        raise
     core.install(number, representative)
     return EbbRef(number)
 
@@ -156,9 +162,11 @@ class _Proxy:
         self._ebb_id = ebb_id
         self._home = home
 
+    def teardown(self) -> None:
+        """What ``destroy`` calls on each core: nothing here, the representative has its own."""
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_") or name in ("teardown", "close"):
-            # Its own teardown is not the representative's; and Python asks every object for __names__.
+        if name.startswith("_"):  # Python itself asks every object for some of these
             raise AttributeError(f"{name!r} of a shared Ebb can be used on its own core only (core {self._home})")
         return partial(_call_home, self._home, self._ebb_id, name)
 

@@ -11,8 +11,8 @@ fails within its time limit. A failure says what it means for the data:
 - ``IdMapUnknownOutcomeError``: the store was lost after the change had been sent; it may have been made, once, or not.
   Nobody repeats it silently: ``get`` says what is there, ``compare_and_set`` repeats without harm.
 
-**Watches** go by version, not by message: each value has a version that never comes back, and a watch asks for the
-next value whose version is not the one it saw last. So changes that follow each other quickly may be seen as one,
+**Watches** go by version, not by message: each change has a version that never comes back, and a watch asks for what
+is there once its version is not the one it saw last. So changes that follow each other quickly may be seen as one,
 none is seen after a later one, and the last is never missed, whatever was lost between.
 """
 
@@ -33,7 +33,7 @@ LARGEST_ID = (1 << 63) - 1
 SECOND = 1_000_000_000
 DEFAULT_TIMEOUT = 5 * SECOND
 
-ABSENT = 0  # the version of nothing
+ABSENT = 0  # the version of an id that never had data
 NEVER_SEEN = -1  # the version of no value at all
 # How long a watch waits for one answer. It ends nothing: the watch asks again.
 WATCH_PATIENCE = 20 * SECOND
@@ -58,7 +58,7 @@ class IdMapTooLargeError(IdMapError):
 
 
 class Entry(NamedTuple):
-    """What a store has for an id: ``data`` is None, and ``version`` ABSENT, when there is nothing."""
+    """What a store has for an id; ``data`` is None when there is nothing."""
 
     version: int
     data: bytes | None

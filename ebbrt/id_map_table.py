@@ -9,7 +9,9 @@ from ebbrt.global_id_map import ABSENT, Entry, IdMapStore, IdMapTooLargeError, I
 # Back-ends fill the table, so it is bounded. An entry counts as its data and what Python spends on it.
 MOST_BYTES = 64 << 20
 ENTRY_OVERHEAD = 256
-NOTHING = Entry(ABSENT, None)
+# A deletion has a version too, or a watch that missed what was there before it would miss the deletion. So many are
+# remembered; to whom the others matter is told once more than need be.
+MOST_DELETED = 4096
 
 
 class _Waiter:
@@ -27,6 +29,8 @@ class TableStore(IdMapStore):
         self._events = events
         self._most_bytes = most_bytes
         self._entries: dict[int, Entry] = {}
+        self._deleted: dict[int, Entry] = {}
+        self._nothing = Entry(ABSENT, None)  # of all other ids
         self._waiters: dict[int, list[_Waiter]] = {}
         self._version = ABSENT
         self._closed = False
@@ -47,6 +51,7 @@ class TableStore(IdMapStore):
             )
         self.bytes = size
         self._version += 1
+        self._deleted.pop(ebb_id, None)
         self._entries[ebb_id] = Entry(self._version, data)
         self._changed(ebb_id)
         return ready(None)
@@ -61,11 +66,14 @@ class TableStore(IdMapStore):
         """See IdMapStore."""
         if self._closed:
             return failed(_closed())
-        entry = self._entries.pop(ebb_id, NOTHING)
-        if entry is NOTHING:
+        entry = self._entries.pop(ebb_id, None)
+        if entry is None:
             return ready(False)
         self.bytes -= _size(entry)
         self._version += 1
+        self._deleted[ebb_id] = Entry(self._version, None)
+        if len(self._deleted) > MOST_DELETED:
+            self._nothing = self._deleted.pop(next(iter(self._deleted)))
         self._changed(ebb_id)
         return ready(True)
 
@@ -101,7 +109,7 @@ class TableStore(IdMapStore):
         }
 
     def _entry(self, ebb_id: int) -> Entry:
-        return self._entries.get(ebb_id, NOTHING)
+        return self._entries.get(ebb_id) or self._deleted.get(ebb_id, self._nothing)
 
     def _changed(self, ebb_id: int) -> None:
         entry = self._entry(ebb_id)

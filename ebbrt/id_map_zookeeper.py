@@ -1,8 +1,9 @@
 """The Global Id Map's other store: ZooKeeper, which the paper suggests for it, through the ``kazoo`` client.
 
 Each id is a znode ``/ebbrt/<application>/<id>``, and its version here is the transaction that last wrote it (mzxid).
-An id that was deleted keeps its znode, empty: one made anew would count its versions from 0 again, and a
-compare-and-set, which goes by that count, could take it for the one it read. ``close`` removes them all.
+An id that was deleted keeps its znode, empty, so that the deletion has a version too. And one made anew would count
+its versions from 0 again: a compare-and-set, which goes by that count, could take it for the one it read. ``close``
+removes them all.
 
 kazoo has threads of its own. They touch nothing here: what they bring is handed to the event loop. An operation is a
 coroutine whose steps are requests to the server, and has one deadline for all of them:
@@ -17,6 +18,7 @@ So it does not matter whether the server came back at once, with the session or 
 Whoever can reach the ZooKeeper server can read and write the map.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
@@ -46,6 +48,9 @@ from ebbrt.global_id_map import (
     IdMapUnavailableError,
     IdMapUnknownOutcomeError,
 )
+from ebbrt.steps import run_steps
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -162,13 +167,14 @@ class ZooKeeperStore(IdMapStore):
     def close(self, timeout: int) -> Future[None]:
         """Remove the application's znodes and end the session.
 
-        Fails with IdMapUnavailableError when the server cannot be reached in time: they are still there.
+        Fails with IdMapUnavailableError when the server cannot be reached in time: they are still there. Stopping
+        kazoo takes up to the session's time-out on top, when the server does not answer.
         """
         if self._closed is None:
             self._closed = Promise()
             for wait in list(self.waits):
                 wait.end(error=_closed())
-            _drive(self._close(timeout)).when_done(self._closed.follow)
+            run_steps(self._close(timeout)).when_done(self._closed.follow)
         return self._closed.future
 
     def statistics(self) -> dict[str, int]:
@@ -286,8 +292,11 @@ class ZooKeeperStore(IdMapStore):
 
     def _stop(self, stopped: Promise[None]) -> None:
         """End kazoo's threads. On a thread of its own."""
-        self._client.stop()
-        self._client.close()
+        try:
+            self._client.stop()
+            self._client.close()
+        except Exception:  # of whatever kind: there is nothing else to be done about it
+            logger.exception("kazoo did not stop well")
         self.events.spawn_from_thread(partial(stopped.set_value, None))
 
     # Requests to the server
@@ -298,7 +307,7 @@ class ZooKeeperStore(IdMapStore):
             data, stat = await self._read(deadline, self._client.get_async, path)
         except NoNodeError:
             return NOTHING, None
-        return (Entry(stat.mzxid, data[len(PRESENT) :]) if data else NOTHING), stat.version
+        return Entry(stat.mzxid, data[len(PRESENT) :] if data else None), stat.version
 
     async def _put(self, path: str, deadline: int, version: int, data: bytes) -> bool:
         """Write the znode if its count of versions is ``version``; whether it was, and was there."""
@@ -387,7 +396,15 @@ class ZooKeeperStore(IdMapStore):
     ) -> Future[T]:
         if self._closed is not None:
             return failed(_closed())
-        return _drive(operation(f"{self._path}/{ebb_id}", self.events.clock.now() + timeout, *more))
+        steps = operation(f"{self._path}/{ebb_id}", self.events.clock.now() + timeout, *more)
+        return run_steps(_with_our_errors(steps))
+
+
+async def _with_our_errors(steps: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await steps
+    except KazooException as error:
+        raise IdMapError(f"ZooKeeper refused: {error!r}") from None
 
 
 async def _unless(expected: type[Exception], removal: Awaitable[Any]) -> None:
@@ -402,31 +419,3 @@ async def _unless(expected: type[Exception], removal: Awaitable[Any]) -> None:
 
 def _closed() -> IdMapUnavailableError:
     return IdMapUnavailableError("the Global Id Map has been closed")
-
-
-class _Steps:
-    """Runs a coroutine whose awaits are of futures. A class, since a function that names itself is a cycle."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self._coroutine = coroutine
-        self.promise: Promise[Any] = Promise()
-
-    def step(self, _: object = None) -> None:
-        """Go on to the next await that is not ready."""
-        try:
-            awaited = self._coroutine.send(None)
-        except StopIteration as end:
-            self.promise.set_value(end.value)
-        except KazooException as error:
-            self.promise.set_error(IdMapError(f"ZooKeeper refused: {error!r}"))
-        except Exception as error:
-            self.promise.set_error(error.with_traceback(None))  # which would keep this very promise
-        else:
-            awaited.when_done(self.step)
-
-
-def _drive(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-    """Run a coroutine whose awaits are of futures; a future of what it returns."""
-    steps = _Steps(coroutine)
-    steps.step()
-    return steps.promise.future

@@ -18,6 +18,8 @@ cdef class IOBuf:
     cpdef void append(self, IOBuf chain)
     @cython.locals(total=cython.uint, piece=IOBuf)
     cpdef unsigned int chain_length(self) noexcept
+    @cython.locals(total=cython.ulonglong, piece=IOBuf)
+    cpdef unsigned long long pinned(self) noexcept
     cpdef IOBuf clone_view(self)
     cpdef IOBuf slice(self, unsigned int start, unsigned int length)
     @cython.locals(head=IOBuf, last=IOBuf, piece=IOBuf)

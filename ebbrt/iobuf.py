@@ -64,6 +64,15 @@ class IOBuf:
             piece = piece.next
         return total
 
+    def pinned(self) -> int:
+        """Bytes of the buffers that the whole chain keeps alive, one counted for each piece."""
+        total = self.buffer.size()
+        piece = self.next
+        while piece is not None:
+            total += piece.buffer.size()
+            piece = piece.next
+        return total
+
     def clone_view(self) -> "IOBuf":
         """A second view of this piece's bytes: no headroom of its own, not chained."""
         return view(self.buffer, self.start, self.length)

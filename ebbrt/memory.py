@@ -90,7 +90,8 @@ class MemoryAllocator:
     """Buffers from node memory for one core: of powers of two from 128 bytes to 1 MiB, and of pages up to 64 MiB.
 
     It manages the pages that lie within the bytes [start, end) of ``memory``; the whole of it by default. With
-    ``limit`` it uses at most so many bytes of them.
+    ``limit`` it uses at most so many bytes of them. It belongs to the process that made it: after a fork, the memory
+    that parent and child share would be handed out twice.
     """
 
     def __init__(self, memory: NodeMemory, start: int = 0, end: int | None = None, limit: int | None = None) -> None:
@@ -124,7 +125,7 @@ class MemoryAllocator:
     def allocate(self, size: int) -> Buffer | None:
         """A buffer of at least ``size`` bytes; None (counted) when there is no memory for it or size > 64 MiB."""
         if size <= PAGE:
-            size_class = self._class_of[(size + 127) >> 7]
+            size_class = self._class_of[(size + 127) >> 7]  # 128: the smallest class
         else:
             size_class = PAGE_SHIFT + 1
             while size_class <= LARGEST_CLASS and (1 << size_class) < size:
@@ -254,7 +255,8 @@ class MemoryAllocator:
         """Bytes handed out, bytes of pages in use for it now and at most, and what was allocated and refused.
 
         ``refused_by_limit`` counts how often the limit stood in the way; ``longest_free_run`` beside ``free_bytes``
-        shows how fragmented the free pages are.
+        shows how fragmented the free pages are. ``bookkeeping_bytes`` lie outside of node memory, and are touched only
+        where their pages are.
         """
         pages = self.pages
         return {
@@ -265,6 +267,7 @@ class MemoryAllocator:
             "free_bytes": (pages.count - pages.used) << PAGE_SHIFT,
             "longest_free_run": pages.longest_run() << PAGE_SHIFT,
             "free_runs": pages.free_runs(),
+            "bookkeeping_bytes": pages.table_bytes() + self._slabs.table_bytes(),
             "large_bytes": self._large_pages << PAGE_SHIFT,
             "allocations": self.allocations,
             "failures": self.failures,

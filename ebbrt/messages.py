@@ -13,8 +13,9 @@ import msgpack
 from ebbrt.future import Future
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
+from ebbrt.messenger_protocol import LARGEST_DATA
 
-LARGEST_MESSAGE = 1 << 20  # bytes of data in one message
+LARGEST_MESSAGE = LARGEST_DATA  # bytes of data in one message
 # What the layers below put in front of the data, so that a message leaves without being copied.
 MESSAGE_HEADROOM = 256
 FRONT_END = 0  # its node number
@@ -80,15 +81,21 @@ class Messenger:
         raise NotImplementedError
 
     def send(self, node: NodeId, ebb_id: int, data: IOBuf) -> None:
-        """Send ``data``, a chain whose first piece has MESSAGE_HEADROOM; it is the Messenger's from now on.
+        """Send ``data``, a chain; it is the Messenger's from now on, and nobody may write to it.
 
-        Delivered at most once, and in the order of sending; not at all when the node is lost. Sent before there is a
-        connection, it waits for one. Raises MessageTooLargeError, BackPressureError, NodeLostError.
+        The header goes into the first piece's headroom (MESSAGE_HEADROOM), or else into a small buffer of its own.
+        Delivered at most once, and in the order of sending; not at all when the node is lost, begins another life, or
+        cannot be reached for 30 s. Sent before there is a connection, it waits for one. Raises MessageTooLargeError,
+        BackPressureError, NodeLostError once ``node_lost`` was said, and MemoryError.
         """
         raise NotImplementedError
 
     def call(self, node: NodeId, ebb_id: int, data: IOBuf, timeout: int) -> Future[IOBuf]:
-        """Send ``data`` and get the answer. Fails with TimedOutError after ``timeout`` ns, or a MessengerError."""
+        """Send ``data`` and get the answer.
+
+        Nothing is raised: the future fails with what ``send`` raises, with RemoteCallError, with NodeLostError, and
+        with TimedOutError after ``timeout`` ns (up to 10 ms later).
+        """
         raise NotImplementedError
 
     def when_sendable(self, node: NodeId) -> Future[None]:
@@ -113,7 +120,7 @@ def unpack(data: IOBuf) -> Any:
     """The value that ``pack`` was given. Raises ValueError when the data are not a packed value."""
     try:
         return msgpack.unpackb(data.copy_out(), strict_map_key=False)
-    except (ValueError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, msgpack.UnpackException) as error:  # TypeError: a list as a key
         raise ValueError(f"not packed data: {error}") from error
 
 

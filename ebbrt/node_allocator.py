@@ -11,7 +11,7 @@ A node belongs to the application, whichever node asked for it, until it is free
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,6 @@ class NodeAllocator:
         self,
         count: int,
         application: str,
-        arguments: Sequence[str] = (),
         cores: int = 1,
         memory: int | None = None,
         timeout: int = TIMEOUT,
@@ -83,8 +82,9 @@ class NodeAllocator:
 class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
     """The front-end's representative: numbers the nodes, and has the provider boot them.
 
-    secret: what the Messengers of this application's nodes prove to each other that they have. path: where nodes look
-    for the application's modules first.
+    secret: what the Messengers of this application's nodes prove to each other that they have. argv: what this process
+    was started with, for the nodes' Command Line Ebb. path: where nodes look for the application's modules first; by
+    default where this process does. ``on_lost`` is told number and reason of every node that died or was freed.
     """
 
     def __init__(
@@ -93,12 +93,15 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         messenger: Messenger,
         allocator: MemoryAllocator,
         secret: bytes,
+        argv: Sequence[str],
         path: str | None = None,
     ) -> None:
         self._provider = provider
         self._messenger = messenger
         self._allocator = allocator
         self._secret = secret
+        self._argv = tuple(argv)
+        self.on_lost: Callable[[int, str], object] = messenger.node_lost
         self._path = str(Path(sys.path[0]).absolute()) if path is None else path
         self._nodes: dict[int, AllocatedNode] = {}
         self._ending: dict[int, Future[None]] = {}
@@ -115,15 +118,14 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         self,
         count: int,
         application: str,
-        arguments: Sequence[str] = (),
         cores: int = 1,
         memory: int | None = None,
         timeout: int = TIMEOUT,
     ) -> list[Future[AllocatedNode]]:
         """See ``NodeAllocator``."""
-        _check(count, application, arguments, cores, timeout)
+        _check(count, application, cores, timeout)
         application = importable(application)
-        return [self._allocate(application, arguments, cores, memory, timeout) for _ in range(count)]
+        return [self._allocate(application, cores, memory, timeout) for _ in range(count)]
 
     def free(self, node: AllocatedNode, timeout: int = TIMEOUT) -> Future[None]:
         """See ``NodeAllocator``."""
@@ -198,30 +200,19 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
 
     def _allocate_for(self, sender: NodeId, question: dict[str, Any]) -> Future[IOBuf]:
         token = question["token"]
-        arguments, cores, timeout = question["arguments"], question["cores"], question["timeout"]
-        _check(1, question["application"], arguments, cores, timeout)
-        future = self._allocate(question["application"], arguments, cores, question["memory"], timeout)
+        application, cores, timeout = question["application"], question["cores"], question["timeout"]
+        _check(1, application, cores, timeout)
+        future = self._allocate(application, cores, question["memory"], timeout)
         number = self._last_number
         self._asked_by[number] = (sender, token)
         future.when_done(lambda done: self._asked_by.pop(number, None) if done.error() is not None else None)
         return future.then(lambda node: pack(self._allocator, list(node.id)))
 
-    def _allocate(
-        self, application: str, arguments: Sequence[str], cores: int, memory: int | None, timeout: int
-    ) -> Future[AllocatedNode]:
+    def _allocate(self, application: str, cores: int, memory: int | None, timeout: int) -> Future[AllocatedNode]:
         self._last_number += 1
         number = self._last_number
         self.allocated += 1
-        boot = Boot(
-            number,
-            application,
-            tuple(arguments),
-            self._path,
-            self._secret,
-            self._messenger.local(),
-            cores,
-            memory,
-        )
+        boot = Boot(number, application, self._argv, self._path, self._secret, self._messenger.local(), cores, memory)
         booted = self._provider.boot(boot, timeout)
         promise: Promise[AllocatedNode] = Promise()
 
@@ -231,7 +222,7 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
             error = done.error()
             if error is not None:
                 self.failed += 1
-                self._messenger.node_lost(number, str(error))  # it may have come as far as to connect
+                self.on_lost(number, str(error))  # it may have come as far as to connect
                 promise.set_error(error)
                 return
             node = AllocatedNode(done.result())
@@ -246,7 +237,7 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
     def _forget(self, number: int, reason: str) -> None:
         """A node is no more: whoever has to do with it is told."""
         node = self._nodes.pop(number)
-        self._messenger.node_lost(number, reason)
+        self.on_lost(number, reason)
         asked_by = self._asked_by.pop(number, None)
         if asked_by is not None:
             self._tell_lost(asked_by[0], number, reason)
@@ -277,17 +268,15 @@ class BackEndNodeAllocator(NodeAllocator, MessageHandler):
         self,
         count: int,
         application: str,
-        arguments: Sequence[str] = (),
         cores: int = 1,
         memory: int | None = None,
         timeout: int = TIMEOUT,
     ) -> list[Future[AllocatedNode]]:
         """See ``NodeAllocator``; what went wrong in the front-end comes as RemoteCallError, with its text."""
-        _check(count, application, arguments, cores, timeout)
+        _check(count, application, cores, timeout)
         question = {
             "do": "allocate",
             "application": application,
-            "arguments": list(arguments),
             "cores": cores,
             "memory": memory,
             "timeout": timeout,
@@ -347,12 +336,10 @@ def importable(application: str) -> str:
     return f"{Path(file).stem}:{function}"
 
 
-def _check(count: int, application: str, arguments: Sequence[str], cores: int, timeout: int) -> None:
+def _check(count: int, application: str, cores: int, timeout: int) -> None:
     module, _, function = application.partition(":")
     if not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(f"{application!r} is not an application: write it as package.module:function")
-    if isinstance(arguments, str) or not all(isinstance(argument, str) for argument in arguments):
-        raise ValueError("the arguments of an application are a list of texts")
     if count < 1 or cores < 1 or timeout <= 0:
         raise ValueError(f"{count} nodes of {cores} cores within {timeout} ns cannot be had")
 

@@ -13,6 +13,9 @@ from ebbrt.lines import LONGEST_LINE, LineError, LineReader, encode
 from ebbrt.messages import NodeId
 
 CONNECT_SECONDS = 5.0
+# What ``netlab run`` puts into the environment of a front-end:
+SOCKET_VARIABLE = "EBBRT_IAAS"  # the path of the daemon's socket
+ADDRESS_VARIABLE = "EBBRT_ADDRESS"  # the front-end's own address on the nodes' network
 READABLE = 0x001  # EPOLLIN
 WRITABLE = 0x004  # EPOLLOUT
 
@@ -36,14 +39,14 @@ class ProviderLostError(NodeAllocationError):
 class Boot(NamedTuple):
     """What a node is told when it stops being nobody's.
 
-    application: "package.module:function", called on the node as ``function(runtime)``. arguments: for it. path: the
-    directory where its modules are looked for first. secret: what the nodes of this application prove to each other
-    that they have. cores, memory (bytes): the node's shape; None for what the provider thinks fit.
+    application: "package.module:function", called on the node as ``function(runtime)``. argv: what the front-end was
+    started with. path: the directory where modules are looked for first. secret: what the nodes of this application
+    prove to each other that they have. cores, memory (bytes): the node's shape; None for what the provider thinks fit.
     """
 
     number: int
     application: str
-    arguments: tuple[str, ...]
+    argv: tuple[str, ...]
     path: str
     secret: bytes
     front_end: NodeId
@@ -123,7 +126,7 @@ class IaasProvider(NodeProvider, InterruptHandler):
             "do": "allocate",
             "number": boot.number,
             "application": boot.application,
-            "arguments": list(boot.arguments),
+            "argv": list(boot.argv),
             "path": boot.path,
             "secret": boot.secret.hex(),
             "front_end": str(boot.front_end),

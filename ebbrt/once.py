@@ -44,14 +44,22 @@ class Once:
         try:
             result = function()
         except BaseException as error:
-            del self._works[key]
-            if work.promise is not None:
-                work.promise.set_error(error)
+            promise = self._end(work)
+            if promise is not None:
+                promise.set_error(error)
+                promise = None  # or it would be kept for ever, by the traceback of its own error
             raise
-        del self._works[key]
-        if work.promise is not None:
-            work.promise.set_value(result)
+        promise = self._end(work)
+        if promise is not None:
+            promise.set_value(result)
         return result
+
+    def _end(self, work: _Work) -> Promise[Any] | None:
+        """The work is over; the promise that others wait for, if any."""
+        del self._works[work.key]
+        promise = work.promise
+        work.promise = None
+        return promise
 
     def _wait(self, work: _Work) -> Any:
         me = getcurrent()

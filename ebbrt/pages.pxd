@@ -19,6 +19,7 @@ cdef class PageAllocator:
     cpdef unsigned int take(self, unsigned int count) noexcept
     @cython.locals(before=cython.uint, after=cython.uint)
     cpdef void give_back(self, unsigned int page, unsigned int count) noexcept
+    cpdef unsigned long long table_bytes(self) noexcept
     @cython.locals(longest=cython.uint, index=cython.uint, page=cython.uint)
     cpdef unsigned int longest_run(self) noexcept
     @cython.locals(total=cython.uint, index=cython.uint, page=cython.uint)

@@ -7,10 +7,17 @@ from the front of a free one. What this knows about pages lies outside of node m
 never touched.
 """
 
+import mmap
+
 from ebbrt.constants import NO_PAGE
 
 EXACT_RUNS = 64
 LISTS = EXACT_RUNS + 32
+
+
+def page_table(count: int) -> memoryview:
+    """A 32-bit word for each of ``count`` pages, all zero; private to this process, and there when it is touched."""
+    return memoryview(mmap.mmap(-1, 4 * (count + 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)).cast("I")
 
 
 class PageAllocator:
@@ -25,9 +32,9 @@ class PageAllocator:
         self.limited = 0  # refusals because of the limit
         # By page, counted from ``first``: the length of the free run that begins or ends here, else 0; and, where one
         # begins, its neighbours in its list.
-        self._runs = memoryview(bytearray(4 * (count + 1))).cast("I")
-        self._next = memoryview(bytearray(4 * (count + 1))).cast("I")
-        self._previous = memoryview(bytearray(4 * (count + 1))).cast("I")
+        self._runs = page_table(count)
+        self._next = page_table(count)
+        self._previous = page_table(count)
         self._lists = memoryview(bytearray(4 * LISTS)).cast("I")
         for index in range(LISTS):
             self._lists[index] = NO_PAGE
@@ -65,6 +72,10 @@ class PageAllocator:
             self._remove(page + count, after)
             count += after
         self._add(page, count)
+
+    def table_bytes(self) -> int:
+        """Bytes of the tables over the pages."""
+        return 3 * 4 * (self.count + 1) + 4 * LISTS
 
     def longest_run(self) -> int:
         """Pages of the longest free run."""

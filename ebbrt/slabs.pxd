@@ -26,6 +26,7 @@ cdef class Slabs:
     cpdef bint make(self, unsigned int size_class) noexcept
     @cython.locals(page=cython.uint, free=cython.uint)
     cpdef void put(self, unsigned long long number, unsigned int size_class) noexcept
+    cpdef unsigned long long table_bytes(self) noexcept
     cpdef unsigned int count(self, unsigned int size_class) noexcept
     cpdef unsigned int free_objects(self, unsigned int size_class) noexcept
     @cython.locals(head=cython.uint)

@@ -9,7 +9,7 @@ A free object holds the number of the next one in its first bytes, in units of t
 """
 
 from ebbrt.constants import LARGEST_CLASS, NO_OFFSET, NO_PAGE, PAGE_SHIFT, SMALLEST_CLASS
-from ebbrt.pages import PageAllocator
+from ebbrt.pages import PageAllocator, page_table
 
 
 class Slabs:
@@ -21,10 +21,10 @@ class Slabs:
         self._words = words
         self._pages = pages
         # By page, counted from the first: the free objects of the slab there, how many, and its list's neighbours.
-        self._heads = memoryview(bytearray(4 * (pages.count + 1))).cast("I")
-        self._free = memoryview(bytearray(4 * (pages.count + 1))).cast("I")
-        self._next = memoryview(bytearray(4 * (pages.count + 1))).cast("I")
-        self._previous = memoryview(bytearray(4 * (pages.count + 1))).cast("I")
+        self._heads = page_table(pages.count)
+        self._free = page_table(pages.count)
+        self._next = page_table(pages.count)
+        self._previous = page_table(pages.count)
         # By class: the slabs that have free objects, the number of all slabs, and of the free objects in them.
         self._partial = memoryview(bytearray(4 * (LARGEST_CLASS + 1))).cast("I")
         self._slabs = memoryview(bytearray(4 * (LARGEST_CLASS + 1))).cast("I")
@@ -80,6 +80,10 @@ class Slabs:
         self._heads[page] = number
         self._free[page] = free + 1
         self._free_objects[size_class] += 1
+
+    def table_bytes(self) -> int:
+        """Bytes of the tables over the pages and the classes."""
+        return 4 * 4 * (self._pages.count + 1) + 3 * 4 * (LARGEST_CLASS + 1)
 
     def count(self, size_class: int) -> int:
         """How many slabs the class has."""

@@ -19,6 +19,7 @@ from ebbrt.socket_udp import KernelUdpSocket
 MOST_ACCEPTED = 16  # connections in one event
 ACCEPT_RETRY = 100 * MILLISECOND  # until an accept that found no descriptor is tried again
 ANY_ADDRESS = "0.0.0.0"
+IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: let connect() choose the port, by the whole four-tuple
 
 
 class SocketNetworkManager(NetworkManager):
@@ -32,16 +33,19 @@ class SocketNetworkManager(NetworkManager):
         self._listeners: dict[int, _Listener] = {}
         self._connections: set[SocketConnection] = set()
         self._udp_sockets: set[KernelUdpSocket] = set()
+        self._is_open = True
 
     def listen(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int = 1024) -> None:
         """See NetworkManager. Raises OSError when the kernel refuses the port (below 1024, to a user)."""
         _check_port(port)
+        self._check_open()
         self._listeners[port] = _Listener(self._shared, self._connections, port, accept, backlog)
 
     def connect(self, address: str, port: int, handler: TcpHandler) -> TcpConnection:
         """See NetworkManager. Raises OSError when the process has no descriptor left."""
         _check_port(port)
-        remote = check_address(address)
+        remote = (check_address(address), port)
+        self._check_open()
         sock = make_socket(socket.SOCK_STREAM)
         try:
             if self._shared.address != ANY_ADDRESS:
@@ -50,15 +54,14 @@ class SocketNetworkManager(NetworkManager):
         except OSError:
             sock.close()
             raise
-        connection = SocketConnection(self._shared, self._connections, sock)
-        connection.handler = handler
-        handler.connection = connection
+        connection = SocketConnection(self._shared, self._connections, sock, remote)
         self._shared.counters.active_opens += 1
-        connection.open(remote, port)
+        connection.open(handler)
         return connection
 
     def bind_udp(self, port: int, handler: UdpHandler) -> UdpSocket:
         """See NetworkManager."""
+        self._check_open()
         return KernelUdpSocket(self._shared, self._udp_sockets, port, handler)
 
     def local_address(self) -> str:
@@ -66,7 +69,8 @@ class SocketNetworkManager(NetworkManager):
         return self._shared.address
 
     def close(self) -> None:
-        """Give every socket back; open connections are aborted, and their handlers told."""
+        """Give every socket back, for good; open connections are aborted, and their handlers told."""
+        self._is_open = False
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
@@ -104,8 +108,10 @@ class SocketNetworkManager(NetworkManager):
             "memory": {"reads_put_off": counters.no_memory},
         }
 
-
-IP_BIND_ADDRESS_NO_PORT = 24  # linux/in.h: let connect() choose the port, by the whole four-tuple
+    def _check_open(self) -> None:
+        """A handler that hears of its connection's end in ``close`` must not open another."""
+        if not self._is_open:
+            raise RuntimeError("the Network Manager is closed")
 
 
 class _Listener:
@@ -149,13 +155,13 @@ class _Listener:
                 return
             sock.setblocking(False)
             self._shared.counters.accepted += 1
-            connection = SocketConnection(self._shared, self._connections, sock)
+            connection = SocketConnection(self._shared, self._connections, sock, remote)
             try:
                 handler = self._accept(connection)
             except BaseException:
                 connection.abort()
                 raise
-            connection.accepted(remote, handler)
+            connection.accepted(handler)
 
     def close(self) -> None:
         """Accept no more."""

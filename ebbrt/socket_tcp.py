@@ -15,7 +15,7 @@ import struct
 
 from ebbrt.event_manager import READABLE, Timer
 from ebbrt.iobuf import IOBuf
-from ebbrt.network import TcpConnection, TcpHandler
+from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
 from ebbrt.socket_buffers import SendQueue
 from ebbrt.socket_shared import MILLISECOND, Readiness, Shared, is_busy
 
@@ -43,15 +43,20 @@ REASONS = {
 
 
 class SocketConnection(TcpConnection):
-    """One connection on ``sock``, which is non-blocking; ``start`` watches it."""
+    """One connection with ``remote`` on ``sock``, which is non-blocking; ``open`` or ``accepted`` begins it.
 
-    def __init__(self, shared: Shared, connections: "set[SocketConnection]", sock: socket.socket) -> None:
+    connections: the manager's, of which it is one until its end.
+    """
+
+    def __init__(
+        self, shared: Shared, connections: "set[SocketConnection]", sock: socket.socket, remote: tuple[str, int]
+    ) -> None:
         self.handler = NO_HANDLER
         self._shared = shared
-        self._connections = connections  # the manager's, of which it is one until its end
+        self._connections = connections
         self._socket: socket.socket | None = sock
         self._fd = sock.fileno()
-        self._remote = ("", 0)
+        self._remote = remote
         self._queue = SendQueue()
         self._watched = NOT_WATCHED
         self._connecting = False
@@ -71,21 +76,24 @@ class SocketConnection(TcpConnection):
 
     # What the Network Manager calls
 
-    def open(self, address: str, port: int) -> None:
-        """Connect; the handler is told the outcome, perhaps before this returns."""
+    def open(self, handler: TcpHandler) -> None:
+        """Connect; the handler is told the outcome, perhaps before this returns. Raises AddressInUseError."""
         assert self._socket is not None
-        self._remote = (address, port)
         self._connecting = True
-        result = self._socket.connect_ex((address, port))
-        if result not in (0, errno.EINPROGRESS):
-            self._end(self._reason(result))
-        else:
+        result = self._socket.connect_ex(self._remote)
+        if result == errno.EADDRNOTAVAIL:
+            self._end("aborted")
+            raise AddressInUseError(f"no local port is free towards port {self._remote[1]} of {self._remote[0]}")
+        self.handler = handler
+        handler.connection = self
+        if result in (0, errno.EINPROGRESS):
             self._settle()
+        else:
+            self._end(self._reason(result))
 
-    def accepted(self, remote: tuple[str, int], handler: TcpHandler) -> None:
+    def accepted(self, handler: TcpHandler) -> None:
         """The kernel has completed a handshake, and ``accept`` has given the handler."""
-        self._remote = remote
-        if self._socket is not None:  # else ``accept`` has aborted it
+        if self._socket is not None:  # else ``accept`` has aborted it, and the handler never was one
             self._establish(handler)
 
     # What the application calls
@@ -144,6 +152,9 @@ class SocketConnection(TcpConnection):
     def interrupt(self) -> None:
         """Something is ready, or may be: which it is shows when it is tried."""
         if self._socket is None:
+            return
+        if self._in_upcall:  # which blocks, so that the loop turns meanwhile: all waits until it returns
+            self._watch()
             return
         if self._connecting:
             self._check_handshake()
@@ -237,6 +248,9 @@ class SocketConnection(TcpConnection):
             self._data_held = bool(sock.recv(1, socket.MSG_PEEK))
         except BlockingIOError:
             return
+        except OSError as error:
+            self._end(self._reason(error.errno or 0))
+            return
         if not self._data_held:
             self._peer_finished()
 
@@ -251,6 +265,9 @@ class SocketConnection(TcpConnection):
                 self._write()
             if self._fin_queued and not self._fin_sent and not self._queue.length and not self._failure:
                 self._send_fin(self._socket)
+            if self._window_seen < SEND_BUFFER and self._has_room() and not self._tells_room:
+                self._tells_room = True
+                self._shared.events.defer(self._tell_room)
         self._watch()
 
     def _write(self) -> None:
@@ -266,15 +283,16 @@ class SocketConnection(TcpConnection):
             self._shared.counters.bytes_sent += written
             if not self._queue.length:
                 break
-        room = max(0, SEND_BUFFER - self._queue.length)
-        if room > self._window_seen and 2 * room >= SEND_BUFFER and not self._tells_room:
-            self._tells_room = True
-            self._shared.events.spawn(self._tell_room, True)
+
+    def _has_room(self) -> bool:
+        """Whether at least half of the send buffer is free, and more than the application saw."""
+        room = SEND_BUFFER - self._queue.length
+        return room > self._window_seen and 2 * room >= SEND_BUFFER
 
     def _tell_room(self) -> None:
-        """The application saw a window smaller than the buffer, of which at least half is free now."""
+        """The application saw a window smaller than the buffer: tell it of the larger one."""
         self._tells_room = False
-        if self._socket is None or self._fin_queued or self._failure:
+        if self._socket is None or self._failure or self._in_upcall or not self._has_room():
             return
         self._window_seen = SEND_BUFFER
         self._in_upcall = True
@@ -308,19 +326,7 @@ class SocketConnection(TcpConnection):
 
     def _watch(self) -> None:
         """Watch the socket for what is wanted of it now."""
-        if self._peer_closed and self._fin_sent:
-            wanted = ON_CHANGE
-        else:
-            wanted = 0
-            if self._queue.length or self._connecting:
-                wanted = WRITABLE
-            if not self._peer_closed and not self._connecting:
-                if not self._paused and not self._starved:
-                    wanted |= READABLE
-                elif self._data_held:
-                    wanted |= ON_CHANGE  # that there is an end is known, and must not wake the loop for ever
-                elif not self._starved:
-                    wanted |= PEER_FINISHED
+        wanted = self._wanted()
         if wanted == self._watched:
             return
         events = self._shared.events
@@ -329,6 +335,17 @@ class SocketConnection(TcpConnection):
         else:
             events.rewatch(self._fd, wanted)
         self._watched = wanted
+
+    def _wanted(self) -> int:
+        """The EPOLL flags. What cannot be acted on now, such as an end, must not wake the loop for ever: ON_CHANGE."""
+        if self._in_upcall or (self._peer_closed and self._fin_sent):
+            return ON_CHANGE
+        wanted = WRITABLE if self._queue.length or self._connecting else 0
+        if self._peer_closed or self._connecting:
+            return wanted
+        if self._starved or self._data_held:
+            return wanted or ON_CHANGE
+        return wanted | (PEER_FINISHED if self._paused else READABLE)
 
     def _state(self) -> int:
         assert self._socket is not None

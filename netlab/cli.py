@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from netlab import privilege
-from netlab.commands import bench, capture, demo, doctor, lab, node, plot
+from netlab.commands import bench, capture, demo, doctor, frontend, iaas, lab, node, plot, run
 from netlab.errors import NetlabError
 
-COMMANDS = (demo, bench, plot, lab, node, capture, doctor)
+COMMANDS = (demo, run, bench, plot, lab, node, frontend, iaas, capture, doctor)
 
 app = typer.Typer(
     name="netlab",

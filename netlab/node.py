@@ -11,28 +11,31 @@ import gc
 import json
 import os
 import random
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, cast
 
 from apps.memcached.server import Memcached
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH, VIRTIO_F_EVENT_IDX
-from drivers.virtio.control import ControlDevice, ControlDriver
+from drivers.virtio.control import ControlDevice, ControlDriver, ControlError
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from drivers.virtio.tap import TapError, mtu
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
 from ebbrt import build, ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
+from ebbrt.core_links import RingCoreLinks
 from ebbrt.ebb_ids import EbbAllocator
+from ebbrt.event_manager import EventManager
 from ebbrt.future import Future, when_all
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import NetworkManager
+from ebbrt.signals import Signals
 from netlab.node_config import MOST_CORES, NodeConfig, NodeError
 from netlab.node_cores import UNPLUGGED, OtherCores, ended_how
 from netlab.node_hardware import MIB, Hardware, memory_needed
-from netlab.node_signals import NodeSignals
 from netlab.node_statistics import summed
 from stack.network_manager import StackNetworkManager
 from stack.stack import Stack
@@ -47,7 +50,8 @@ ANSWER_TIME = 2_000_000_000  # nanoseconds that they have to send their statisti
 class Node:
     """One core of a node; ``run`` turns its loop until it is told to stop.
 
-    clock, memory, allocator, events, network, links: this core's, for what is put on top of it.
+    clock, memory, allocator, events, network, links: this core's, for what is put on top of it. address: the node's
+    IPv4 address.
     """
 
     @classmethod
@@ -56,25 +60,25 @@ class Node:
         _check(config)
         try:
             hardware = Hardware.open(config)
+            # Before anything of core 0 is made: the others would inherit it.
+            others = OtherCores.fork(config.cores, functools.partial(_be_core, config, hardware))
+            try:
+                node = cls(config, hardware, 0, others)
+                node._bring_up()
+            except BaseException:
+                others.end()
+                hardware.close()
+                raise
+            return node
         except TapError as error:
             raise NodeError(f"cannot open TAP {config.tap}: {error.strerror}", error.advice) from error
+        except (ValueError, MemoryError, ControlError) as error:
+            raise NodeError(f"the node cannot be booted: {error}") from error
         except OSError as error:  # of mmap
             raise NodeError(
                 f"no room for node memory of {memory_needed(config) // MIB} MiB: {error.strerror}",
                 "Give it less with --memory.",
             ) from error
-        # Before anything of core 0 is made: the others would inherit it.
-        others = OtherCores.fork(config.cores, functools.partial(_be_core, config, hardware))
-        try:
-            node = cls(config, hardware, 0, others)
-            node._bring_up()
-            return node
-        except BaseException as error:
-            others.end()
-            hardware.close()
-            if isinstance(error, ValueError):
-                raise NodeError(f"the node cannot be booted: {error}") from error
-            raise
 
     def __init__(
         self, config: NodeConfig, hardware: Hardware, number: int = 0, others: OtherCores | None = None
@@ -82,11 +86,17 @@ class Node:
         self.config = config
         self.hardware = hardware
         self.number = number
+        self.address = str(config.address.ip)
         self.clock = MonotonicClock()
         self.memory = hardware.memory
-        self.allocator = MemoryAllocator(self.memory, *hardware.part(number))
-        self.events = config.event_manager(self.clock)
-        self.links = hardware.links.links(number, self.events, self.allocator)
+        make = config.configuration.make
+        self.allocator: MemoryAllocator = make(
+            "memory_allocator", MemoryAllocator, self.memory, *hardware.part(number)
+        )
+        self.events: EventManager = make("event_manager", EventManager, self.clock)
+        self.links: RingCoreLinks = make(
+            "core_links", RingCoreLinks, hardware.links, number, self.events, self.allocator
+        )
         self.stopwatch = Stopwatch(self.clock) if config.layers else None
         self.device = self._make_device()
         self.driver = self._make_driver()
@@ -101,7 +111,7 @@ class Node:
             secret=hardware.secret,
             steering=Steering(self.links, self.memory, hardware.steering) if hardware.cores > 1 else None,
         )
-        self.network: NetworkManager = StackNetworkManager(self.stack, self.events)
+        self.network: NetworkManager = make("network_manager", StackNetworkManager, self.stack, self.events)
         if self.stopwatch:
             self.network = TimedNetwork(self.network, self.stopwatch)
         self._others = others
@@ -138,8 +148,9 @@ class Node:
         core = ebb.Core(self.number)
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
-        core.install(ebb.EBB_ALLOCATOR, EbbAllocator(0, self.number))
-        core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
+        make = self.config.configuration.make
+        core.install(ebb.EBB_ALLOCATOR, make("ebb_allocator", EbbAllocator, 0, self.number))
+        core.install(ebb.LOCAL_ID_MAP, make("local_id_map", ebb.LocalIdMap))
         core.install(ebb.NETWORK_MANAGER, self.network)
         core.install(ebb.CORE_LINKS, self.links)
         ebb_kinds.start(core)
@@ -157,12 +168,7 @@ class Node:
         In this order no frame reaches a core that does not serve yet. Raises NodeError when a core does not come up.
         """
         if self.hardware.cores > 1:
-            assert self._others is not None
-            self._others.watch(self.events)
-            others = when_all([self.links.call(number, _is_up) for number in range(1, self.hardware.cores)])
-            self._wait_for(others, BOOT_TIME)
-            if not others.done() or others.error() is not None:
-                raise self._end_of_others() or NodeError(f"a core did not come up in {BOOT_TIME // 10**9} seconds")
+            self._wait_for_others()
             self._control = ControlDevice(self.hardware.cores, self.hardware.use_queues)
             event_index = bool(self.device.driver_features & VIRTIO_F_EVENT_IDX)
             self._control_driver = ControlDriver(self._control, self.allocator, event_index)
@@ -170,12 +176,17 @@ class Node:
             self.device.discard()  # flows that came while there was one pair must not begin on the wrong core
         self.start()
 
-    def _wait_for(self, future: Future[Any], limit: int) -> None:
-        """Turn the loop until ``future`` is done, for at most ``limit`` nanoseconds, or until it is stopped."""
-        future.when_done(lambda _: self.events.stop())
-        timer = self.events.set_timer(limit, self.events.stop)
+    def _wait_for_others(self) -> None:
+        """Turn the loop until every other core has answered a call."""
+        assert self._others is not None
+        self._others.watch(self.events)
+        answers = when_all([self.links.call(number, _is_up) for number in range(1, self.hardware.cores)])
+        answers.when_done(lambda _: self.events.stop())
+        timer = self.events.set_timer(BOOT_TIME, self.events.stop)
         self.events.run()
         timer.stop()
+        if not answers.done() or answers.error() is not None:
+            raise self._failure() or NodeError(f"a core did not come up in {BOOT_TIME // 10**9} seconds")
 
     def run(self, ready: Callable[[], object]) -> None:
         """Serve until SIGTERM or SIGINT; ``ready`` is called once the node answers.
@@ -184,7 +195,8 @@ class Node:
         """
         if self.config.cpus:
             os.sched_setaffinity(0, {self.config.cpus[self.number % len(self.config.cpus)]})
-        with NodeSignals(self.events, report=self._report, end=self._end):
+        actions = {signal.SIGUSR1: self._report, signal.SIGTERM: self._end, signal.SIGINT: self._end}
+        with Signals(self.events, actions):
             # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002).
             gc.collect()
             gc.freeze()
@@ -194,25 +206,22 @@ class Node:
         self.driver.stop()
         if self._others is None:
             return
-        failure = self._end_of_others()
+        failure = self._failure()
         self._others.end()
         self._write_statistics()
-        if self.device.unplugged:
-            raise NodeError(
-                f"TAP {self.hardware.tap.name} was deleted under the node", "Make it again, then start the node."
-            )
         if failure is not None:
             raise failure
 
-    def _end_of_others(self) -> NodeError | None:
-        """What is to be said of a core that has ended by itself."""
+    def _failure(self) -> NodeError | None:
+        """Why the node has ended, unless somebody asked for it."""
         assert self._others is not None
-        if self._others.fallen is None:
-            return None
-        number, status = self._others.fallen
-        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == UNPLUGGED:
-            self.device.unplugged = True
-        return NodeError(f"core {number} of the node {ended_how(status)}, and the node with it")
+        fallen = self._others.fallen
+        if self.device.unplugged or (fallen is not None and os.waitstatus_to_exitcode(fallen[1]) == UNPLUGGED):
+            name = self.hardware.tap.name
+            return NodeError(f"TAP {name} was deleted under the node", "Make it again, then start the node.")
+        if fallen is not None:
+            return NodeError(f"core {fallen[0]} of the node {ended_how(fallen[1])}, and the node with it")
+        return None
 
     def _report(self) -> None:
         """SIGUSR1: ask the other cores, then write everybody's statistics."""
@@ -279,7 +288,9 @@ class Node:
         partial.replace(path)
 
     def close(self) -> None:
-        """Give the TAP, the links and the loop's descriptors back."""
+        """End the other cores, if they run yet, and give the TAP, the links and the loop's descriptors back."""
+        if self._others is not None:
+            self._others.end()
         self.links.close()
         self.events.close()
         self.hardware.close()
@@ -303,7 +314,10 @@ def _check(config: NodeConfig) -> None:
 
 def _be_core(config: NodeConfig, hardware: Hardware, number: int) -> int:
     """What the process of core 1 and up does; its exit status."""
-    node = Node(config, hardware, number)
+    try:
+        node = Node(config, hardware, number)
+    except (ValueError, MemoryError) as error:
+        raise NodeError(f"it cannot be booted: {error}") from error
     node.start()
     node.run(ready=lambda: None)
     return UNPLUGGED if node.device.unplugged else 0

@@ -1,10 +1,10 @@
 """What a node is booted with, and the error that tells why it was not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
 from pathlib import Path
 
-from ebbrt.event_manager import EventManager
+from ebbrt.configuration import Configuration
 from netlab.errors import NetlabError
 
 MOST_CORES = 64
@@ -18,7 +18,7 @@ class NodeConfig:
     cores: each a process; core n runs on CPU ``cpus[n % len(cpus)]``, so that with fewer CPUs than cores some share
     one, and wherever Linux puts it without any. seed: of all randomness, for a run that can be repeated; None: the
     machine's own. layers: time the layers (``ebbrt.layers``). statistics: where SIGUSR1 and the end write them.
-    event_manager: a class that takes the place of the Event Manager on every core.
+    configuration: base Ebbs of other classes than the library's, on every core.
     """
 
     application: str | None
@@ -33,7 +33,7 @@ class NodeConfig:
     plain_tap: bool = False
     layers: bool = False
     statistics: Path | None = None
-    event_manager: type[EventManager] = EventManager
+    configuration: Configuration = field(default_factory=Configuration)
 
 
 class NodeError(NetlabError):

@@ -72,6 +72,11 @@ class Record:
         return DIRECTORY / f"{self.name}.json"
 
     @property
+    def iaas_socket(self) -> Path:
+        """Where the lab's IaaS daemon listens, when one runs (``netlab.iaas``)."""
+        return DIRECTORY / f"{self.name}.iaas"
+
+    @property
     def is_abandoned(self) -> bool:
         """Whether the process that owned this lab is gone."""
         return self.owner is not None and not self.owner.is_alive()
@@ -95,6 +100,7 @@ class Record:
 
     def forget(self) -> None:
         """Remove the record: the lab is gone."""
+        self.iaas_socket.unlink(missing_ok=True)  # of a daemon that was killed
         self.path.unlink(missing_ok=True)
 
 

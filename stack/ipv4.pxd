@@ -63,6 +63,8 @@ cdef class IPv4:
     cpdef void register(self, unsigned int protocol, Transport transport) except *
     cpdef void register_unknown(self, Transport transport) except *
     cpdef Neighbour neighbour(self, unsigned int destination)
+    @cython.locals(neighbour=Neighbour)
+    cpdef bint is_host(self, unsigned int destination) except -1
     @cython.locals(total_length=cython.uint, checksum_start=cython.uint, left=cython.bint)
     cpdef bint send(
         self,

@@ -121,6 +121,11 @@ class IPv4:
             return self.neighbours.lookup(self._gateway)
         return self._nobody
 
+    def is_host(self, destination: int) -> bool:
+        """Whether ``destination`` may be one other host that packets can be sent to: no group, and there is a way."""
+        neighbour = self.neighbour(destination)
+        return neighbour is not self._everybody and neighbour is not self._nobody
+
     def send(
         self,
         packet: IOBuf,

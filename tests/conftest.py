@@ -6,6 +6,8 @@ import pytest
 
 from netlab import privilege
 
+pytest.register_assert_rewrite("tests.network_manager_suite")  # its asserts explain themselves as a test module's do
+
 
 def why_not_live() -> str:
     """Why this process cannot make labs, or ''."""

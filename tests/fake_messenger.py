@@ -67,11 +67,11 @@ class FakeNetwork:
         self._cut.add(number)
 
     def mend(self, number: int) -> None:
-        """What waited goes on, in order."""
+        """What waited arrives now, in order, before what was sent later."""
         self._cut.discard(number)
         waiting, self._waiting = self._waiting, deque()
         for sender, receiver, function in waiting:
-            self.carry(sender, receiver, function)
+            self._arrive(sender, receiver, function)
 
     def lose(self, number: int) -> None:
         """The node is dead: all others are told."""
@@ -123,12 +123,19 @@ class FakeMessenger(Messenger):
 
     def __init__(self, network: FakeNetwork, number: int) -> None:
         self.network = network
+        self.messenger = self
+        self.events = network.events
+        self.allocator = network.allocator
         self.number = number
         self.handlers: dict[int, MessageHandler] = {}
         self.full = False
         self.calls: dict[int, tuple[int, Promise[IOBuf]]] = {}
         self.lost: set[int] = set()
         self._serial = 0
+
+    def install(self, ebb_id: int, handler: MessageHandler) -> None:
+        """Let it take the messages to that Ebb."""
+        self.handlers[ebb_id] = handler
 
     def local(self) -> NodeId:
         return NodeId(self.number, f"198.18.0.{self.number + 1}", 9100)

@@ -1,11 +1,11 @@
 """Several cores of one node in one process, turned by hand."""
 
 from ebbrt.clock import ManualClock
-from ebbrt.core_links import RING, CoreLinksPlan, RingCoreLinks
+from ebbrt.core_links import POLLS, RING, CoreLinksPlan, RingCoreLinks
 from ebbrt.event_manager import EventManager, IdleHandler
 from ebbrt.memory import MemoryAllocator, NodeMemory
 
-TURNS = 65  # within them a busy core looks at its interrupts (TURNS_BETWEEN_LOOKS)
+TURNS = 2 * POLLS + 1  # within them a busy core looks at its interrupts, and gives back what it has dropped
 SHARE = 1 << 20  # bytes of node memory for each core
 
 
@@ -27,9 +27,11 @@ class SeveralCores:
             for number in range(count)
         ]
         self.links: list[RingCoreLinks] = []
+        self.busy: list[IdleHandler] = []
         for number in range(count):
             self.links.append(self.plan.links(number, self.events[number], self.allocators[number]))
-            self.events[number].add_idle_handler(_NeverHalt())  # or a turn would wait for an interrupt
+            self.busy.append(_NeverHalt())  # or a turn would wait for an interrupt
+            self.events[number].add_idle_handler(self.busy[number])
 
     def turn(self, number: int) -> None:
         """Let one core look at its interrupts and do what it then has to do."""

@@ -30,8 +30,6 @@ cdef class Input:
     cdef bint _gather(self) except -1
     cpdef void clear(self)
 
-@cython.locals(total=cython.ulonglong, piece=IOBuf)
-cpdef unsigned long long pinned(IOBuf chain) except? 0
 @cython.locals(end=cython.ulonglong)
 cpdef void copy(IOBuf source, unsigned int start, IOBuf target, unsigned int length) except *
 cpdef IOBuf compact(MemoryAllocator allocator, IOBuf chain, unsigned int length)

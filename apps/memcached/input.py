@@ -120,7 +120,7 @@ class Input:
         self._consumed = False
         self._gathered = None
         self._loose = self.length
-        self._pinned = pinned(self.head) if self.head is not None else 0
+        self._pinned = self.head.pinned() if self.head is not None else 0
 
     def _gather(self) -> bool:
         """Copy the loose pieces behind what has been gathered already."""
@@ -159,16 +159,6 @@ class Input:
         self._consumed = True
 
 
-def pinned(chain: IOBuf) -> int:
-    """Bytes of the buffers a chain keeps alive, one counted for each piece."""
-    total = 0
-    piece: IOBuf | None = chain
-    while piece is not None:
-        total += piece.buffer.size()
-        piece = piece.next
-    return total
-
-
 def copy(source: IOBuf, start: int, target: IOBuf, length: int) -> None:
     """Copy bytes of ``source`` from ``start`` on behind the data of ``target``, and count them."""
     end = target.start + target.length
@@ -179,7 +169,7 @@ def copy(source: IOBuf, start: int, target: IOBuf, length: int) -> None:
 
 def compact(allocator: MemoryAllocator, chain: IOBuf, length: int) -> IOBuf | None:
     """``chain`` itself, or a copy of it when it pins too much; None when there is no memory for the copy."""
-    if pinned(chain) <= 2 * length + SLACK:
+    if chain.pinned() <= 2 * length + SLACK:
         return chain
     return copy_together(allocator, chain, length)
 

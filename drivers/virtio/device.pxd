@@ -46,7 +46,7 @@ cdef class NetDevice(InterruptHandler):
     cdef readonly unsigned long long tx_errors
     cdef readonly unsigned long long tx_blocked
     cdef readonly unsigned long long interrupts_raised
-    cdef public bint unplugged
+    cdef readonly bint unplugged
     cpdef void notify(self, unsigned int queue) except *
     cpdef void interrupt(self) except *
     @cython.locals(frames=cython.uint)

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from netlab.bench.environment import Environment
 from netlab.bench.results import Ratio, Summary
+from netlab.bench.runtime_results import Figure
 
 
 def medians_table(summaries: Sequence[Summary]) -> Table:
@@ -27,6 +28,29 @@ def medians_table(summaries: Sequence[Summary]) -> Table:
             f"{row.server_core_us_per_request_max:.1f}[/dim]",
             f"{row.client_core_busy:.0%}",
             f"[red]{row.errors}[/red]" if row.errors else "0",
+        )
+    return table
+
+
+def figures_table(figures: Sequence[Figure]) -> Table:
+    """A line per figure of the runtime: the median, from least to greatest, what it is compared with, its target."""
+    table = Table(title="medians, and least to greatest", box=SIMPLE_HEAD)
+    table.add_column("what", min_width=24)
+    table.add_column("median", justify="right", no_wrap=True)
+    table.add_column("against")
+    table.add_column("ratio", justify="right")
+    table.add_column("target", justify="right", no_wrap=True)
+    for each in figures:
+        spread = "" if each.least == each.greatest else f"\n[dim]{each.least:,.1f}-{each.greatest:,.1f}[/dim]"
+        baseline = "" if each.baseline is None else f"{each.against} {each.baseline:,.1f}"
+        target = "" if each.target is None else f"{each.target:g}{'' if each.ratio is not None else ' ' + each.unit}"
+        missed = each.is_met is False
+        table.add_row(
+            each.name,
+            f"{each.median:,.1f} {each.unit}{spread}",
+            baseline,
+            "" if each.ratio is None else f"{each.ratio:.2f}",
+            f"[red]{target} missed[/red]" if missed else target,
         )
     return table
 

@@ -1,4 +1,4 @@
-"""``netlab bench memcached``: servers against each other, interleaved, with everything a number needs beside it."""
+"""``netlab bench``: servers against each other, and the runtime's costs, with all that a number needs beside it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,14 +19,25 @@ Examples:
 
     netlab bench memcached --targets node,baseline --baseline ../before
 """
-GROUP_HELP = "Measure servers of a lab against each other."
+RUNTIME_EPILOG = """
+Examples:
+
+    netlab bench runtime
+
+    netlab bench runtime --rounds 11 --json runtime.json
+
+Exit status: 1 when a target is missed.
+"""
+GROUP_HELP = "Measure servers of a lab against each other, and what the runtime costs."
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")]
+PureOption = Annotated[bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group to ``app``."""
     group = typer.Typer(no_args_is_help=True, help=GROUP_HELP)
-    group.callback()(lambda: None)  # keeps the name of a group's only command
     group.command("memcached", epilog=EPILOG)(memcached)
+    group.command("runtime", epilog=RUNTIME_EPILOG)(runtime)
     app.add_typer(group, name="bench")
 
 
@@ -42,10 +53,8 @@ def memcached(
     baseline: Annotated[
         Path | None, typer.Option(help="Another checkout, built: the target `baseline` is the node of its code.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")] = None,
-    allow_pure: Annotated[
-        bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")
-    ] = False,
+    json_file: JsonOption = None,
+    allow_pure: PureOption = False,
 ) -> None:
     """Load each server in turn with memcaslap: binary protocol, 9 gets to 1 set, every reply verified."""
     import json
@@ -67,12 +76,8 @@ def memcached(
         outcome = session.run(
             plan, lambda done, of, what: bar.update(task, completed=done, total=of, description=what), topology
         )
-    document = json.dumps(outcome.document(), indent=2)
-    if json_file == Path("-"):
-        typer.echo(document)
+    if _written(json_file, json.dumps(outcome.document(), indent=2)):
         return
-    if json_file is not None:
-        _write(json_file, document + "\n")
     console = Console(highlight=False)
     console.print(show.medians_table(outcome.summaries))
     for ratio in outcome.ratios:
@@ -80,6 +85,43 @@ def memcached(
     console.print(show.environment_line(outcome.environment), style="dim")
     if caution := outcome.environment.caution():
         console.print(caution, style="yellow")
+
+
+def runtime(
+    rounds: Annotated[int, typer.Option(min=1, help="Times everything is measured.")] = 7,
+    json_file: JsonOption = None,
+    allow_pure: PureOption = False,
+) -> None:
+    """Measure events, contexts, calls through references, buffers, messages and boots, each against its target."""
+    import json
+
+    from rich.console import Console
+
+    from netlab.bench import environment, show
+    from netlab.bench import runtime as measured
+
+    privilege.acquire()
+    environment.require_compiled(allow_pure)
+    with Console(stderr=True).status("starting") as status:
+        outcome = measured.run(rounds, status.update)
+    if not _written(json_file, json.dumps(outcome.document(), indent=2)):
+        console = Console(highlight=False)
+        console.print(show.figures_table(outcome.figures))
+        console.print(show.environment_line(outcome.environment), style="dim")
+        if caution := outcome.environment.caution():
+            console.print(caution, style="yellow")
+    if any(figure.is_met is False for figure in outcome.figures):
+        raise typer.Exit(1)
+
+
+def _written(json_file: Path | None, document: str) -> bool:
+    """Write the document where it is wanted; whether that was instead of the tables."""
+    if json_file == Path("-"):
+        typer.echo(document)
+        return True
+    if json_file is not None:
+        _write(json_file, document + "\n")
+    return False
 
 
 def _numbers(option: str, text: str) -> list[int]:

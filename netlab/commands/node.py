@@ -15,10 +15,15 @@ Examples:
     netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16
     netlab exec client -- memccapable -b -h 198.18.0.3
 
+    netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 --cores 2 --cpus 0,1
+
     sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --statistics node.json
 
 The node prints one line, beginning with `ready`, once it serves. SIGTERM or Ctrl-C ends it; SIGUSR1 writes the
 statistics.
+
+With --cores, each core is a process with a queue of the TAP (one made by `ip tuntap` needs `multi_queue` for that).
+Fewer CPUs than cores are allowed: the cores share them.
 """
 
 

@@ -16,7 +16,10 @@ from ipaddress import IPv4Interface
 from typing import Any
 
 from ebbrt.event_manager import InterruptHandler
+from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
+from ebbrt.messages import NodeId
+from ebbrt.runtime import MESSENGER_PORT, Identity, Runtime, start
 from netlab.errors import NetlabError
 from netlab.iaas.zygote import die_with
 from netlab.node import Node, NodeConfig
@@ -40,6 +43,7 @@ def run_node(control: socket.socket, request: dict[str, Any]) -> int:
         tap=request["machine"],
         address=IPv4Interface(f"{request['address']}/{request['prefix_length']}"),
         memory=request["memory"],
+        cores=request["cores"],
         ring_size=RING_SIZE,
     )
     try:
@@ -65,26 +69,39 @@ def join_bridge(tap: str, bridge: str) -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", tap.encode(), flags | IFF_UP))
 
 
-def become(uid: int, gid: int) -> None:
-    """Go on as the user that the node belongs to: the code it is about to run is that user's."""
-    if uid == os.geteuid():
-        return
-    parent = os.getppid()
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
-    die_with(parent)  # the kernel forgets that with a change of user
-
-
-def application_of(name: str, path: str) -> Callable[[Any], object]:
-    """The function that ``package.module:function`` names; ``path`` is searched first. Raises what importing does."""
-    module_name, _, function_name = name.partition(":")
+def prepare(uid: int, gid: int, path: str) -> None:
+    """On every core: look in ``path`` for modules first, and go on as the node's user, whose code is about to run."""
     if path:
         sys.path.insert(0, path)
-    function = getattr(importlib.import_module(module_name), function_name)
+    if uid != os.geteuid():
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        die_with(os.getppid())  # the kernel forgets that with a change of user
+
+
+def function_of(application: str) -> Callable[[Runtime], object]:
+    """The function that ``package.module:function`` names. Raises what importing does."""
+    module, _, name = application.partition(":")
+    function = getattr(importlib.import_module(module), name)
     if not callable(function):
-        raise TypeError(f"{name} is not a function")
+        raise TypeError(f"{application} is not a function")
     return function  # type: ignore[no-any-return]
+
+
+def described(error: BaseException) -> str:
+    """Type and text of an error."""
+    return f"{type(error).__name__}: {error}"
+
+
+def identity_of(boot: dict[str, Any], address: str) -> Identity:
+    """Which node of which application the boot message makes of this one. Raises ValueError."""
+    return Identity(
+        local=NodeId(boot["number"], address, MESSENGER_PORT),
+        front_end=NodeId.parse(boot["front_end"]),
+        secret=bytes.fromhex(boot["secret"]),
+        argv=tuple(boot["argv"]),
+    )
 
 
 class BackEnd(InterruptHandler):
@@ -94,6 +111,7 @@ class BackEnd(InterruptHandler):
         self._node = node
         self._control = control
         self._reader = LineReader()
+        self._failed = False
         control.setblocking(False)
 
     def announce(self) -> None:
@@ -119,23 +137,44 @@ class BackEnd(InterruptHandler):
         self._node.events.set_timer(ALIVE_INTERVAL, self._alive)
 
     def _boot(self, boot: dict[str, Any]) -> None:
-        """Become the back-end of an application."""
-        logging.basicConfig(format=f"node {boot['number']}: %(levelname)s %(name)s: %(message)s")
+        """Become the back-end of an application, on every core."""
+        user = (boot["uid"], boot["gid"], boot["path"])
+        links = self._node.links
+        prepared = when_all([links.call(core, prepare, *user) for core in range(links.count)])
+        prepared.when_done(lambda done: self._join(done, boot))
+
+    def _join(self, prepared: Future[list[None]], boot: dict[str, Any]) -> None:
+        """Join the application, which takes as long as the front-end takes to answer."""
+        application = boot["application"]
         try:
-            become(boot["uid"], boot["gid"])
-            function = application_of(boot["application"], boot["path"])
+            prepared.result()
+            function = function_of(application)
+            joined = start(identity_of(boot, str(self._node.config.address.ip)))
         except Exception as error:
-            self._fail(f"the application {boot['application']} cannot be had: {type(error).__name__}: {error}")
+            logger.exception("the node cannot become a back-end")
+            self._fail(f"{application} cannot be had: {described(error)}")
             return
+        joined.when_done(lambda done: self._run(done, application, function))
+
+    def _run(self, joined: Future[Runtime], application: str, function: Callable[[Runtime], object]) -> None:
+        error = joined.error()
+        if error is not None:
+            self._fail(f"its front-end cannot be reached: {described(error)}")
+            return
+        self._node.events.spawn(lambda: self._call(application, function, joined.result()))
+        if not self._failed:  # it has returned, or it blocks and goes on later
+            self._tell({"ready": MESSENGER_PORT})
+
+    def _call(self, application: str, function: Callable[[Runtime], object], runtime: Runtime) -> None:
         try:
-            function(None)
+            function(runtime)
         except Exception as error:
             logger.exception("the application failed")
-            self._fail(f"the application {boot['application']} failed: {type(error).__name__}: {error}")
-            return
-        self._tell({"ready": 0})
+            self._fail(f"{application} failed: {described(error)}")
 
     def _fail(self, reason: str) -> None:
+        """Tell the daemon, which ends this node."""
+        self._failed = True
         self._tell({"failed": reason})
 
     def _tell(self, document: dict[str, Any]) -> None:

@@ -11,16 +11,15 @@ It prints ``ready`` when it serves. SIGTERM ends it and its nodes; whatever ends
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
 import socket
 import sys
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from netlab.iaas.backend import run_node
+from netlab.iaas.config import DaemonConfig
 from netlab.iaas.hypervisor import ZygoteHypervisor
 from netlab.iaas.machines import Addresses, Machines, Shape
 from netlab.iaas.pool import Pool
@@ -30,50 +29,22 @@ from netlab.iaas.zygote import fork_zygote
 
 logger = logging.getLogger(__name__)
 
-MIB = 1 << 20
 ENDING_SECONDS = 10.0  # for all machines to be gone
-
-
-@dataclass(frozen=True)
-class DaemonConfig:
-    """What the daemon is started with.
-
-    socket: the path of its Unix socket. network, taken: the lab's network, and the addresses in it that machines of
-    the lab have. pool: dormant nodes to keep. memory: bytes of a node that was not asked for with another size.
-    concurrency: boots at a time. silence: seconds after which a silent node counts as hung. limits: by uid, as a
-    text; the daemon's own user is always served.
-    """
-
-    socket: str
-    network: str
-    taken: list[str]
-    bridge: str
-    pool: int = 4
-    memory: int = 16 * MIB
-    concurrency: int = 2
-    silence: float = 5.0
-    limits: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """As JSON, for a command line."""
-        return json.dumps(asdict(self))
 
 
 class Daemon:
     """The daemon, put together."""
 
     def __init__(self, config: DaemonConfig, zygote: socket.socket) -> None:
-        prefix_length = int(config.network.partition("/")[2])
         self._config = config
         self._stopped = asyncio.Event()
         self._zygote_lost = False
-        hypervisor = ZygoteHypervisor(
-            zygote, {"prefix_length": prefix_length, "bridge": config.bridge}, self._lose_zygote
-        )
+        place = {"prefix_length": config.prefix_length, "bridge": config.bridge}
+        hypervisor = ZygoteHypervisor(zygote, place, self._lose_zygote)
         clock = asyncio.get_running_loop().time
         self.machines = Machines(hypervisor, Addresses(config.network, config.taken), clock, config.silence)
         hypervisor.machines = self.machines
-        limits = {os.geteuid(): Limits()} | {int(uid): Limits(**limit) for uid, limit in config.limits.items()}
+        limits = {os.geteuid(): Limits()} | {int(uid): Limits(nodes) for uid, nodes in config.limits.items()}
         pool = Pool(self.machines, Shape(1, config.memory), config.pool, config.concurrency)
         self.cloud = Cloud(self.machines, pool, Users(limits))
 
@@ -91,6 +62,8 @@ class Daemon:
                 await asyncio.wait_for(self._stopped.wait(), self._config.silence / 10)
             self.machines.check_silent()
         server.close()
+        for session in list(self.cloud.sessions):
+            session.cut_off("")  # and so frees its nodes
         Path(path).unlink(missing_ok=True)
         if self._zygote_lost:  # and with it all nodes, by the kernel's hand
             logger.error("the zygote has died, and with it all nodes")
@@ -112,7 +85,7 @@ class Daemon:
         self._stopped.set()
 
     def _listen(self, path: str) -> socket.socket:
-        """The listening socket: open to the daemon's own user, and to all when others have limits of their own."""
+        """The listening socket: open to the daemon's own user, and to all when others are served too."""
         with contextlib.suppress(FileNotFoundError), socket.socket(socket.AF_UNIX) as probe:
             try:
                 probe.connect(path)
@@ -126,7 +99,7 @@ class Daemon:
             listener.bind(path)
         finally:
             os.umask(mask)
-        if self._config.limits:
+        if set(self._config.limits) - {str(os.geteuid())}:
             os.chmod(path, 0o666)  # who connects is checked (SO_PEERCRED)
         listener.listen(128)
         return listener
@@ -135,7 +108,7 @@ class Daemon:
 def main() -> int:
     """Run the daemon that the command line describes."""
     logging.basicConfig(format="iaas: %(levelname)s: %(message)s")
-    config = DaemonConfig(**json.loads(sys.argv[1]))
+    config = DaemonConfig.parse(sys.argv[1])
     zygote = fork_zygote(run_node)  # before there is a loop or a thread
 
     async def serve() -> int:

@@ -211,7 +211,12 @@ class Machines:
         self._enter(machine, State.DORMANT)
 
     def start(self, machine: Machine, uid: int, number: int, boot: dict[str, Any]) -> None:
-        """Give a dormant machine to a user, whose application knows it by ``number``."""
+        """Give a dormant machine to a user, whose application knows it by ``number``.
+
+        Raises MachineError when it has ended since it was handed out.
+        """
+        if not machine.alive:
+            raise MachineError(machine.reason)
         machine.uid = uid
         machine.number = number
         self._enter(machine, State.STARTING)

@@ -25,27 +25,22 @@ class Pool:
         self._handed_out: set[Machine] = set()  # and not started yet
         self._waiting: deque[tuple[Shape, asyncio.Future[Machine]]] = deque()
         self._filling = True  # not after a boot for the pool has failed, until somebody asks for a machine
-        self._taken = 0
+        self._asked = 0
         self._ready_made = 0
 
-    async def take(self, shape: Shape) -> Machine:
-        """A dormant machine, the caller's from now on. Raises MachineError when none could be booted."""
+    def ask(self, shape: Shape) -> "asyncio.Future[Machine]":
+        """A dormant machine, the caller's from now on; to be cancelled by who wants it no more.
+
+        Fails with MachineError when none could be booted.
+        """
         future: asyncio.Future[Machine] = asyncio.get_running_loop().create_future()
-        self._taken += 1
+        self._asked += 1
         self._filling = True
         self._waiting.append((shape, future))
         self.turn()
         if future.done():
             self._ready_made += 1
-        try:
-            machine = await future
-        except asyncio.CancelledError:
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._keep(future.result())  # it had just been handed over
-            raise
-        if machine.state is not State.DORMANT:
-            raise MachineError(machine.reason)
-        return machine
+        return future
 
     def turn(self) -> None:
         """Do what can be done now: hand out what is dormant, boot what is missing, let go what nobody wants."""
@@ -63,14 +58,14 @@ class Pool:
             self._launch(self.shape)
 
     def statistics(self) -> dict[str, Any]:
-        """Dormant machines, boots under way, who waits; machines handed out, and how many of them at once."""
+        """Dormant machines, boots under way, who waits; machines asked for, and given at once."""
         return {
             "size": self.size,
             "dormant": len(self._dormant),
             "booting": len(self._booting),
             "waiting": len(self._waiting),
-            "taken": self._taken,
-            "taken_at_once": self._ready_made,
+            "asked": self._asked,
+            "given_at_once": self._ready_made,
         }
 
     def _hand_out(self) -> None:
@@ -127,9 +122,3 @@ class Pool:
                 future.set_exception(error)
                 return
         self._filling = False
-
-    def _keep(self, machine: Machine) -> None:
-        self._handed_out.discard(machine)
-        if machine.state is State.DORMANT:
-            self._dormant.append(machine)
-            self.turn()

@@ -51,7 +51,7 @@ class Cloud:
     machines: Machines
     pool: Pool
     users: Users
-    sessions: Counter[int] = field(default_factory=Counter)  # by uid
+    sessions: "set[Session]" = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)  # what clients did that they must not, by reason
     lives: set["asyncio.Task[None]"] = field(default_factory=set)
 
@@ -61,7 +61,7 @@ class Cloud:
             "machines": self.machines.statistics(),
             "pool": self.pool.statistics(),
             "users": self.users.statistics(),
-            "sessions": self.sessions.total(),
+            "sessions": len(self.sessions),
             "refused": dict(self.refused),
         }
 
@@ -74,8 +74,7 @@ class Node:
     request: int  # the id that the allocation is answered with
     shape: Shape
     boot: dict[str, Any]
-    machine: Machine | None = None
-    task: "asyncio.Task[None] | None" = None
+    machine: "asyncio.Future[Machine]" = field(init=False)
     free_request: int | None = None
 
 
@@ -88,6 +87,11 @@ class Session(LinePeer):
         self._nodes: dict[int, Node] = {}
         self._peer: Peer | None = None
 
+    @property
+    def uid(self) -> int:
+        """Whose it is; -1 before that is known."""
+        return -1 if self._peer is None else self._peer.uid
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See who it is, and whether that user is served."""
         super().connection_made(transport)
@@ -96,20 +100,19 @@ class Session(LinePeer):
         problem = ""
         if not cloud.users.knows(peer.uid):
             problem = f"user {peer.uid} is not served"
-        elif cloud.sessions[peer.uid] >= MOST_SESSIONS:
+        elif sum(session.uid == peer.uid for session in cloud.sessions) >= MOST_SESSIONS:
             problem = f"user {peer.uid} has {MOST_SESSIONS} connections, all that it may have"
         if problem:
             self.hang_up(problem)
             return
         self._peer = peer
-        cloud.sessions[peer.uid] += 1
+        cloud.sessions.add(self)
 
     def ended(self, reason: str) -> None:
         """The front-end is gone: its nodes go too."""
         if reason:
             self._cloud.refused[reason] += 1
-        if self._peer is not None:
-            self._cloud.sessions[self._peer.uid] -= 1
+        self._cloud.sessions.discard(self)
         for node in list(self._nodes.values()):
             self._end(node)
 
@@ -136,10 +139,11 @@ class Session(LinePeer):
         except LimitError as error:
             self._refuse(request, "limit", str(error))
             return
+        node.machine = self._cloud.pool.ask(node.shape)
         self._nodes[node.number] = node
-        node.task = asyncio.get_running_loop().create_task(self._live(node, self._peer.uid))
-        self._cloud.lives.add(node.task)
-        node.task.add_done_callback(self._cloud.lives.discard)
+        life = asyncio.get_running_loop().create_task(self._live(node, self.uid))
+        self._cloud.lives.add(life)
+        life.add_done_callback(self._cloud.lives.discard)
 
     def _free(self, request: int, document: dict[str, Any]) -> None:
         node = self._nodes.get(number_in(document, "number"))
@@ -152,34 +156,34 @@ class Session(LinePeer):
             self._end(node)
 
     def _end(self, node: Node) -> None:
-        if node.machine is not None:
-            self._cloud.machines.free(node.machine)
-        elif node.task is not None:
-            node.task.cancel()  # it waits for a machine
+        if not node.machine.cancel() and node.machine.exception() is None:
+            self._cloud.machines.free(node.machine.result())
 
     async def _live(self, node: Node, uid: int) -> None:
         """The life of a node, from the request until nothing is left of it."""
         try:
-            await self._be_ready_and_die(node, uid)
-        except MachineError as error:
+            machine = await node.machine
+            await self._be_ready_and_die(node, machine, uid)
+            self._cloud.machines.free(machine)  # nothing, when it has failed
+            await machine.ended()
+        except MachineError as error:  # none could be had
             self._refuse(node.request, "failed", str(error))
         except asyncio.CancelledError:
+            if not node.machine.cancelled():
+                raise
             self._refuse(node.request, "failed", "it was freed")
-        finally:
-            if node.machine is not None:
-                self._cloud.machines.free(node.machine)
-                await node.machine.ended()
-            self._cloud.users.give_back(uid)
-            del self._nodes[node.number]
-            if node.free_request is not None:
-                self.send({"id": node.free_request})
+        self._cloud.users.give_back(uid)
+        del self._nodes[node.number]
+        if node.free_request is not None:
+            self.send({"id": node.free_request})
 
-    async def _be_ready_and_die(self, node: Node, uid: int) -> None:
-        cloud = self._cloud
-        machine = await cloud.pool.take(node.shape)
-        node.machine = machine
-        cloud.machines.start(machine, uid, node.number, node.boot)
-        await machine.ready()
+    async def _be_ready_and_die(self, node: Node, machine: Machine, uid: int) -> None:
+        try:
+            self._cloud.machines.start(machine, uid, node.number, node.boot)
+            await machine.ready()
+        except MachineError as error:
+            self._refuse(node.request, "failed", str(error))
+            return
         self.send({"id": node.request, "address": machine.address, "port": machine.port})
         await machine.death()
         if machine.state is State.FAILED:
@@ -230,9 +234,9 @@ def node_of(request: int, document: dict[str, Any], default: Shape, peer: Peer) 
     application = text_in(document, "application")
     if not APPLICATION.fullmatch(application):
         raise LineError("application is not written as package.module:function")
-    arguments = document.get("arguments")
-    if not isinstance(arguments, list) or not all(isinstance(argument, str) for argument in arguments):
-        raise LineError("arguments are not a list of texts")
+    argv = document.get("argv")
+    if not isinstance(argv, list) or not all(isinstance(argument, str) for argument in argv):
+        raise LineError("argv is not a list of texts")
     shape = Shape(default.cores, default.memory)
     if "cores" in document:
         shape = Shape(number_in(document, "cores", 1, 1024), shape.memory)
@@ -243,7 +247,7 @@ def node_of(request: int, document: dict[str, Any], default: Shape, peer: Peer) 
         "uid": peer.uid,
         "gid": peer.gid,
         "application": application,
-        "arguments": arguments,
+        "argv": argv,
         "path": text_in(document, "path"),
         "secret": text_in(document, "secret"),
         "front_end": text_in(document, "front_end"),

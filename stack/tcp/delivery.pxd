@@ -2,7 +2,7 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.network cimport TcpHandler
-from stack.tcp.reassembly cimport last_piece, pinned_by
+from stack.tcp.reassembly cimport last_piece
 from stack.tcp.tcb cimport Tcb
 
 cpdef void deliver(Tcb connection, IOBuf chain) except *

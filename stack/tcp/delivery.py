@@ -6,7 +6,7 @@ is held, and with it everything that comes after it: the peer's FIN, and an orde
 """
 
 from ebbrt.iobuf import IOBuf
-from stack.tcp.reassembly import last_piece, pinned_by
+from stack.tcp.reassembly import last_piece
 from stack.tcp.tcb import NO_HANDLER, Tcb
 
 
@@ -18,7 +18,7 @@ def deliver(connection: Tcb, chain: IOBuf) -> None:
         else:
             connection.held_last.next = chain
         connection.held_last = last_piece(chain)
-        connection.held_pinned += pinned_by(chain)
+        connection.held_pinned += chain.pinned()
         return
     connection.in_upcall = True
     try:

@@ -6,7 +6,7 @@ from stack.tcp.connection cimport Connection
 from stack.tcp.delivery cimport tell_connected
 from stack.tcp.engine cimport Engine, Listener
 from stack.tcp.lifecycle cimport end, passive_open, transition
-from stack.tcp.output cimport send_reset_for, send_syn
+from stack.tcp.output cimport send_reset, send_reset_for, send_syn
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
@@ -14,6 +14,7 @@ from stack.tcp.timers cimport arm, disarm
 
 cdef unsigned int MASK32
 cdef unsigned int ACK
+cdef unsigned int CLOSED
 cdef unsigned int DEFAULT_MSS
 cdef unsigned int DROP_BACKLOG_FULL
 cdef unsigned int DROP_BAD_ADDRESS

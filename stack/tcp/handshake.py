@@ -4,6 +4,7 @@ from stack.tcp.congestion import NewReno
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
     ACK,
+    CLOSED,
     DEFAULT_MSS,
     DROP_BACKLOG_FULL,
     DROP_BAD_ADDRESS,
@@ -20,7 +21,7 @@ from stack.tcp.constants import (
 from stack.tcp.delivery import tell_connected
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.lifecycle import end, passive_open, transition
-from stack.tcp.output import send_reset_for, send_syn
+from stack.tcp.output import send_reset, send_reset_for, send_syn
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import ACTIVE_OPEN, CLOSE, RECEIVE_SYN, SYN_ACKNOWLEDGED
@@ -61,10 +62,13 @@ def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: in
 
 
 def open_actively(connection: Connection, now: int) -> None:
-    """The OPEN call (section 3.10.1): send SYN."""
+    """The OPEN call (section 3.10.1): send SYN; to no host at all it is in vain (RFC 1122 section 4.2.3.10)."""
     connection.engine.connections.insert(connection)
     connection.engine.counters.active_opens += 1
     transition(connection, ACTIVE_OPEN)
+    if not connection.engine.ip.is_host(connection.remote_address):
+        end(connection, "unreachable")
+        return
     send_syn(connection, now)
     arm(connection, TIMER_HANDSHAKE, now + connection.rtt.rto)
 
@@ -128,7 +132,14 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
     if listener is not None:
         connection.listener = None
         listener.pending -= 1
-        handler = listener.accept(connection)
+        try:
+            handler = listener.accept(connection)
+        except BaseException:
+            send_reset(connection, now)  # nobody would ever close it
+            end(connection, "aborted")
+            raise
+        if connection.state == CLOSED:
+            return  # ``accept`` has aborted it, and the handler never was one
         connection.handler = handler
         handler.connection = connection
     tell_connected(connection)

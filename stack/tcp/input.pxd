@@ -8,7 +8,7 @@ from stack.tcp.engine cimport Counters, Engine, Listener
 from stack.tcp.handshake cimport listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle cimport end, enter_time_wait, transition
 from stack.tcp.output cimport output, send_challenge_ack, send_reset_for, send_syn
-from stack.tcp.reassembly cimport Range, last_piece, pinned_by
+from stack.tcp.reassembly cimport Range, last_piece
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb

@@ -45,7 +45,7 @@ from stack.tcp.engine import Engine
 from stack.tcp.handshake import listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
 from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
-from stack.tcp.reassembly import last_piece, pinned_by
+from stack.tcp.reassembly import last_piece
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import RECEIVE_FIN
@@ -290,7 +290,7 @@ def _text(connection: Tcb, segment: Segment) -> None:
     else:
         counters.out_of_order_segments += 1
         connection.ack_now = True  # a duplicate ACK tells the peer of the hole (RFC 5681 section 4.2)
-        pinned = connection.held_pinned + connection.reassembly.pinned + pinned_by(chain)
+        pinned = connection.held_pinned + connection.reassembly.pinned + chain.pinned()
         # A quarter stays free: else these would close the window for the very segment that fills the hole.
         if pinned > connection.receive_memory // 4 * 3 or not connection.reassembly.insert(sequence, length, chain):
             counters.drop(DROP_REASSEMBLY_FULL)
@@ -298,7 +298,7 @@ def _text(connection: Tcb, segment: Segment) -> None:
 
 def _in_order(connection: Tcb, chain: IOBuf, length: int) -> None:
     """The next bytes: deliver them, with all that they join up with."""
-    if connection.held is not None and connection.held_pinned + pinned_by(chain) > connection.receive_memory:
+    if connection.held is not None and connection.held_pinned + chain.pinned() > connection.receive_memory:
         connection.engine.counters.drop(DROP_RECEIVE_MEMORY)
         connection.ack_now = True
         return

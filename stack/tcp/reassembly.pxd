@@ -30,6 +30,4 @@ cdef class Reassembly:
     @cython.locals(before=Range, after=Range)
     cdef void _join(self, Py_ssize_t index) except *
 
-@cython.locals(total=cython.uint, piece=IOBuf)
-cpdef unsigned int pinned_by(IOBuf chain) noexcept
 cpdef IOBuf last_piece(IOBuf chain)

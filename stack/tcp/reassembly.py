@@ -95,7 +95,7 @@ class Reassembly:
     def _place(self, index: int, start: int, end: int, chain: IOBuf) -> bool:
         """Put [start, end), which overlaps nothing, before range ``index``, joined to the neighbours it touches."""
         last = last_piece(chain)
-        pinned = pinned_by(chain)
+        pinned = chain.pinned()
         if index > 0:
             before = self._ranges[index - 1]
             if before.end == start:
@@ -125,16 +125,6 @@ class Reassembly:
             before.end = after.end
             before.pinned += after.pinned
             self._ranges.pop(index + 1)
-
-
-def pinned_by(chain: IOBuf) -> int:
-    """Bytes of node memory that a received chain keeps from being used again."""
-    total = 0
-    piece: IOBuf | None = chain
-    while piece is not None:
-        total += piece.buffer.size()
-        piece = piece.next
-    return total
 
 
 def last_piece(chain: IOBuf) -> IOBuf:

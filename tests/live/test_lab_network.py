@@ -98,7 +98,7 @@ def test_the_tap_can_be_attached_by_name_with_a_virtio_net_header(lab: Lab):
 import fcntl, os, struct, sys
 from pathlib import Path
 tap = os.open("/dev/net/tun", os.O_RDWR)
-fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"node", 0x5002))
+fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"node", 0x5102))
 print(Path("/sys/class/net/node/carrier").read_text().strip())
 """
     result = lab.node_popen("node", [sys.executable, "-c", attach], stdout=-1, stderr=-1, text=True)

@@ -13,7 +13,8 @@ import pytest
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
-from drivers.virtio.tap import Tap, TapError, mtu, open_plain_tap, open_tap
+from drivers.virtio.tap import Tap, TapError, attach_queues, mtu, open_plain_tap, open_tap
+from drivers.virtio.tap_queues import attached_queues
 from ebbrt.clock import MonotonicClock
 from ebbrt.event_manager import EventManager
 from ebbrt.memory import MemoryAllocator, NodeMemory
@@ -136,6 +137,43 @@ def test_a_tap_in_use_is_explained() -> None:
         open_tap("t0")
     assert "end that one first" in caught.value.advice
     os.close(tap.fds[0])
+
+
+def test_queues_are_attached_and_detached() -> None:
+    tap = open_tap("t0", 4)
+    assert attached_queues("t0") == tap.attached == len(tap.fds) == 4
+    for count in (1, 3, 3, 4, 2):
+        attach_queues(tap, count)
+        assert attached_queues("t0") == tap.attached == count
+    for queues in (1, 2):
+        with pytest.raises(TapError) as caught:
+            open_tap("t0", queues)
+        assert "end that one first" in caught.value.advice
+    assert attached_queues("t0") == 2, "a refused one stays attached"
+    for fd in tap.fds:
+        os.close(fd)
+
+
+@pytest.mark.parametrize(("made_for_several", "queues"), [(True, 1), (True, 3), (False, 1)])
+def test_a_tap_that_stays_takes_who_fits(made_for_several: bool, queues: int) -> None:
+    ip("tuntap", "add", "dev", "t0", "mode", "tap", "vnet_hdr", *(["multi_queue"] if made_for_several else []))
+    for _ in range(2):
+        tap = open_tap("t0", queues)
+        assert len(tap.fds) == queues
+        for fd in tap.fds:
+            os.close(fd)
+
+
+def test_a_tap_for_one_queue_is_explained_to_who_wants_several() -> None:
+    ip("tuntap", "add", "dev", "t0", "mode", "tap", "vnet_hdr")
+    with pytest.raises(TapError) as caught:
+        open_tap("t0", 2)
+    assert "multi_queue" in caught.value.advice
+
+
+def test_no_queues_of_no_interface() -> None:
+    with pytest.raises(OSError, match="No such device"):
+        attached_queues("t0")
 
 
 def test_other_flags_are_explained() -> None:

@@ -2,7 +2,9 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
@@ -39,7 +41,7 @@ class ZooKeeperWorld(World):
         self.away = False
         super().__init__(
             FakeNetwork(MonotonicClock()),
-            lambda network: ZooKeeperStore(network.events, server.hosts, "test", session_timeout),
+            lambda node: ZooKeeperStore(node.events, server.hosts, "test", session_timeout),
         )
 
     def lose(self) -> None:
@@ -119,6 +121,22 @@ def test_without_a_connection_nothing_is_changed_later(world: ZooKeeperWorld) ->
     assert world.wait(world.maps[FRONT].get(1, 20 * SECOND)) == b"before"
     world.network.pass_time(0.3)
     assert world.wait(world.maps[FRONT].get(1)) == b"before"
+
+
+def test_a_server_that_hangs_is_not_waited_for(world: ZooKeeperWorld) -> None:
+    world.wait(world.maps[FRONT].set(1, b"before"))
+    world.server.signal(signal.SIGSTOP)
+    try:
+        futures: list[Future[Any]] = [
+            world.maps[FRONT].set(1, b"x", SECOND // 4),
+            world.maps[BACK].get(2, SECOND // 4),
+        ]
+        errors = outcomes(world, futures, 2)
+        assert isinstance(errors[0], IdMapUnknownOutcomeError)
+        assert isinstance(errors[1], IdMapUnavailableError)
+    finally:
+        world.server.signal(signal.SIGCONT)
+    assert world.wait(world.maps[FRONT].get(1, 20 * SECOND)) in (b"before", b"x")
 
 
 def test_changes_on_their_way_when_the_server_is_killed_end_and_are_made_at_most_once(world: ZooKeeperWorld) -> None:

@@ -66,3 +66,8 @@ class ZooKeeperServer:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def signal(self, number: int) -> None:
+        """Stop it for a while with SIGSTOP, and let it go on with SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(number)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from ebbrt import core_channel
 from ebbrt.core_channel import LARGEST_CROSSING
-from ebbrt.core_links import RETURN_BATCH, CoreLinksPlan
+from ebbrt.core_links import POLLS, RETURN_BATCH, CoreLinksPlan
 from ebbrt.core_ring import CoreRing
 from ebbrt.cores import CoreError, CoreMessageHandler
 from ebbrt.future import Future, Promise
@@ -256,10 +257,62 @@ def test_a_borrowed_buffer_may_be_lent_on_and_home_again(cores: SeveralCores) ->
     assert all(links.statistics()["buffers_lent_now"] == 0 for links in cores.links)
 
 
+def test_after_an_interrupt_the_rings_are_polled_for_a_while(cores: SeveralCores) -> None:
+    cores.settle()
+    manager = cores.events[1]
+    manager.remove_idle_handler(cores.busy[1])
+    manager.set_timer(1, lambda: None)  # under a clock that stands still: no halt lasts
+    cores.links[0].spawn(1, note, "first")
+    cores.turn(0)
+    halts, interrupts = (manager.statistics()[name] for name in ("halts", "interrupts"))
+    manager.turn()
+    manager.turn()
+    assert log == [("first",)]
+    cores.links[0].spawn(1, note, "second")
+    cores.turn(0)
+    manager.turn()
+    manager.turn()
+    assert log == [("first",), ("second",)]
+    assert manager.statistics()["interrupts"] == interrupts + 1
+    for _ in range(2 * POLLS - 4):
+        manager.turn()
+    assert manager.statistics()["halts"] == halts + 1, "it still polls"
+    for _ in range(POLLS):
+        manager.turn()
+    assert manager.statistics()["halts"] > halts + 1, "nothing has come for long: the core halts"
+
+
 def test_a_message_nobody_takes_is_counted_and_its_buffers_go_back(cores: SeveralCores) -> None:
     cores.links[0].send(1, 5, b"?", filled(cores, 0, b"x"))
     cores.settle()
     assert cores.links[1].statistics()["unhandled"] == 1
+    assert cores.allocators[0].allocated_bytes == 0
+
+
+def test_too_much_that_waits_is_refused(cores: SeveralCores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_channel, "MOST_WAITING", 1 << 20)
+    for _ in range(2):
+        cores.links[0].spawn(1, note, bytes(600_000))
+    with pytest.raises(CoreError, match="core 1 does not read"):
+        cores.links[0].spawn(1, note)
+    with pytest.raises(CoreError, match="core 1 does not read"):
+        cores.links[0].send(1, 1, b"")
+    cores.links[0].spawn(2, note, "another core")
+    cores.settle()
+    cores.links[0].spawn(1, note, "again")
+    cores.settle()
+    assert len(log) == 4
+
+
+def test_a_chain_of_too_many_pieces_is_refused_and_nothing_of_it_kept(cores: SeveralCores) -> None:
+    chain = filled(cores, 0, b"x")
+    for _ in range(core_channel.MOST_PIECES):
+        longer = chain.clone_view()
+        longer.next = chain
+        chain = longer
+    with pytest.raises(CoreError, match="65536 pieces"):
+        cores.links[0].send(1, 1, b"", chain)
+    del longer, chain
     assert cores.allocators[0].allocated_bytes == 0
 
 

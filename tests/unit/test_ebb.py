@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import random
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -92,6 +93,49 @@ def test_installing_another_representative_reaches_every_reference(core: Core) -
     assert [first.increment(), second.increment()] == [1, 2]
 
 
+def test_a_core_can_be_asked_for_a_representative_which_is_built_once(core: Core) -> None:
+    core.register(77, build_counter)
+    assert core.representative(77) is None
+    assert core.resolve(77) is core.resolve(77) is core.representative(77)
+
+
+class Six:
+    def __init__(self, base: int) -> None:
+        self.base = base
+
+    def m0(self) -> int:
+        return self.base
+
+    def m1(self) -> int:
+        return self.base + 1
+
+    def m2(self) -> int:
+        return self.base + 2
+
+    def m3(self) -> int:
+        return self.base + 3
+
+    def m4(self) -> int:
+        return self.base + 4
+
+    def m5(self) -> int:
+        return self.base + 5
+
+
+def test_many_methods_called_in_any_order_are_each_their_own(core: Core) -> None:
+    reference = EbbRef(5)
+    draw = random.Random(1)
+    for base in (0, 10):
+        core.install(5, Six(base))
+        for _ in range(200):
+            number = draw.randrange(6)
+            assert getattr(reference, f"m{number}")() == base + number
+        for _ in range(3):
+            called = [reference.m0(), reference.m1(), reference.m2(), reference.m3(), reference.m4(), reference.m5()]
+            assert called == [base + number for number in range(6)]
+            assert [reference.m5(), reference.m0(), reference.m5()] == [base + 5, base, base + 5]
+
+
 def test_what_can_be_assigned_to_is_read_anew_each_time(core: Core) -> None:
     counter = Counter()
     core.install(5, counter)
@@ -99,6 +143,16 @@ def test_what_can_be_assigned_to_is_read_anew_each_time(core: Core) -> None:
     assert [reference.callback(), reference.listener()] == [1, 2]
     counter.callback = counter.reset
     assert [reference.callback(), reference.listener(), reference.count] == [0, 0, 0]
+
+
+def test_a_method_that_an_object_has_of_its_own_is_read_anew_too(core: Core) -> None:
+    counter = Counter()
+    vars(counter)["increment"] = counter.reset
+    core.install(5, counter)
+    reference = EbbRef(5)
+    assert reference.increment() == 0
+    del vars(counter)["increment"]
+    assert reference.increment() == 1
 
 
 def test_methods_of_compiled_representatives_are_called_too(core: Core) -> None:

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 
 from ebbrt.cores import CoreError
-from ebbrt.ebb import EVENT_MANAGER, GLOBAL_ID_MAP, NODE_EBBS, Core, EbbRef, ebb_id_of
+from ebbrt.ebb import EVENT_MANAGER, GLOBAL_ID_MAP, LOCAL_ID_MAP, NODE_EBBS, Core, EbbRef, ebb_id_of
 from ebbrt.ebb_ids import EbbError, named_id
 from ebbrt.ebb_kinds import ReplicatedRoot, Root, create_multicore, create_replicated, create_shared, destroy
 from ebbrt.future import Future, Promise
@@ -39,6 +39,9 @@ class Counter:
 
     def fail(self) -> None:
         raise ValueError("no more counting")
+
+    def close(self) -> str:
+        return f"not the hook, since there is teardown, on core {self.core}"
 
     def teardown(self) -> None:
         closed.append(self.core)
@@ -87,6 +90,19 @@ def other(scheduler: Scheduler, id_map: FakeGlobalIdMap) -> FakeNode:
     return FakeNode(scheduler, 2, 2, id_map)
 
 
+def watched(node: FakeNode) -> int:
+    """Replicated Ebbs whose entries the node watches."""
+    count: int = node.cores[0].representative(NODE_EBBS).statistics()["watched"]
+    return count
+
+
+def assert_nothing_left(node: FakeNode, counter: EbbRef) -> None:
+    for core in node.cores:
+        assert core.representative(ebb_id_of(counter)) is None
+        assert core.representative(LOCAL_ID_MAP).find(ebb_id_of(counter)) is None
+    assert watched(node) == 0
+
+
 # Shared
 
 
@@ -95,7 +111,8 @@ def test_a_shared_ebb_is_one_representative_that_all_cores_call(node: FakeNode, 
     counter = node.run(home, create_shared, Counter, 10, home)
     assert [node.run(core, lambda: counter.increment()) for core in (0, 1, 2, 0)] == [11, 12, 13, 14]
     assert node.run(2, lambda: counter.increment(by=6)) == 20
-    assert node.run(2, counter.where) == home
+    assert node.run(2, lambda: counter.where()) == home
+    assert node.run(2, lambda: counter.close()).endswith(f"core {home}")
     assert made == [home]
 
 
@@ -145,7 +162,9 @@ def test_an_ebb_can_have_an_id_known_beforehand_but_only_once(node: FakeNode) ->
     assert ebb_id_of(node.run(0, create_multicore, CounterRoot(5), ebb_id)) == ebb_id
     assert node.run(1, lambda: EbbRef(ebb_id).increment()) == 6
     with pytest.raises(EbbError, match=f"has an Ebb {ebb_id} already"):
-        node.run(0, lambda: create_shared(Counter, 1, ebb_id=ebb_id))
+        node.run(0, lambda: create_shared(Counter, 1, 9, ebb_id=ebb_id))
+    assert closed == [9]  # what was made for nothing is freed
+    assert node.run(0, lambda: EbbRef(ebb_id).where()) == 0
 
 
 # Replicated
@@ -179,16 +198,17 @@ def test_a_map_that_cannot_be_reached_fails_the_call_and_the_next_one_works(
     id_map.error = OSError("the map is away")
     with pytest.raises(OSError, match="the map is away"):
         other.run(0, lambda: counter.increment())
+    assert watched(other) == 0
     id_map.error = None
     assert other.run(0, lambda: counter.increment()) == 8
-    assert other.cores[0].representative(NODE_EBBS).statistics()["watched"] == 1
+    assert watched(other) == 1
 
 
 def test_an_ebb_that_nobody_knows_is_an_error_and_leaves_no_watch(node: FakeNode) -> None:
     for core in (0, 2):
         with pytest.raises(EbbError, match="no Ebb with id 70001 on this node, nor in the Global Id Map"):
             node.run(core, lambda: EbbRef(70001).increment())
-    assert node.cores[0].representative(NODE_EBBS).statistics()["watched"] == 0
+    assert watched(node) == 0
 
 
 def test_a_base_ebb_that_was_not_booted_is_named(node: FakeNode) -> None:
@@ -201,6 +221,7 @@ def test_an_entry_exists_once_in_the_application(node: FakeNode, other: FakeNode
     node.run(0, create_replicated, ReplicatedCounter, b"7", ebb_id)
     with pytest.raises(EbbError, match="the Global Id Map has an Ebb"):
         other.run(0, create_replicated, ReplicatedCounter, b"8", ebb_id)
+    assert watched(other) == 0
     assert other.run(0, lambda: EbbRef(ebb_id).increment()) == 8
 
 
@@ -236,9 +257,11 @@ def test_a_root_that_other_nodes_cannot_find_is_refused_where_it_is_made(node: F
 # Teardown
 
 
-def assert_torn_down(node: FakeNode, core: int, counter: EbbRef) -> None:
-    with pytest.raises(EbbError, match=f"Ebb {ebb_id_of(counter)} was torn down"):
-        node.run(core, lambda: counter.increment())
+def assert_torn_down(node: FakeNode, counter: EbbRef) -> None:
+    assert_nothing_left(node, counter)
+    for core in range(len(node.cores)):
+        with pytest.raises(EbbError, match=f"Ebb {ebb_id_of(counter)} was torn down"):
+            node.run(core, lambda: counter.increment())
 
 
 @pytest.mark.parametrize("destroyer", [0, 1])
@@ -248,9 +271,8 @@ def test_teardown_frees_the_representatives_of_every_core_once(node: FakeNode, d
         node.run(core, lambda: counter.increment())
     node.run(destroyer, destroy, counter)
     assert sorted(closed) == [1, 2]
-    for core in (0, 1, 2):
-        assert_torn_down(node, core, counter)
-    assert_torn_down(node, 2, EbbRef(ebb_id_of(counter)))
+    assert_torn_down(node, counter)
+    assert_torn_down(node, EbbRef(ebb_id_of(counter)))
     with pytest.raises(EbbError, match="was torn down"):
         node.run(destroyer, destroy, counter)
 
@@ -261,8 +283,7 @@ def test_a_shared_ebb_is_torn_down_on_its_own_core(node: FakeNode, destroyer: in
     node.run(2, lambda: counter.increment())
     node.run(destroyer, destroy, counter)
     assert closed == [1]
-    for core in (0, 1, 2):
-        assert_torn_down(node, core, counter)
+    assert_torn_down(node, counter)
 
 
 @pytest.mark.parametrize("knows", [True, False])
@@ -276,8 +297,7 @@ def test_any_node_tears_a_replicated_ebb_down_for_all(
     other.run(1, destroy, counter)
     assert sorted(closed) == ([1, 2] if knows else [2])
     for somebody in (node, other):
-        for core in range(len(somebody.cores)):
-            assert_torn_down(somebody, core, counter)
+        assert_torn_down(somebody, counter)
     assert id_map.data == {}
     assert not any(id_map.watches.values())
 
@@ -290,26 +310,29 @@ def test_nothing_is_torn_down_when_the_map_cannot_be_reached(node: FakeNode, id_
     assert node.run(0, lambda: counter.increment()) == 8
     id_map.error = None
     node.run(0, destroy, counter)
-    assert_torn_down(node, 0, counter)
+    assert_torn_down(node, counter)
 
 
-def test_teardown_while_others_call_it_first_leaves_no_representative(
-    node: FakeNode, other: FakeNode, id_map: FakeGlobalIdMap
-) -> None:
-    counter = node.run(0, create_replicated, ReplicatedCounter, b"7")
-    futures: list[Future[Any]] = []
-    for somebody in (node, other):
-        futures += [somebody.spawn(core, lambda: counter.increment()) for core in (0, 1, 1)]
-    ended = node.spawn(1, destroy, counter)
-    node.scheduler.run()
-    assert ended.result() is None
-    for future in futures:
-        error = future.error()
-        assert error is None or "torn down" in str(error) or "nor in the Global Id Map" in str(error)
-    ebb_id = ebb_id_of(counter)
-    assert [core for each in (node, other) for core in each.cores if core.representative(ebb_id) is not None] == []
-    assert sorted(made) == sorted(closed)
-    assert not any(id_map.watches.values())
+@pytest.mark.parametrize("seed", range(100, 160))
+def test_teardown_while_others_call_it_first_leaves_no_representative(seed: int) -> None:
+    made.clear()
+    closed.clear()
+    with simulation(seed) as scheduler:
+        id_map = FakeGlobalIdMap(scheduler)
+        nodes = [FakeNode(scheduler, number, 2, id_map) for number in (1, 2)]
+        counter = nodes[0].run(0, create_replicated, ReplicatedCounter, b"7")
+        futures: list[Future[Any]] = []
+        for node in nodes:
+            futures += [node.spawn(core, lambda: counter.increment()) for core in (0, 1, 1)]
+        ended = nodes[0].spawn(1, destroy, counter)
+        scheduler.run()
+        assert ended.result() is None
+        for future in futures:
+            error = future.error()
+            assert error is None or "torn down" in str(error) or "nor in the Global Id Map" in str(error)
+        for node in nodes:
+            assert_nothing_left(node, counter)
+        assert sorted(made) == sorted(closed)
 
 
 def test_base_ebbs_are_not_torn_down(node: FakeNode) -> None:
@@ -322,4 +345,4 @@ def test_kinds_work_on_a_node_of_one_core_without_a_global_id_map(scheduler: Sch
     counter = node.run(0, create_shared, Counter, 10)
     assert node.run(0, lambda: counter.increment()) == 11
     node.run(0, destroy, counter)
-    assert_torn_down(node, 0, counter)
+    assert_torn_down(node, counter)

@@ -1,5 +1,6 @@
 """The Global Id Map over the table in the front-end: the shared suite, and what hostile nodes may do."""
 
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.id_map_suite import BACK, FRONT, OTHER, SECOND, IdMapSuite, World
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    world = World(FakeNetwork(), lambda network: TableStore(network.events, 4 << 20))
+    world = World(FakeNetwork(), lambda node: TableStore(node.events, 4 << 20))
     yield world
     world.close()
 
@@ -137,6 +138,17 @@ def test_a_full_table_refuses_more_and_room_made_is_room_again(world: World) -> 
     assert world.store.statistics()["bytes"] == 4 << 20
 
 
+def test_deletions_are_not_remembered_without_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ebbrt.id_map_table.MOST_DELETED", 5)
+    for ebb_id in range(20):
+        world.wait(world.maps[FRONT].set(ebb_id, b"x"))
+        world.wait(world.maps[FRONT].delete(ebb_id))
+    assert len(world.store._deleted) == 5
+    # Whoever watched one that is forgotten is told, rather than left with what it saw.
+    assert world.wait(world.store.next_change(3, 0, SECOND)).data is None
+    assert world.network.clock.now() == 0
+
+
 def test_what_was_never_sent_changed_nothing(world: World) -> None:
     world.nodes[BACK].full = True
     with pytest.raises(IdMapUnavailableError, match="too much is queued"):
@@ -187,3 +199,29 @@ def test_statistics_of_both_sides(world: World) -> None:
     front = world.maps[FRONT].statistics()
     assert front["service"]["requests"] == 4
     assert front["store"] == {"entries": 1, "bytes": 1 + ENTRY_OVERHEAD, "changes": 3, "waiting": 0}
+
+
+@pytest.mark.parametrize("side", [FRONT, BACK], ids=["front-end", "back-end"])
+def test_operations_leave_nothing_for_the_garbage_collector(world: World, side: int) -> None:
+    """A node runs with it switched off."""
+    id_map = world.maps[side]
+
+    def work() -> None:
+        seen: list[bytes | None] = []
+        watch = id_map.watch(1, seen.append)
+        for future in (id_map.get(1), id_map.set(1, b"x"), id_map.compare_and_set(1, b"x", b"y"), id_map.delete(1)):
+            world.wait(future)
+        world.until(lambda: seen[-1:] == [None])
+        watch.stop()
+        refused = id_map.set(1, bytes(LARGEST_VALUE + 1))
+        assert refused.error() is not None
+
+    work()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            work()
+        assert gc.collect() < 20
+    finally:
+        gc.enable()

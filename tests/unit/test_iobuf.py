@@ -65,13 +65,20 @@ def test_copies_are_counted(allocator: MemoryAllocator) -> None:
     assert allocator.statistics()["payload_bytes_copied"] == 8
 
 
+def test_a_chain_pins_the_whole_of_its_buffers(allocator: MemoryAllocator) -> None:
+    chain = make(allocator, b"one", bytes(200), bytes(5000))
+    assert chain.pinned() == 128 + 256 + 8192
+    chain.truncate_chain(1)
+    assert chain.pinned() == 128
+
+
 def test_a_long_chain_is_dropped_without_exhausting_the_stack(allocator: MemoryAllocator) -> None:
     head = make(allocator, b"x")
-    for _ in range(20_000):
+    for _ in range(100_000):
         longer = head.clone_view()
         longer.next = head
         head = longer
-    assert head.chain_length() == 20_001
+    assert head.chain_length() == 100_001
     del longer, head
     assert allocator.statistics()["allocated_bytes"] == 0
 

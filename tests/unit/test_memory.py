@@ -8,6 +8,7 @@ from ebbrt.memory import Buffer, MemoryAllocator, NodeMemory
 
 MIB = 1 << 20
 LARGEST_BUFFER = 64 * MIB
+PAGE = 4096
 
 
 @pytest.mark.parametrize("size", [0, -4096, 4095, (32 << 30) + 4096])
@@ -100,7 +101,17 @@ def test_buffers_beyond_four_gigabytes_lie_where_they_belong() -> None:
     assert offsets == [border + 512 * number for number in range(16)]
 
 
-def test_free_memory_of_a_larger_class_serves_a_smaller_one() -> None:
+def test_buffers_beyond_sixteen_gigabytes_do_too() -> None:
+    border = 16 << 30  # numbers of objects, counted in 32-bit words, have more than 32 bits here
+    allocator = MemoryAllocator(NodeMemory(border + MIB), start=border)
+    buffers = [allocator.allocate(512) for _ in range(1000)]
+    assert {buffer.offset for buffer in buffers if buffer is not None} == set(range(border, border + 512_000, 512))
+    buffers.clear()
+    allocator.trim()
+    assert allocator.statistics()["longest_free_run"] == MIB
+
+
+def test_memory_used_in_large_pieces_serves_small_ones() -> None:
     allocator = MemoryAllocator(NodeMemory(MIB))
     large = [allocator.allocate(8192) for _ in range(128)]
     assert allocator.allocate(128) is None
@@ -110,6 +121,76 @@ def test_free_memory_of_a_larger_class_serves_a_smaller_one() -> None:
     offsets = [buffer.offset for buffer in small + large if buffer is not None]
     assert len(set(offsets)) == 64 + 127
     assert allocator.statistics()["allocated_bytes"] == MIB
-    small.clear()
-    large.clear()
-    assert allocator.statistics()["allocated_bytes"] == 0
+
+
+def test_memory_used_in_small_pieces_serves_large_ones() -> None:
+    allocator = MemoryAllocator(NodeMemory(4 * MIB))
+    sizes = (128, 512, 2048, 4096, 100_000)
+    held = []
+    while (buffer := allocator.allocate(sizes[len(held) % 5])) is not None:
+        held.append(buffer)
+    assert allocator.statistics()["used_bytes"] > 3.8 * MIB
+    assert allocator.allocate(3 * MIB) is None
+    held.clear()
+    assert allocator.statistics()["used_bytes"] < 2 * MIB, "the lists keep no more than their watermarks"
+    whole = allocator.allocate(4 * MIB)
+    assert whole is not None
+    assert whole.size() == 4 * MIB
+
+
+def test_a_large_buffer_is_a_run_of_pages() -> None:
+    allocator = MemoryAllocator(NodeMemory(8 * MIB))
+    buffer = allocator.allocate(3 * MIB + 1)
+    assert buffer is not None
+    assert buffer.size() == 3 * MIB + PAGE
+    allocator.memory.view(buffer.offset + buffer.size() - 1, 1)[0] = 7
+    statistics = allocator.statistics()
+    assert statistics["large_bytes"] == statistics["allocated_bytes"] == statistics["used_bytes"] == 3 * MIB + PAGE
+    assert allocator.allocate(5 * MIB) is None
+    del buffer
+    assert allocator.statistics()["allocated_bytes"] == allocator.statistics()["used_bytes"] == 0
+
+
+def test_a_limit_is_kept_and_its_refusals_counted() -> None:
+    allocator = MemoryAllocator(NodeMemory(4 * MIB), limit=2 * PAGE)
+    held = [allocator.allocate(512) for _ in range(16)]
+    assert None not in held
+    assert allocator.allocate(512) is None
+    assert allocator.allocate(MIB) is None
+    statistics = allocator.statistics()
+    assert (statistics["failures"], statistics["used_bytes"]) == (2, 2 * PAGE)
+    assert statistics["refused_by_limit"] > 0
+    allocator.set_limit(2 * MIB)
+    assert allocator.allocate(MIB) is not None
+    with pytest.raises(ValueError, match="limit"):
+        allocator.set_limit(-1)
+
+
+def test_the_statistics_of_a_class_add_up() -> None:
+    allocator = MemoryAllocator(NodeMemory(4 * MIB))
+    held = [allocator.allocate(1024) for _ in range(1000)]
+    pages = allocator.allocate(10_000)
+    assert allocator.class_statistics()[1024] == {"used": 1000, "listed": 0, "free": 0, "slabs": 250}
+    assert allocator.class_statistics()[16384]["used"] == 1
+    del held[100:], pages
+    after = allocator.class_statistics()[1024]
+    assert after["used"] == 100
+    assert 0 < after["listed"] <= 256
+    assert 4 * after["slabs"] == after["used"] + after["listed"] + after["free"]
+    allocator.trim()
+    after = allocator.class_statistics()[1024]
+    assert (after["used"], after["listed"], after["slabs"]) == (100, 0, 25)
+    held.clear()
+    allocator.trim()
+    assert all(not any(counts.values()) for counts in allocator.class_statistics().values())
+
+
+def test_the_hot_path_does_not_go_to_the_slabs_and_back() -> None:
+    allocator = MemoryAllocator(NodeMemory(4 * MIB))
+    held = [allocator.allocate(512) for _ in range(2000)]
+    del held[1000:]
+    slabs = allocator.class_statistics()[512]["slabs"]
+    for _ in range(10):  # what a driver does: a ring full back and forth
+        again = [allocator.allocate(512) for _ in range(200)]
+        del again
+    assert allocator.class_statistics()[512]["slabs"] == slabs

@@ -86,7 +86,7 @@ def test_a_boot_is_asked_for_in_full(daemon: Daemon) -> None:
         "do": "allocate",
         "number": 3,
         "application": "app:main",
-        "arguments": ["x"],
+        "argv": ["x"],
         "path": "/here",
         "secret": "0102",
         "front_end": "0@198.18.0.1:9100",
@@ -161,7 +161,7 @@ def test_a_daemon_that_refuses_us_says_why(daemon: Daemon) -> None:
 
 def test_requests_that_find_no_room_go_later_and_whole(daemon: Daemon) -> None:
     count = 500
-    futures = [daemon.provider.boot(BOOT._replace(arguments=("y" * 1000,)), 1000) for _ in range(count)]
+    futures = [daemon.provider.boot(BOOT._replace(argv=("y" * 1000,)), 1000) for _ in range(count)]
     for number in range(1, count + 1):
         assert daemon.asked()["id"] == number
         daemon.events.turn()
@@ -170,7 +170,7 @@ def test_requests_that_find_no_room_go_later_and_whole(daemon: Daemon) -> None:
 
 
 def test_a_request_that_is_too_long_is_not_sent(daemon: Daemon) -> None:
-    future = daemon.provider.boot(BOOT._replace(arguments=("y" * LONGEST_LINE,)), 1000)
+    future = daemon.provider.boot(BOOT._replace(argv=("y" * LONGEST_LINE,)), 1000)
     assert isinstance(future.error(), NodeAllocationError)
 
 

@@ -3,22 +3,22 @@
 import contextlib
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ebbrt.event_manager import EventManager, InterruptHandler
 
 
-class NodeSignals(InterruptHandler):
-    """While it is entered, SIGUSR1 calls ``report``, SIGTERM and SIGINT call ``end``, as events of the loop.
+class Signals(InterruptHandler):
+    """While it is entered, the signals named in ``actions`` call their functions, as events of the loop.
 
     A signal that is ignored stays so.
     """
 
-    def __init__(self, events: EventManager, report: Callable[[], object], end: Callable[[], object]) -> None:
+    def __init__(self, events: EventManager, actions: Mapping[signal.Signals, Callable[[], object]]) -> None:
         self._events = events
-        self._actions = {signal.SIGUSR1: report, signal.SIGTERM: end, signal.SIGINT: end}
+        self._actions = actions
 
-    def __enter__(self) -> "NodeSignals":
+    def __enter__(self) -> "Signals":
         self._read, self._write = socket.socketpair()
         self._read.setblocking(False)
         self._write.setblocking(False)

@@ -1,0 +1,185 @@
+"""The front-end: an ordinary Linux process that is node 0 of an application.
+
+    from ebbrt.front_end import run
+
+    async def main(runtime):
+        nodes = await when_all(runtime.node_allocator.allocate(8, "package.module:function"))
+        ...
+
+    run(main)
+
+It has the kernel's sockets and files where a back-end has its own stack and asks the front-end (paper section 3.1.1).
+``netlab run`` starts such a program with two variables in its environment: EBBRT_ADDRESS, where back-ends reach it,
+and EBBRT_IAAS, the socket of the daemon that has nodes to give. Without them it runs alone: no other node can be had.
+"""
+
+import contextlib
+import inspect
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from ebbrt import ebb, ebb_kinds
+from ebbrt.clock import MonotonicClock
+from ebbrt.configuration import Configuration
+from ebbrt.core_links import CoreLinksPlan
+from ebbrt.event_manager import EventManager
+from ebbrt.file_server import FileServer
+from ebbrt.file_system import FileSystem, LocalChannel
+from ebbrt.future import Future
+from ebbrt.global_id_map import GlobalIdMap, IdMapStore
+from ebbrt.id_map_remote import IdMapServer
+from ebbrt.id_map_table import TableStore
+from ebbrt.memory import MemoryAllocator, NodeMemory
+from ebbrt.messages import FRONT_END, NodeId
+from ebbrt.messenger import TcpMessenger
+from ebbrt.network import AddressInUseError
+from ebbrt.node_allocator import FrontEndNodeAllocator
+from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE, IaasProvider
+from ebbrt.runtime import Identity, Runtime
+from ebbrt.signals import Signals
+from ebbrt.socket_network import SocketNetworkManager
+
+MEMORY = 64 << 20  # bytes of node memory: messages under way, and what the application allocates
+SECRET_BYTES = 32
+FIRST_PORT = 9100  # of the Messenger; the first that is free from here on
+PORTS = 200
+ALONE = "127.0.0.1"  # where a front-end listens that nobody is told of
+CLOSE_TIME = 2_000_000_000  # ns that what is outside this process has to let go
+
+
+class FrontEnd:
+    """Node 0 of an application; ``run`` is what programs use.
+
+    address: where back-ends reach it. iaas: path of the socket of the daemon that gives nodes, or None. files: the
+    directory that the File System Ebb is confined to, or None for no files. id_map: "address:port,..." of ZooKeeper's
+    servers, or None to keep the Global Id Map in a table here. configuration: base Ebbs of the application's own.
+    """
+
+    def __init__(
+        self,
+        address: str = ALONE,
+        iaas: str | None = None,
+        files: Path | None = None,
+        id_map: str | None = None,
+        configuration: Configuration | None = None,
+        argv: tuple[str, ...] | None = None,
+    ) -> None:
+        configuration = Configuration() if configuration is None else configuration
+        memory = NodeMemory(MEMORY + CoreLinksPlan.size(1))
+        self.core = ebb.Core()
+        self._allocator = MemoryAllocator(memory)
+        self._events: EventManager = configuration.make("event_manager", EventManager, MonotonicClock())
+        self._network = SocketNetworkManager(self._events, self._allocator, address)
+        self._links_plan = CoreLinksPlan(memory, MEMORY, 1)
+        self.core.install(ebb.MEMORY_ALLOCATOR, self._allocator)
+        self.core.install(ebb.EVENT_MANAGER, self._events)
+        self.core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
+        self.core.install(ebb.NETWORK_MANAGER, self._network)
+        self.core.install(ebb.CORE_LINKS, self._links_plan.links(0, self._events, self._allocator))
+        ebb_kinds.start(self.core)
+        self.core.enter()
+        self._secret = secrets.token_bytes(SECRET_BYTES)
+        self._argv = tuple(sys.argv) if argv is None else argv
+        self.runtime, self._messenger = self._listen(address)
+        self._file_server = FileServer(None if files is None else str(files))
+        self._map = self._install_shared(id_map)
+        if iaas is not None:
+            self._install_node_allocator(iaas)
+
+    def _listen(self, address: str) -> tuple[Runtime, TcpMessenger]:
+        """The runtime, and its Messenger on the first port that is free."""
+        for port in range(FIRST_PORT, FIRST_PORT + PORTS):
+            here = NodeId(FRONT_END, address, port)
+            runtime = Runtime(self.core, Identity(here, here, self._secret, self._argv))
+            with contextlib.suppress(AddressInUseError):
+                return runtime, runtime.listen_for_messages(SystemRandom())
+        raise AddressInUseError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} of {address} is free")
+
+    def _install_shared(self, id_map: str | None) -> GlobalIdMap:
+        """Install the Ebbs whose data are here."""
+        store: IdMapStore = TableStore(self._events)
+        if id_map is not None:
+            from ebbrt.id_map_zookeeper import ZooKeeperStore  # kazoo: only for those who ask for it
+
+            store = ZooKeeperStore(self._events, id_map, secrets.token_hex(8))
+        global_id_map = GlobalIdMap(self._events, store, IdMapServer(store, self._allocator))
+        self.core.install(ebb.GLOBAL_ID_MAP, global_id_map)
+        self._files = FileSystem(LocalChannel(self._file_server), self._allocator, self._file_server)
+        self.core.install(ebb.FILE_SYSTEM, self._files)
+        return global_id_map
+
+    def _install_node_allocator(self, iaas: str) -> None:
+        provider = IaasProvider(self._events, iaas)
+        node_allocator = FrontEndNodeAllocator(provider, self._messenger, self._allocator, self._secret, self._argv)
+        node_allocator.on_lost = self._node_lost
+        self.core.install(ebb.NODE_ALLOCATOR, node_allocator)
+
+    def _node_lost(self, number: int, reason: str) -> None:
+        """A node died or was freed: nothing may wait for it, or be kept for it."""
+        self._messenger.node_lost(number, reason)
+        self._files.node_lost(number)
+        self._events.left(number)
+
+    def run(self, main: Callable[[Runtime], Any]) -> Any:
+        """Run ``main(runtime)`` as an event, then close; what it returns. ``async def`` functions are awaited.
+
+        Raises what it raises, and KeyboardInterrupt or SystemExit when a signal ends it.
+        """
+        ended_by: list[signal.Signals] = []
+
+        def end(number: signal.Signals) -> None:
+            ended_by.append(number)
+            self._events.stop()
+
+        actions = {number: partial(end, number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with Signals(self._events, actions):
+                result = self._events.run_coroutine(_call(main, self.runtime))
+                self._run_until(result)
+        finally:
+            self.close()
+        if result.done():
+            return result.result()
+        if ended_by == [signal.SIGTERM]:
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    def _run_until(self, future: Future[Any]) -> None:
+        """Turn the loop until the future is done, or something else stops it."""
+        future.when_done(lambda _: self._events.stop())
+        if not future.done():
+            self._events.run()
+
+    def close(self) -> None:
+        """Give back every node, and all that was opened."""
+        node_allocator: FrontEndNodeAllocator | None = self.core.representative(ebb.NODE_ALLOCATOR)
+        if node_allocator is not None:
+            node_allocator.close()
+        self._messenger.close()
+        self._run_until(self._map.close(CLOSE_TIME))
+        self._file_server.close()
+        self._network.close()
+        self._links_plan.close()
+        self._events.close()
+
+
+async def _call(main: Callable[[Runtime], Any], runtime: Runtime) -> Any:
+    result = main(runtime)
+    return await result if inspect.isawaitable(result) else result
+
+
+def run(main: Callable[[Runtime], Any], **options: Any) -> Any:
+    """Be the front-end of an application: run ``main(runtime)``, and give back every node when it has ended.
+
+    Where ``netlab run`` started this process its environment says which address and provider of nodes there are;
+    ``options`` are those of ``FrontEnd``. Returns what ``main`` does, and raises what it raises.
+    """
+    environment = {"address": os.environ.get(ADDRESS_VARIABLE, ALONE), "iaas": os.environ.get(SOCKET_VARIABLE)}
+    return FrontEnd(**{**environment, **options}).run(main)

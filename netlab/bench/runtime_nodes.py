@@ -1,0 +1,155 @@
+"""What the runtime costs between nodes: a front-end program that measures in a lab, and prints JSON, a line a figure.
+
+    python -m netlab.bench.runtime_nodes ROUNDS ECHO_ADDRESS
+
+A message's round trip is a call from one back-end to another, each on a CPU of its own. It is held against that of as
+many bytes over one TCP connection of the kernel, from this process to the ``echo`` program on another host of the
+same bridge, on the same two CPUs. Both are measured in every round, with nothing else to do. A boot is timed here,
+from the call of ``allocate`` until the node is ready: from the daemon's pool of dormant nodes; and cold, as a node of
+a size that the pool does not have.
+"""
+
+import json
+import os
+import socket
+import statistics
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from ebbrt.coroutine import run_coroutine
+from ebbrt.ebb_ids import named_id
+from ebbrt.front_end import run
+from ebbrt.future import Future, Promise, when_all
+from ebbrt.iobuf import IOBuf
+from ebbrt.messages import MessageHandler, NodeId, pack, unpack
+from ebbrt.node_allocator import AllocatedNode
+from ebbrt.runtime import Runtime
+from netlab.bench.runner import CLIENT_CPU, SERVER_CPU
+
+PINGER = named_id("netlab.bench.pinger")
+PAYLOAD = 32  # bytes, each way
+TRIPS = 2000  # of a round
+WARM_UP = 200
+ECHO_PORT = 7
+TIMEOUT = 60_000_000_000  # ns
+REFILL = 500_000_000  # ns for the daemon to boot another dormant node
+MEMORY = (16 << 20, 20 << 20)  # bytes of a node: the daemon's choice for its pool, and one that no dormant node has
+
+
+class Pinger(MessageHandler):
+    """The Ebb on the back-ends: answers what it is sent, and measures round trips to another one."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def receive_call(self, sender: NodeId, data: IOBuf) -> "IOBuf | Future[IOBuf]":
+        """See MessageHandler. PAYLOAD bytes are sent back; else a list says what to do."""
+        if data.chain_length() == PAYLOAD:
+            return data
+        question = unpack(data)
+        if question[0] == "pin":
+            os.sched_setaffinity(0, {question[1]})
+            return pack(self._runtime.allocator, None)
+        median = run_coroutine(ping(self._runtime, NodeId(*question[1]), question[2]))
+        return median.then(partial(pack, self._runtime.allocator))
+
+
+async def ping(runtime: Runtime, node: NodeId, trips: int) -> float:
+    """The median round trip to the Pinger of ``node``, in ns."""
+    times = []
+    payload = bytes(PAYLOAD - 2)  # packed, it is two bytes longer
+    for _ in range(trips):
+        start = time.perf_counter_ns()
+        await runtime.messenger.call(node, PINGER, pack(runtime.allocator, payload), TIMEOUT)
+        times.append(time.perf_counter_ns() - start)
+    return statistics.median(times[WARM_UP:])
+
+
+def back_end(runtime: Runtime) -> None:
+    """What the nodes run."""
+    runtime.core.register(PINGER, lambda core, ebb_id: Pinger(runtime))
+
+
+def linux_round_trip(connection: socket.socket, trips: int) -> float:
+    """The median round trip over a connection of the kernel, in ns."""
+    payload = bytes(PAYLOAD)
+    times = []
+    for _ in range(trips):
+        start = time.perf_counter_ns()
+        connection.sendall(payload)
+        left = PAYLOAD
+        while left:
+            left -= len(connection.recv(left))
+        times.append(time.perf_counter_ns() - start)
+    return statistics.median(times[WARM_UP:])
+
+
+async def front_end(runtime: Runtime) -> None:
+    """Measure, and print."""
+    rounds, echo_address = int(sys.argv[1]), sys.argv[2]
+    os.sched_setaffinity(0, {CLIENT_CPU})
+    for name, memory in zip(("pool", "cold"), MEMORY, strict=True):
+        _print(name, await boots(runtime, rounds, memory))
+    nodes = await when_all(runtime.node_allocator.allocate(2, "netlab.bench.runtime_nodes:back_end"))
+    await when_all(
+        [ask(runtime, node, ["pin", cpu]) for node, cpu in zip(nodes, (CLIENT_CPU, SERVER_CPU), strict=True)]
+    )
+    with socket.create_connection((echo_address, ECHO_PORT)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        messages, linux = [], []
+        for _ in range(rounds):
+            messages.append(await ask(runtime, nodes[0], ["ping", list(nodes[1].id), TRIPS]))
+            linux.append(linux_round_trip(connection, TRIPS))
+    _print("messages", messages)
+    _print("linux", linux)
+
+
+async def boots(runtime: Runtime, rounds: int, memory: int) -> list[float]:
+    """Nanoseconds that each of so many boots took, one after the other."""
+    times: list[float] = []
+    for _ in range(rounds):
+        await pause(runtime, REFILL)
+        start = time.perf_counter_ns()
+        (future,) = runtime.node_allocator.allocate(1, "netlab.bench.runtime_nodes:back_end", memory=memory)
+        node = await future
+        times.append(time.perf_counter_ns() - start)
+        await runtime.node_allocator.free(node)
+    return times
+
+
+def ask(runtime: Runtime, node: AllocatedNode, question: list[Any]) -> Future[Any]:
+    """What the Pinger of ``node`` answers."""
+    return runtime.messenger.call(node.id, PINGER, pack(runtime.allocator, question), TIMEOUT).then(unpack)
+
+
+def pause(runtime: Runtime, nanoseconds: int) -> Future[None]:
+    """Ready after that time."""
+    promise: Promise[None] = Promise()
+    runtime.events.set_timer(nanoseconds, lambda: promise.set_value(None))
+    return promise.future
+
+
+def echo(address: str) -> None:
+    """Send back what comes, on one connection, until it ends: the other end of the kernel's round trips."""
+    with socket.create_server((address, ECHO_PORT)) as listener:
+        print("ready", flush=True)
+        connection = listener.accept()[0]
+    with connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while data := connection.recv(PAYLOAD):
+            connection.sendall(data)
+
+
+def _print(name: str, values: list[float]) -> None:
+    print(json.dumps({name: values}), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "echo":
+        echo(sys.argv[2])
+    else:
+        from netlab.bench import runtime_nodes
+
+        run(runtime_nodes.front_end)

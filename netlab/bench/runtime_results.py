@@ -1,0 +1,74 @@
+"""What ``netlab bench runtime`` finds: figures, each the median of rounds, each held against a target."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from netlab.bench.environment import Environment
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured thing: median, least and greatest of ``rounds``, in ``unit``.
+
+    What is compared is one over the other, measured side by side in each round: ``ratio`` is the median of the
+    rounds' own ratios, ``against`` what it is over. ``target`` is the most that the median, or the ratio, may be.
+    """
+
+    name: str
+    unit: str
+    rounds: int
+    median: float
+    least: float
+    greatest: float
+    target: float | None = None
+    against: str = ""
+    baseline: float | None = None
+    ratio: float | None = None
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if self.target is None:
+            return None
+        return (self.median if self.ratio is None else self.ratio) <= self.target
+
+
+def figure(name: str, unit: str, values: Sequence[float], target: float | None = None) -> Figure:
+    """The figure that rounds of one thing come to."""
+    return Figure(name, unit, len(values), statistics.median(values), min(values), max(values), target)
+
+
+def compared(
+    name: str, unit: str, values: Sequence[float], against: str, others: Sequence[float], target: float | None = None
+) -> Figure:
+    """The figure of rounds in which two things were measured."""
+    ratio = statistics.median(one / other for one, other in zip(values, others, strict=True))
+    return Figure(
+        name,
+        unit,
+        len(values),
+        statistics.median(values),
+        min(values),
+        max(values),
+        target,
+        against,
+        statistics.median(others),
+        ratio,
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All figures of a run, and where it was made."""
+
+    figures: Sequence[Figure]
+    environment: Environment
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "figures": [{**asdict(each), "is_met": each.is_met} for each in self.figures],
+            "environment": self.environment.as_dict(),
+        }

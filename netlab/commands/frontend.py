@@ -1,0 +1,56 @@
+"""``netlab frontend run``: an application in an ordinary Linux process, over kernel sockets."""
+
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netlab.errors import NetlabError
+
+RUN_EPILOG = """
+Examples:
+
+    netlab frontend run memcached
+    memccapable -b -h 127.0.0.1
+
+    netlab exec server -- netlab frontend run memcached --ip 0.0.0.0 --statistics frontend.json
+
+It needs no TAP and no rights. It prints one line, beginning with `ready`, once it serves. SIGTERM or Ctrl-C ends it;
+SIGUSR1 writes the statistics.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    frontend = typer.Typer(no_args_is_help=True, help="Run applications in a Linux process, over kernel sockets.")
+    frontend.callback()(_group)
+    frontend.command(epilog=RUN_EPILOG)(run)
+    app.add_typer(frontend, name="frontend")
+
+
+def _group() -> None:
+    """Run applications in an ordinary Linux process, over kernel sockets."""
+
+
+def run(
+    application: Annotated[str, typer.Argument(help="What it serves: memcached.")],
+    ip: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is all of the machine's.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 11211,
+    memory: Annotated[int, typer.Option(min=16, max=24576, help="MiB that stored values may take.")] = 1024,
+    cpu: Annotated[int | None, typer.Option(help="Pin the process to this CPU.")] = None,
+    statistics: Annotated[Path | None, typer.Option(help="Write the counters to this file, as JSON.")] = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C: the same application as on a node, over the kernel's TCP instead of ours."""
+    try:
+        address = str(IPv4Address(ip))
+    except ValueError as error:
+        raise NetlabError(f"--ip {ip} is not an IPv4 address: {error}", "Write it as 127.0.0.1.") from error
+    from netlab.socket_node import SocketNode, SocketNodeConfig
+
+    config = SocketNodeConfig(application, address, port, memory << 20, cpu, statistics)
+    node = SocketNode.boot(config)
+    try:
+        node.run(ready=lambda: print(f"ready: {application} on {address}:{port}, kernel sockets", flush=True))
+    finally:
+        node.close()

@@ -1,0 +1,157 @@
+"""A node without hardware of its own: an ordinary Linux process whose Network Manager is kernel sockets.
+
+What a front-end is, as far as it is one core that runs an application: node memory, event loop, the base Ebbs. Compare
+``netlab.node``: the application is the same, unchanged.
+"""
+
+import gc
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from apps.memcached.server import Memcached
+from ebbrt import build, ebb, ebb_ids
+from ebbrt.clock import MonotonicClock
+from ebbrt.event_manager import EventManager
+from ebbrt.memory import MemoryAllocator, NodeMemory
+from ebbrt.network import NetworkManager
+from ebbrt.signals import Signals
+from ebbrt.socket_network import SocketNetworkManager
+from netlab.errors import NetlabError
+
+MIB = 1 << 20
+# Node memory beyond what the application may fill: what is being received, and replies the kernel has not taken.
+SYSTEM_MEMORY = 64 * MIB
+
+
+@dataclass(frozen=True)
+class SocketNodeConfig:
+    """What it is started with.
+
+    address: of this machine, to listen on. memory: bytes the application may fill. cpu: to run on. statistics: where
+    SIGUSR1 and the end write them.
+    """
+
+    application: str
+    address: str = "127.0.0.1"
+    port: int = 11211
+    memory: int = 1024 * MIB
+    cpu: int | None = None
+    statistics: Path | None = None
+
+
+class SocketNodeError(NetlabError):
+    """It could not be started."""
+
+
+class SocketNode:
+    """One core over kernel sockets; ``run`` turns its loop until it is told to stop."""
+
+    @classmethod
+    def boot(cls, config: SocketNodeConfig) -> "SocketNode":
+        """A node that serves as soon as ``run`` is called. Raises SocketNodeError."""
+        if config.application not in APPLICATIONS:
+            raise SocketNodeError(
+                f"there is no application {config.application!r}", f"There is: {', '.join(APPLICATIONS)}."
+            )
+        if config.cpu is not None and config.cpu not in os.sched_getaffinity(0):
+            cpus = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
+            raise SocketNodeError(f"this process may not run on CPU {config.cpu}", f"It may on: {cpus}.")
+        try:
+            memory = NodeMemory((config.memory + SYSTEM_MEMORY) // 4096 * 4096)
+        except OSError as error:
+            raise SocketNodeError(
+                f"no room for node memory of {(config.memory + SYSTEM_MEMORY) // MIB} MiB: {error.strerror}",
+                "Give it less with --memory.",
+            ) from error
+        node = cls(config, memory)
+        try:
+            node.application = APPLICATIONS[config.application](node)
+        except OSError as error:
+            node.close()
+            raise SocketNodeError(
+                f"cannot listen on {config.address}:{config.port}: {error.strerror or error}",
+                "Choose another address or port with --ip and --port.",
+            ) from error
+        return node
+
+    def __init__(self, config: SocketNodeConfig, memory: NodeMemory) -> None:
+        self.config = config
+        self.clock = MonotonicClock()
+        self.allocator = MemoryAllocator(memory)
+        self.events = EventManager(self.clock)
+        self.network = SocketNetworkManager(self.events, self.allocator, config.address)
+        self.application: Memcached | None = None
+        core = ebb.Core()
+        core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
+        core.install(ebb.EVENT_MANAGER, self.events)
+        core.install(ebb.EBB_ALLOCATOR, ebb_ids.EbbAllocator())
+        core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
+        core.install(ebb.NETWORK_MANAGER, self.network)
+        core.enter()
+
+    def run(self, ready: Callable[[], object]) -> None:
+        """Serve until SIGTERM or SIGINT; ``ready`` is called once it answers."""
+        if self.config.cpu is not None:
+            os.sched_setaffinity(0, {self.config.cpu})
+        actions = {
+            signal.SIGUSR1: self._write_statistics,
+            signal.SIGTERM: self.events.stop,
+            signal.SIGINT: self.events.stop,
+        }
+        with Signals(self.events, actions):
+            # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002).
+            gc.collect()
+            gc.freeze()
+            gc.disable()
+            ready()
+            self.events.run()
+        self._write_statistics()
+
+    def statistics(self) -> dict[str, Any]:
+        """The counters of every component."""
+        assert self.application is not None
+        return {
+            "build": build.mode(),
+            "cpu_ns": time.process_time_ns(),
+            "events": self.events.statistics(),
+            "memory": self.allocator.statistics(),
+            "sockets": self.network.statistics(),
+            self.config.application: self.application.statistics(),
+        }
+
+    def _write_statistics(self) -> None:
+        """Write them to the file the configuration names, whole or not at all."""
+        path = self.config.statistics
+        if path is None:
+            return
+        partial = path.with_name(path.name + ".part")
+        partial.write_text(json.dumps(self.statistics(), indent=1) + "\n")
+        partial.replace(path)
+
+    def close(self) -> None:
+        """Give the sockets and the loop's descriptors back."""
+        self.network.close()
+        self.events.close()
+
+
+def _start_memcached(node: SocketNode) -> Memcached:
+    server = Memcached(
+        network=cast(NetworkManager, ebb.network_manager),
+        allocator=node.allocator,
+        clock=node.clock,
+        memory_limit=node.config.memory,
+        wall_clock=time.time_ns() - node.clock.now(),
+        port=node.config.port,
+    )
+    ebb.current_core().install(ebb.ebb_allocator.allocate(), server)
+    server.start()
+    return server
+
+
+APPLICATIONS: dict[str, Callable[[SocketNode], Memcached]] = {"memcached": _start_memcached}

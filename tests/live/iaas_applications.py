@@ -1,0 +1,57 @@
+"""What the live tests of the IaaS run on its nodes."""
+
+import os
+import signal
+import time
+from typing import Any
+
+from ebbrt import ebb
+from ebbrt.iobuf import IOBuf
+from ebbrt.memory import MemoryAllocator
+from ebbrt.messages import MessageHandler, NodeId, pack, unpack
+
+ECHO = 5000  # the id of an Ebb that answers calls with what it was given, and its node's number
+
+
+class Echo(MessageHandler):
+    """On every node."""
+
+    def __init__(self, allocator: MemoryAllocator, number: int) -> None:
+        self._allocator = allocator
+        self._number = number
+
+    def receive_call(self, sender: NodeId, data: IOBuf) -> IOBuf:
+        return pack(self._allocator, [self._number, unpack(data)])
+
+
+def idle(runtime: Any) -> None:
+    """Serve nothing."""
+
+
+def echo(runtime: Any) -> None:
+    """Answer calls to the Ebb of that name."""
+    core = ebb.current_core()
+    core.install(ECHO, Echo(core.representative(ebb.MEMORY_ALLOCATOR), runtime.messenger.local().number))
+
+
+def fail(runtime: Any) -> None:
+    raise RuntimeError("this application never works")
+
+
+def die(runtime: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang(runtime: Any) -> None:
+    time.sleep(3600)
+
+
+def allocate(runtime: Any) -> None:
+    """Have a node of one's own, and tell its number to whoever asks."""
+    core = ebb.current_core()
+    memory = core.representative(ebb.MEMORY_ALLOCATOR)
+
+    def ready(number: int) -> None:
+        core.install(ECHO, Echo(memory, number))
+
+    runtime.node_allocator.allocate(1, "tests.live.iaas_applications:idle")[0].then(lambda node: ready(node.id.number))

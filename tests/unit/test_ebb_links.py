@@ -1,0 +1,118 @@
+"""The kinds of Ebb over the real links between cores and the real Global Id Map, in one process.
+
+What blocks turns the other cores meanwhile, on its own stack; in a node another stack takes the loop over.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ebbrt import ebb, ebb_kinds
+from ebbrt.ebb import Core, ebb_id_of
+from ebbrt.ebb_ids import EbbAllocator, EbbError
+from ebbrt.ebb_kinds import ReplicatedRoot, Root, create_multicore, create_replicated, create_shared, destroy
+from ebbrt.future import Future
+from ebbrt.global_id_map import GlobalIdMap
+from ebbrt.id_map_table import TableStore
+from tests.several_cores import SeveralCores
+
+closed: list[int] = []
+
+
+class Counter:
+    def __init__(self, start: int, core: int) -> None:
+        self.count = start
+        self.core = core
+
+    def increment(self, by: int = 1) -> int:
+        self.count += by
+        return self.count
+
+    def close(self) -> None:
+        closed.append(self.core)
+
+
+class CounterRoot(Root):
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def representative(self, core: Core, ebb_id: int) -> Counter:
+        return Counter(self.start, core.number)
+
+
+class ReplicatedCounter(ReplicatedRoot):
+    def representative(self, core: Core, ebb_id: int) -> Counter:
+        return Counter(int(self.data), core.number)
+
+
+class EbbCores(SeveralCores):
+    """Cores with Ebbs on them."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.id_map = GlobalIdMap(self.events[0], TableStore(self.events[0]))
+        self.cores = [Core(number) for number in range(count)]
+        for number, core in enumerate(self.cores):
+            core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
+            core.install(ebb.EBB_ALLOCATOR, EbbAllocator(1, number))
+            core.install(ebb.CORE_LINKS, self.links[number])
+            ebb_kinds.start(core)
+        self.cores[0].install(ebb.GLOBAL_ID_MAP, self.id_map)
+
+    def turn(self, number: int) -> None:
+        self.cores[number].enter()
+        super().turn(number)
+
+    def block(self, future: Future[Any]) -> Any:
+        core = ebb.current_core()
+        if not future.done():
+            self.settle()
+        core.enter()
+        return future.result()
+
+    def on(self, number: int, function: Callable[..., Any], *arguments: Any) -> Any:
+        self.cores[number].enter()
+        result = function(*arguments)
+        self.settle()
+        return result
+
+
+@pytest.fixture
+def cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[EbbCores]:
+    closed.clear()
+    before = ebb.current_core()
+    cores = EbbCores(3)
+    monkeypatch.setattr(Future, "block", lambda future: cores.block(future), raising=False)
+    yield cores
+    cores.id_map.close()
+    cores.close()
+    before.enter()
+
+
+@pytest.mark.parametrize("home", [0, 2])
+def test_a_shared_ebb_over_real_links(cores: EbbCores, home: int) -> None:
+    counter = cores.on(home, create_shared, Counter, 10, home)
+    assert [cores.on(core, lambda: counter.increment(by=2)) for core in (0, 1, 2)] == [12, 14, 16]
+    cores.on(1, destroy, counter)
+    assert closed == [home]
+
+
+def test_a_multicore_ebb_over_real_links(cores: EbbCores) -> None:
+    counter = cores.on(1, create_multicore, CounterRoot(5))
+    assert [cores.on(core, lambda: counter.increment()) for core in (0, 1, 2, 2)] == [6, 6, 6, 7]
+    cores.on(2, destroy, counter)
+    assert sorted(closed) == [0, 1, 2]
+    with pytest.raises(EbbError, match="was torn down"):
+        cores.on(0, lambda: counter.increment())
+
+
+def test_a_replicated_ebb_is_torn_down_when_its_entry_is_deleted(cores: EbbCores) -> None:
+    counter = cores.on(1, create_replicated, ReplicatedCounter, b"7")
+    assert [cores.on(core, lambda: counter.increment()) for core in (0, 2)] == [8, 8]
+    assert cores.on(0, lambda: cores.id_map.delete(ebb_id_of(counter)).result())  # as another node does
+    assert sorted(closed) == [0, 2]
+    for core in (0, 1, 2):
+        with pytest.raises(EbbError, match="was torn down"):
+            cores.on(core, lambda: counter.increment())
+    assert cores.id_map.statistics()["watches"] == 0
