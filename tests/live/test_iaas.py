@@ -104,6 +104,14 @@ def test_a_node_that_dies_or_hangs_is_lost(iaas: Iaas, user: User, number: signa
     assert said in user.lost[1]
 
 
+def test_a_node_whose_application_fails_later_is_lost(user: User) -> None:
+    future = user.boot("fail_later")
+    user.wait_for(future)
+    future.result()
+    user.wait(lambda: user.lost)
+    assert "RuntimeError: this application worked for a while" in user.lost[1]
+
+
 def test_a_dormant_node_that_dies_is_replaced(iaas: Iaas, user: User) -> None:
     for machine in iaas.machines():
         os.kill(machine["pid"], signal.SIGKILL)
