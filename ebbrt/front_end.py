@@ -118,6 +118,7 @@ class FrontEnd:
     def _install_node_allocator(self, iaas: str) -> None:
         provider = IaasProvider(self._events, iaas)
         node_allocator = FrontEndNodeAllocator(provider, self._messenger, self._allocator, self._secret, self._argv)
+        node_allocator.on_ready = self._events.joined
         node_allocator.on_lost = self._node_lost
         self.core.install(ebb.NODE_ALLOCATOR, node_allocator)
 

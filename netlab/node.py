@@ -197,10 +197,12 @@ class Node:
             os.sched_setaffinity(0, {self.config.cpus[self.number % len(self.config.cpus)]})
         actions = {signal.SIGUSR1: self._report, signal.SIGTERM: self._end, signal.SIGINT: self._end}
         with Signals(self.events, actions):
-            # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002).
+            # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002). What
+            # runs on a node without an application of ours is not ours to promise that for.
             gc.collect()
             gc.freeze()
-            gc.disable()
+            if self.config.application is not None:
+                gc.disable()
             ready()
             self.events.run()
         self.driver.stop()
