@@ -1,7 +1,7 @@
 import cython
 
 from ebbrt.clock cimport Clock
-from ebbrt.context cimport Context, Stacks, StackUser
+from ebbrt.context cimport Context, Stack, Stacks, StackUser
 from ebbrt.grace cimport GracePeriods
 from ebbrt.syscalls cimport Epoll
 
@@ -75,13 +75,13 @@ cdef class EventManager(StackUser):
     @cython.locals(event=Event)
     cpdef void activate_context_sync(self, Context context) except *
     cpdef void check_can_block(self) except *
-    cdef object _take_parked(self, Context context)
+    cdef Stack _take_parked(self, Context context)
     cdef Event _running_event(self)
     cpdef void raise_interrupt(self, unsigned int vector) except *
     cpdef void remove_idle_handler(self, IdleHandler handler) except *
     cpdef void add_idle_handler(self, IdleHandler handler) except *
-    cpdef void run_loop(self) except *
-    cpdef void run_handed(self, object function) except *
+    cdef void run_loop(self) except *
+    cdef void run_handed(self, object function) except *
     cpdef void turn(self) except *
     cdef void _start(self, long long turns) except *
     cdef void _step(self) except *

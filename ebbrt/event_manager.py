@@ -17,8 +17,6 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from greenlet import greenlet
-
 from ebbrt import ebb
 from ebbrt.clock import Clock
 from ebbrt.constants import FOREVER
@@ -140,7 +138,7 @@ class EventManager(StackUser):
         self._turns_left = 0
         self._busy_turns = 0  # since the file descriptors were looked at
         self._stacks = Stacks(self, MOST_STACKS)
-        self._parked: dict[int, greenlet] = {}  # by the number of the context
+        self._parked: dict[int, Stack] = {}  # by the number of the context
         self._event: Event | None = None  # of the running event, once there is one
         self._event_numbers = 0
         self._origin: object = None  # what the running event runs
@@ -276,7 +274,7 @@ class EventManager(StackUser):
         if not self._stacks.can_block():
             raise ContextError(f"all {self._stacks.most} stacks are in use by events that have blocked")
 
-    def _take_parked(self, context: Context) -> greenlet:
+    def _take_parked(self, context: Context) -> Stack:
         stack = self._parked.pop(context.number, None)
         if stack is None:
             raise ContextError(f"{context} is not saved: it never was, or it has been activated already")
