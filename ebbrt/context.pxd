@@ -1,3 +1,4 @@
+# What switches stacks returns int, not void: an error is then told by -1, without a call of PyErr_Occurred.
 cdef extern from "greenlet.h":
     void PyGreenlet_Import() except *
     object PyGreenlet_Switch(void *stack, void *arguments, void *keywords)
@@ -15,10 +16,10 @@ cdef class Stack:
     cdef unsigned int depth
 
 cdef class StackUser:
-    cdef void run_handed(self, object function) except *
-    cdef void run_loop(self) except *
+    cdef int run_handed(self, object function) except -1
+    cdef int run_loop(self) except -1
 
-cdef void _switch(Stack stack) except *
+cdef int _switch(Stack stack) except -1
 
 cdef class Stacks:
     cdef public unsigned int most
@@ -34,16 +35,16 @@ cdef class Stacks:
     cpdef void run(self) except *
     cpdef void check_outside(self) except *
     cpdef bint can_block(self) except *
-    cdef bint hand_over(self, object function) except *
-    cdef void call(self, Stack stack) except *
-    cdef void block(self) except *
-    cdef void stand_by(self, Stack stack) except *
-    cdef void give_back(self) except *
+    cdef bint hand_over(self, object function) except -1
+    cdef int call(self, Stack stack) except -1
+    cdef int block(self) except -1
+    cdef int stand_by(self, Stack stack) except -1
+    cdef int give_back(self) except -1
     cpdef void close(self, list parked) except *
     cdef Stack _take(self)
-    cdef void _enter(self, Stack stack) except *
-    cdef void _begin(self, Stack stack, Stack here) except *
-    cdef void _serve(self) except *
-    cdef void _become_free(self, Stack stack) except *
+    cdef int _enter(self, Stack stack) except -1
+    cdef int _begin(self, Stack stack, Stack here) except -1
+    cdef int _serve(self) except -1
+    cdef int _become_free(self, Stack stack) except -1
     cdef void _end(self, Stack stack) except *
-    cdef void _raise(self) except *
+    cdef int _raise(self) except -1

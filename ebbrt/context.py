@@ -196,6 +196,7 @@ class Stacks:
             except BaseException as error:
                 self._raised = error
                 following = self.callers.pop() if self.callers else self._main
+            assert following is not None
             self._become_free(following)
 
     def _serve(self) -> None:
@@ -206,12 +207,13 @@ class Stacks:
             self._user.run_handed(function)
             function = None
             if not self.callers:  # it has blocked meanwhile
-                return
+                break
             self._become_free(self.callers.pop())
 
     def _become_free(self, stack: Stack) -> None:
         if len(self._free) >= KEPT_STACKS:
             self._end(self._free.pop())
+        assert self.running is not None
         self._free.append(self.running)
         self._enter(stack)
 

@@ -80,12 +80,12 @@ cdef class EventManager(StackUser):
     cpdef void raise_interrupt(self, unsigned int vector) except *
     cpdef void remove_idle_handler(self, IdleHandler handler) except *
     cpdef void add_idle_handler(self, IdleHandler handler) except *
-    cdef void run_loop(self) except *
-    cdef void run_handed(self, object function) except *
+    cdef int run_loop(self) except -1
+    cdef int run_handed(self, object function) except -1
     cpdef void turn(self) except *
     cdef void _start(self, long long turns) except *
     cdef void _step(self) except *
-    cdef void _measure(self, long long now) except *
+    cdef int _measure(self, long long now) except -1
     cdef void _run_deferred(self) except *
     @cython.locals(handler=IdleHandler, several=cython.bint)
     cdef void _idle(self) except *
@@ -99,6 +99,6 @@ cdef class EventManager(StackUser):
     @cython.locals(source=TimerSource, timer=Timer, last=cython.longlong)
     cdef void _expire(self) except *
     cdef void _run_task(self, object task) except *
-    cdef void _run(self, object function) except *
-    cdef void _advance(self, object coroutine) except *
+    cdef int _run(self, object function) except -1
+    cdef int _advance(self, object coroutine) except -1
     cdef void _report(self, object origin) except *

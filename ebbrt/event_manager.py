@@ -236,7 +236,9 @@ class EventManager(StackUser):
             raise ContextError(f"{context} is saved already, by another event: each needs one of its own")
         event = self._running_event()
         origin = self._origin
-        self._parked[context.number] = self._stacks.running
+        stack = self._stacks.running
+        assert stack is not None
+        self._parked[context.number] = stack
         self._grace.parked(event.generation)
         self._stacks.block()
         self._grace.resumed(event.generation)
