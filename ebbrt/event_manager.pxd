@@ -3,27 +3,12 @@ import cython
 from ebbrt.clock cimport Clock
 from ebbrt.context cimport Context, Stack, Stacks, StackUser
 from ebbrt.grace cimport GracePeriods
+from ebbrt.handlers cimport IdleHandler, InterruptHandler, TimerSource
 from ebbrt.syscalls cimport Epoll
+from ebbrt.timers cimport Timers
 
 cdef long long FOREVER
 cdef unsigned int TURNS_BETWEEN_LOOKS
-
-cdef class InterruptHandler:
-    cpdef void interrupt(self) except *
-
-cdef class IdleHandler:
-    cpdef void poll(self) except *
-
-cdef class TimerSource:
-    cpdef long long next_deadline(self) except? -1
-    cpdef void expire(self, long long now) except *
-
-cdef class Timer:
-    cdef public object function
-    cdef EventManager _manager
-    @cython.locals(manager=EventManager)
-    cpdef void stop(self) except *
-    cpdef void clear(self) except *
 
 cdef class Event:
     cdef readonly object number
@@ -45,11 +30,9 @@ cdef class EventManager(StackUser):
     cdef object _tasks
     cdef list _idle_handlers
     cdef list _sources
-    cdef list _timers
-    cdef long long _stopped_timers
+    cdef Timers _timers
     cdef object _deferred
     cdef _Wakeup _wakeup
-    cdef long long _serial
     cdef long long _turns_left
     cdef unsigned int _busy_turns
     cdef Stacks _stacks
@@ -96,7 +79,7 @@ cdef class EventManager(StackUser):
     cdef void _interrupt(self, InterruptHandler handler) except *
     @cython.locals(deadline=cython.longlong, source=TimerSource)
     cdef long long _next_deadline(self) except? -1
-    @cython.locals(source=TimerSource, timer=Timer, last=cython.longlong)
+    @cython.locals(source=TimerSource, last=cython.longlong)
     cdef void _expire(self) except *
     cdef void _run_task(self, object task) except *
     cdef int _run(self, object function) except -1

@@ -9,7 +9,8 @@ from ebbrt import configuration, ebb
 from ebbrt.clock import ManualClock
 from ebbrt.configuration import INTERFACES, Configuration, ConfigurationError
 from ebbrt.ebb import Core, event_manager
-from ebbrt.event_manager import EventManager, InterruptHandler
+from ebbrt.event_manager import EventManager
+from ebbrt.handlers import InterruptHandler
 from tests.deadline_events import DeadlineEventManager
 
 REPLACEMENT = "event_manager=tests.deadline_events:DeadlineEventManager"
