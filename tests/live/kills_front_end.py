@@ -1,0 +1,143 @@
+"""The front-end of the kill test: nodes, traffic on all of them, and in the end what became of every future.
+
+    python -m tests.live.kills_front_end --seed 4 --seconds 4 --files DIRECTORY --zookeeper 127.0.0.1:2181
+
+It prints "going" once the traffic flows, and in the end one line of JSON: what ``Ledger.report`` says of the front-end
+("0") and of each core of each node that answered; the nodes that did not answer; what was never done.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ebbrt.command_line import CommandLine
+from ebbrt.coroutine import run_coroutine
+from ebbrt.ebb import file_system, memory_allocator, messenger, node_allocator
+from ebbrt.front_end import run
+from ebbrt.future import when_all
+from ebbrt.iobuf import IOBuf
+from ebbrt.messages import MessengerError, NodeId, pack, unpack
+from ebbrt.node_allocator import AllocatedNode
+from ebbrt.runtime import Runtime
+from tests.live.kills_traffic import (
+    BACK_END,
+    MILLISECOND,
+    REPORT_LIMIT,
+    SECOND,
+    WORKER,
+    Traffic,
+    Worker,
+    pause,
+)
+
+CORES = (1, 2, 1)  # of the nodes that there are from the beginning
+BOOT_LIMIT = 20 * SECOND
+FREE_LIMIT = 5 * SECOND
+DEAD_KEPT = 2  # nodes that are no more, and are still called
+
+
+class FrontEnd:
+    """What the front-end does, from the first node to the last."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._command_line = runtime.command_line
+        self.traffic = Traffic(f"{self._command_line.value('seed')}.0.0")
+        self.reports: dict[str, Any] = {}
+        self.silent: list[int] = []
+        self.left: dict[str, int] = {}
+        self._peers: list[NodeId] = []
+        self._running = True
+        runtime.core.register(WORKER, lambda core, ebb_id: Worker())
+
+    async def main(self) -> None:
+        """Nodes, traffic, reports."""
+        started = [node_allocator.allocate(1, BACK_END, cores=cores, timeout=BOOT_LIMIT)[0] for cores in CORES]
+        for node in await when_all(started):
+            self.traffic.ledger.keep("lost", None, lambda node=node: node.lost)
+        self.traffic.start()
+        self.traffic.start_allocating()
+        introducing = run_coroutine(self._introduce())
+        print("going", flush=True)
+        await pause(int(float(self._command_line.value("seconds") or 4) * SECOND))
+        self._running = False
+        await introducing
+        self.traffic.stop()
+        nodes = node_allocator.nodes()
+        await when_all([run_coroutine(self._ask_for_report(node)) for node in nodes])
+        await self.traffic.settled()
+        await when_all([run_coroutine(self._free(node)) for node in node_allocator.nodes()])
+        self.left = self._left()
+
+    async def _free(self, node: AllocatedNode) -> None:
+        await self.traffic.ledger.keep("free", FREE_LIMIT, lambda: node_allocator.free(node, FREE_LIMIT))
+
+    def _left(self) -> dict[str, int]:
+        """What there is of nodes that are no more; it should be nothing."""
+        sent = messenger.statistics()
+        return {
+            "nodes": len(node_allocator.nodes()),
+            "open files": file_system.statistics()["server"]["open"],
+            "peers": sent["peers"],
+            "pending calls": sent["pending_calls"],
+            "queued bytes": sent["queued_bytes"],
+        }
+
+    async def _introduce(self) -> None:
+        """Tell everybody, again and again, who there is, some of the dead among them."""
+        while self._running:
+            there = [node.id for node in node_allocator.nodes()]
+            dead = [peer for peer in self._peers if peer not in there]
+            self._peers = dead[-DEAD_KEPT:] + there
+            self.traffic.peers = self._peers
+            for peer in there:
+                self._tell(peer)
+            await pause(100 * MILLISECOND)
+
+    def _tell(self, peer: NodeId) -> None:
+        peers = [list(other) for other in [messenger.local(), *self._peers] if other != peer]
+        try:
+            messenger.send(peer, WORKER, pack(memory_allocator, peers))
+        except (MessengerError, MemoryError):
+            pass  # it is lost, or will hear it the next time
+
+    async def _ask_for_report(self, node: AllocatedNode) -> None:
+        answer = await self.traffic.ledger.keep(
+            "report",
+            REPORT_LIMIT,
+            lambda: messenger.call(node.id, WORKER, pack(memory_allocator, ["report"]), REPORT_LIMIT),
+        )
+        if isinstance(answer, IOBuf):
+            for core, report in enumerate(unpack(answer)):
+                self.reports[f"{node.id.number}.{core}"] = report
+        else:
+            self.silent.append(node.id.number)
+
+
+_front_ends: list[FrontEnd] = []
+
+
+async def main(runtime: Runtime) -> None:
+    """What runs as the front-end."""
+    front_end = FrontEnd(runtime)
+    _front_ends.append(front_end)
+    await front_end.main()
+
+
+def summary() -> dict[str, Any]:
+    """What became of everything, after the front-end has closed."""
+    (front_end,) = _front_ends
+    ledger = front_end.traffic.ledger
+    return {
+        "reports": {"0": ledger.report(), **front_end.reports},
+        "silent": front_end.silent,
+        "never_done": ledger.never_done(),
+        "left": front_end.left,
+    }
+
+
+if __name__ == "__main__":
+    import sys
+
+    command_line = CommandLine(tuple(sys.argv))
+    run(main, files=Path(command_line.value("files") or "."), id_map=command_line.value("zookeeper"))
+    print(json.dumps(summary()), flush=True)

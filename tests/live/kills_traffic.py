@@ -1,0 +1,323 @@
+"""Operations of every kind, all the time and from every core, and a ledger of what became of each.
+
+The front-end and the back-ends of the kill test (``kills_front_end``, ``test_runtime_kills``) run this.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from random import Random
+from typing import Any
+
+from ebbrt.confined import FileSystemError
+from ebbrt.coroutine import run_coroutine
+from ebbrt.ebb import (
+    core_links,
+    current_core,
+    event_manager,
+    file_system,
+    global_id_map,
+    memory_allocator,
+    messenger,
+    node_allocator,
+)
+from ebbrt.ebb_ids import named_id
+from ebbrt.file_system import DEFAULT_TIMEOUT as FILE_TIMEOUT
+from ebbrt.future import Future, Promise, TimedOutError, ready, when_all
+from ebbrt.global_id_map import IdMapError
+from ebbrt.iobuf import IOBuf
+from ebbrt.messages import MessageHandler, MessengerError, NodeId, pack, unpack
+from ebbrt.node_allocator import AllocatedNode
+from ebbrt.node_provider import NodeAllocationError
+from ebbrt.runtime import Runtime
+
+WORKER = named_id("tests.kills.worker")
+BACK_END = "tests.live.kills_traffic:back_end"
+MILLISECOND = 1_000_000
+SECOND = 1_000_000_000
+LIMITS = (200 * MILLISECOND, 500 * MILLISECOND, SECOND)  # of calls and of operations on the Global Id Map
+NODE_LIMITS = (SECOND // 2, 2 * SECOND, 3 * SECOND)  # of allocations and frees
+REPORT_LIMIT = 8 * SECOND
+SLACK = 1500 * MILLISECOND  # how late a result may be on a machine with few cores that has much else to do
+PAUSES = (5 * MILLISECOND, 60 * MILLISECOND)  # between two operations of a lane, at random
+LARGEST_CALL = 20_000  # bytes of data
+SHARED_IDS = [named_id(f"tests.kills.{number}") for number in range(4)]  # in the Global Id Map; all nodes write them
+MOST_NODES = 8  # a lane that allocates waits while there are so many
+
+# What each kind of operation may end with, as its documentation says; MemoryError is a node without room for a message.
+MESSENGER_ERRORS = (MessengerError, TimedOutError, MemoryError)
+DOCUMENTED: dict[str, tuple[type[BaseException], ...]] = {
+    "call": MESSENGER_ERRORS,
+    "map": (IdMapError,),
+    "file": (FileSystemError,),
+    "allocate": (NodeAllocationError, *MESSENGER_ERRORS),
+    "free": (NodeAllocationError, *MESSENGER_ERRORS),
+    "report": MESSENGER_ERRORS,
+    "lost": (),
+}
+
+
+class Ledger:
+    """Every future that was started: its kind, its time limit (ns), when it was done and how.
+
+    A kind is "family" or "family operation"; the family says which errors are documented.
+    """
+
+    def __init__(self) -> None:
+        self._clock = event_manager.clock
+        self._open: dict[int, tuple[str, int]] = {}  # kind and deadline, by serial
+        self._serial = 0
+        self.outcomes: Counter[str] = Counter()  # "kind: ok", or the class of the error
+        self.worst: dict[str, int] = {}  # the most that one of a kind was late, in ns
+        self.late: list[str] = []
+        self.unexpected: list[str] = []
+
+    def keep(self, kind: str, limit: int | None, start: Callable[[], Future[Any]]) -> Future[Any]:
+        """Start an operation and note what becomes of it; a future of its result, or of its error as a value."""
+        self._serial += 1
+        serial = self._serial
+        began = self._clock.now()
+        if limit is not None:
+            self._open[serial] = (kind, began + limit)
+        else:
+            self._open[serial] = (kind, began + 3600 * SECOND)
+        promise: Promise[Any] = Promise()
+
+        def done(future: Future[Any]) -> None:
+            error = future.error()
+            self._note(serial, error)
+            promise.set_value(future.result() if error is None else error)
+
+        try:
+            future = start()
+        except Exception as error:
+            self._note(serial, error)
+            return ready(error)
+        future.when_done(done)
+        return promise.future
+
+    def _note(self, serial: int, error: BaseException | None) -> None:
+        kind, deadline = self._open.pop(serial)
+        lateness = self._clock.now() - deadline
+        self.worst[kind] = max(lateness, self.worst.get(kind, lateness))
+        self.outcomes[f"{kind}: {'ok' if error is None else type(error).__name__}"] += 1
+        if lateness > SLACK:
+            self.late.append(f"{kind} came {lateness / SECOND:.2f} s after its limit: {error!r}")
+        if error is not None and not isinstance(error, DOCUMENTED[kind.partition(" ")[0]]):
+            self.unexpected.append(f"{kind}: {error!r}")
+
+    def never_done(self) -> list[str]:
+        """Kinds of the operations that have no result yet."""
+        return [kind for kind, _ in self._open.values()]
+
+    def waits(self) -> bool:
+        """Whether there are operations that may yet be done within their limit and the slack."""
+        now = self._clock.now()
+        return any(deadline + SLACK > now for _, deadline in self._open.values() if deadline < now + 60 * SECOND)
+
+    def report(self) -> dict[str, Any]:
+        """All of that, as plain data."""
+        now = self._clock.now()
+        return {
+            "outcomes": dict(self.outcomes),
+            "worst_lateness": {kind: round(lateness / SECOND, 3) for kind, lateness in self.worst.items()},
+            "late": self.late[:10],
+            "unexpected": self.unexpected[:10],
+            "overdue": [kind for kind, deadline in self._open.values() if deadline + SLACK < now],
+        }
+
+
+def pause(time: int) -> Future[None]:
+    """Ready after ``time`` ns."""
+    promise: Promise[None] = Promise()
+    event_manager.set_timer(time, partial(promise.set_value, None))
+    return promise.future
+
+
+class Traffic:
+    """Lanes of operations on one core. Each does one operation after the other until they are stopped."""
+
+    def __init__(self, seed: str) -> None:
+        self.random = Random(seed)
+        self.ledger = Ledger()
+        self.peers: list[NodeId] = []  # whom to call; some of them are dead
+        self.stopped = False
+        self._watches = [global_id_map.watch(ebb_id, self._seen) for ebb_id in SHARED_IDS[:2]]
+        self.changes_seen = 0
+
+    def start(self) -> None:
+        """Start the lanes that every core has."""
+        operations = [self.call, self.call, self.call, self.get, self.set, self.compare_and_set, self.delete]
+        for operation in operations:
+            run_coroutine(self.lane(operation)).when_done(self._lane_ended)
+        run_coroutine(self.file_lane()).when_done(self._lane_ended)
+
+    def start_allocating(self) -> None:
+        """Start a lane that allocates nodes and frees them, on a core that can."""
+        run_coroutine(self.node_lane()).when_done(self._lane_ended)
+
+    def stop(self) -> None:
+        """Start no more operations; those under way end by themselves."""
+        self.stopped = True
+        for watch in self._watches:
+            watch.stop()
+
+    async def settled(self) -> None:
+        """Wait until all is done, or too late."""
+        while self.ledger.waits():
+            await pause(50 * MILLISECOND)
+
+    def _lane_ended(self, done: Future[None]) -> None:
+        error = done.error()
+        if error is not None:
+            self.ledger.unexpected.append(f"a lane ended: {error!r}")
+
+    def _seen(self, data: bytes | None) -> None:
+        self.changes_seen += 1
+
+    async def lane(self, operation: Callable[[int], Future[Any]]) -> None:
+        """One operation after the other."""
+        while not self.stopped:
+            await operation(self.random.choice(LIMITS))
+            await self.breathe()
+
+    def breathe(self) -> Future[None]:
+        """A pause."""
+        return pause(self.random.randrange(*PAUSES))
+
+    def call(self, limit: int) -> Future[Any]:
+        """Call some node."""
+        if not self.peers:
+            return ready(None)
+        peer = self.random.choice(self.peers)
+        data = [self.random.choice((0, 0, 20)), bytes(self.random.choice((10, 1000, LARGEST_CALL)))]
+        return self.ledger.keep(
+            "call", limit, lambda: messenger.call(peer, WORKER, pack(memory_allocator, data), limit)
+        )
+
+    def get(self, limit: int) -> Future[Any]:
+        """Global Id Map."""
+        ebb_id = self.random.choice(SHARED_IDS)
+        return self.ledger.keep("map get", limit, lambda: global_id_map.get(ebb_id, limit))
+
+    def set(self, limit: int) -> Future[Any]:
+        """Global Id Map."""
+        ebb_id, data = self.random.choice(SHARED_IDS), self.random.randbytes(20)
+        return self.ledger.keep("map set", limit, lambda: global_id_map.set(ebb_id, data, limit))
+
+    def compare_and_set(self, limit: int) -> Future[Any]:
+        """Global Id Map."""
+        ebb_id, data = self.random.choice(SHARED_IDS), self.random.randbytes(20)
+        return self.ledger.keep(
+            "map compare_and_set", limit, lambda: global_id_map.compare_and_set(ebb_id, None, data, limit)
+        )
+
+    def delete(self, limit: int) -> Future[Any]:
+        """Global Id Map."""
+        ebb_id = self.random.choice(SHARED_IDS)
+        return self.ledger.keep("map delete", limit, lambda: global_id_map.delete(ebb_id, limit))
+
+    async def file_lane(self) -> None:
+        """Write a file of its own, read it back, look around; closes what it opens."""
+        name = f"{messenger.local().number}.{current_core().number}"
+
+        def keep(operation: str, start: Callable[[], Future[Any]]) -> Future[Any]:
+            return self.ledger.keep(f"file {operation}", FILE_TIMEOUT, start)
+
+        while not self.stopped:
+            handle = await keep("open", lambda: file_system.open(name, "w+"))
+            if isinstance(handle, int):
+                data = self.random.randbytes(self.random.choice((10, 5000)))
+                await keep("write", partial(file_system.write, handle, data))
+                await keep("pread", partial(file_system.pread, handle, len(data), 0))
+                await keep("close", partial(file_system.close, handle))
+            await keep("stat", lambda: file_system.stat(name))
+            await keep("readdir", lambda: file_system.readdir("."))
+            await self.breathe()
+
+    async def node_lane(self) -> None:
+        """Allocate a node, keep it for a while, free it."""
+        while not self.stopped:
+            await self.breathe()
+            if len(self.peers) > MOST_NODES:
+                continue
+            limit = self.random.choice(NODE_LIMITS)
+            cores = self.random.choice((1, 1, 2))
+            node = await self.allocate(limit, cores)
+            if isinstance(node, AllocatedNode):
+                await pause(self.random.randrange(SECOND))
+                limit = self.random.choice(NODE_LIMITS)
+                await self.ledger.keep("free", limit, partial(node_allocator.free, node, limit))
+
+    def allocate(self, limit: int, cores: int) -> Future[Any]:
+        """A node, or the error in its place."""
+        started = self.ledger.keep(
+            "allocate", limit, lambda: node_allocator.allocate(1, BACK_END, cores=cores, timeout=limit)[0]
+        )
+        started.when_done(self._allocated)
+        return started
+
+    def _allocated(self, done: Future[Any]) -> None:
+        node = done.result()
+        if isinstance(node, AllocatedNode):
+            self.ledger.keep("lost", None, lambda: node.lost)
+
+
+_traffic: list[Traffic] = []  # of this core of a back-end; for functions that another core calls by name
+
+
+class Worker(MessageHandler):
+    """The Ebb on core 0 of a back-end; a message or call is ``[delay in ms, ...]`` or ``[text, ...]``."""
+
+    def receive_message(self, sender: NodeId, data: IOBuf) -> None:
+        """Whom there is to call."""
+        peers = unpack(data)
+        for core in range(core_links.count):
+            core_links.call(core, meet, peers).when_done(_look_at)
+
+    def receive_call(self, sender: NodeId, data: IOBuf) -> "IOBuf | Future[IOBuf]":
+        """An echo, maybe a late one; or the report of all cores, once their traffic has ended."""
+        question, *rest = unpack(data)
+        if question == "report":
+            reports = when_all([core_links.call(core, report) for core in range(core_links.count)])
+            return reports.then(partial(pack, memory_allocator))
+        answer = pack(memory_allocator, rest)
+        if question == 0:
+            return answer
+        return pause(question * MILLISECOND).then(lambda _: answer)
+
+
+async def back_end(runtime: Runtime) -> None:
+    """What a back-end runs: the worker, and traffic on each core."""
+    runtime.core.register(WORKER, lambda core, ebb_id: Worker())
+    seed = runtime.command_line.value("seed")
+    node = runtime.identity.local.number
+    await when_all([core_links.call(core, start, f"{seed}.{node}.{core}") for core in range(core_links.count)])
+    if node % 2 == 0:
+        _traffic[0].start_allocating()
+
+
+def start(seed: str) -> None:
+    """On each core of a back-end: start its traffic."""
+    traffic = Traffic(seed)
+    _traffic.append(traffic)
+    traffic.start()
+
+
+def meet(peers: list[list[Any]]) -> None:
+    """On each core of a back-end: these nodes can be called."""
+    for traffic in _traffic:
+        traffic.peers = [NodeId(*peer) for peer in peers]
+
+
+async def report() -> dict[str, Any]:
+    """On each core of a back-end: end the traffic; its ledger."""
+    (traffic,) = _traffic
+    traffic.stop()
+    await traffic.settled()
+    return {**traffic.ledger.report(), "changes_seen": traffic.changes_seen}
+
+
+def _look_at(done: Future[Any]) -> None:
+    """Cores live and die together: whether one could be told makes no difference."""
+    done.error()
