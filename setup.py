@@ -8,6 +8,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+import greenlet
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -53,6 +54,7 @@ def extensions() -> list[Extension]:
         Extension(
             ".".join(path.relative_to(ROOT).with_suffix("").parts),
             [str(path.relative_to(ROOT).with_suffix(".py"))],
+            include_dirs=[str(Path(greenlet.__file__).parent)],  # greenlet.h, for ebbrt/context.pxd
             extra_compile_args=["-O2", "-g0", "-fno-semantic-interposition", "-Wno-unused-function"],
         )
         for path in sources

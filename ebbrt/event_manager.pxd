@@ -1,6 +1,7 @@
 import cython
 
 from ebbrt.clock cimport Clock
+from ebbrt.context cimport Context, Stacks, StackUser
 from ebbrt.syscalls cimport Epoll
 
 cdef long long FOREVER
@@ -18,14 +19,24 @@ cdef class TimerSource:
 
 cdef class Timer:
     cdef public object function
+    cdef EventManager _manager
+    @cython.locals(manager=EventManager)
+    cpdef void stop(self) except *
+    cpdef void clear(self) except *
+
+cdef class Event:
+    cdef readonly object number
+    cdef readonly object generation
+    cdef public object storage
 
 cdef class _Wakeup(InterruptHandler):
     cdef readonly int fd
     cpdef void interrupt(self) except *
 
-cdef class EventManager:
+cdef class EventManager(StackUser):
     cdef readonly Clock clock
     cdef readonly long long now
+    cdef public long long long_event_limit
     cdef Epoll _epoll
     cdef dict _watched
     cdef list _vectors
@@ -34,23 +45,48 @@ cdef class EventManager:
     cdef list _idle_handlers
     cdef list _sources
     cdef list _timers
-    cdef list _deferred
+    cdef long long _stopped_timers
+    cdef object _deferred
     cdef _Wakeup _wakeup
     cdef long long _serial
-    cdef bint _stopped
-    cdef unsigned int _idle_turns
-    cdef readonly unsigned long long events
+    cdef long long _turns_left
+    cdef unsigned int _busy_turns
+    cdef Stacks _stacks
+    cdef dict _parked
+    cdef Event _event
+    cdef object _event_numbers
+    cdef object _origin
+    cdef object _grace
+    cdef object _long_events
+    cdef object _counts
+    cdef public unsigned long long events
     cdef readonly unsigned long long interrupts
-    cdef readonly unsigned long long failures
+    cdef public unsigned long long failures
     cdef readonly unsigned long long halts
     cdef readonly unsigned long long polls
+    @cython.locals(event=Event)
+    cpdef void spawn(self, object function, bint force_async=*) except *
+    @cython.locals(event=Event)
+    cpdef dict local_storage(self)
+    @cython.locals(event=Event)
+    cpdef void save_context(self, Context context) except *
+    cpdef void activate_context(self, Context context) except *
+    @cython.locals(event=Event)
+    cpdef void activate_context_sync(self, Context context) except *
+    cpdef void check_can_block(self) except *
+    cdef object _take_parked(self, Context context)
+    cdef Event _running_event(self)
     cpdef void raise_interrupt(self, unsigned int vector) except *
     cpdef void remove_idle_handler(self, IdleHandler handler) except *
     cpdef void add_idle_handler(self, IdleHandler handler) except *
-    @cython.locals(vector=cython.uint)
+    cpdef void run_loop(self) except *
+    cpdef void run_handed(self, object function) except *
     cpdef void turn(self) except *
+    cdef void _start(self, long long turns) except *
+    cdef void _step(self) except *
+    cdef void _measure(self, long long now) except *
     cdef void _run_deferred(self) except *
-    @cython.locals(handler=IdleHandler)
+    @cython.locals(handler=IdleHandler, several=cython.bint)
     cdef void _idle(self) except *
     @cython.locals(deadline=cython.longlong, timeout=cython.longlong)
     cdef void _halt(self) except *
@@ -61,5 +97,7 @@ cdef class EventManager:
     cdef long long _next_deadline(self) except? -1
     @cython.locals(source=TimerSource, timer=Timer, last=cython.longlong)
     cdef void _expire(self) except *
+    cdef void _run_task(self, object task) except *
     cdef void _run(self, object function) except *
+    cdef void _advance(self, object coroutine) except *
     cdef void _report(self, object origin) except *

@@ -8,8 +8,12 @@ given; with a future that is ready already they run at once. Paper section 3.3 (
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Generic, TypeVar, cast
+
+from ebbrt import ebb
+from ebbrt.context import Context
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +40,7 @@ class Future(Generic[T]):
         self._done = False
         self._value: T | None = None
         self._error: BaseException | None = None
-        self._continuations: list[Callable[[Future[T]], object]] = []
+        self._continuations: list[Callable[[Future[T]], object] | _Link] = []
         self._seen = False  # somebody was told, so an error is not lost
 
     def done(self) -> bool:
@@ -68,33 +72,37 @@ class Future(Generic[T]):
     def then(self, function: Callable[[T], U]) -> "Future[U]":
         """A future of ``function(result)``; an error, of this future or of the function, passes into it."""
         promise: Promise[U] = Promise()
-
-        def resolve(done: Future[T]) -> None:
-            error = done.error()
-            if error is not None:
-                promise.set_error(error)
-                return
-            try:
-                promise.set_value(function(done.result()))
-            except Exception as raised:
-                promise.set_error(raised)
-
-        self.when_done(resolve)
+        self._link(_Then(promise, function))
         return promise.future
 
     def flatten(self) -> "Future[Any]":
         """A future of a future as one: ready when the inner one is."""
         promise: Promise[Any] = Promise()
-
-        def inner(done: Future[Any]) -> None:
-            error = done.error()
-            if error is not None:
-                promise.set_error(error)
-            else:
-                done.result().when_done(promise.follow)
-
-        self.when_done(inner)
+        self._link(_Flatten(promise))
         return promise.future
+
+    def within(self, nanoseconds: int) -> "Future[T]":
+        """This future, or TimedOutError when it is not done after that time of this core's clock."""
+        if self._done:
+            return self
+        promise: Promise[T] = Promise()
+        link = _Within(promise, self, nanoseconds)
+        self._link(link)
+        link.timer = ebb.event_manager.set_timer(nanoseconds, link.expire)
+        return promise.future
+
+    def block(self) -> T:
+        """The result, for which the running event waits while others run. Raises the error that took its place.
+
+        Raises ContextError outside of an event, where nothing else could run; use ``then`` there.
+        """
+        if not self._done:
+            manager = ebb.event_manager
+            manager.check_can_block()
+            context = Context()
+            self.when_done(lambda _: manager.activate_context(context))
+            manager.save_context(context)
+        return self.result()
 
     def __await__(self) -> Generator["Future[T]", None, T]:
         if not self._done:
@@ -108,13 +116,23 @@ class Future(Generic[T]):
     def _resolve(self, value: T | None, error: BaseException | None) -> None:
         if self._done:
             raise RuntimeError("the promise has been kept already")
+        self._set(value, error)
+        _continue(self)
+
+    def _set(self, value: T | None, error: BaseException | None) -> None:
         self._value = value
         self._error = error
         self._done = True
-        continuations = self._continuations
-        self._continuations = []
-        for continuation in continuations:
-            self._call(continuation)
+
+    def _link(self, link: "_Link") -> None:
+        """Let ``link`` settle its future by what becomes of this one."""
+        self._seen = True
+        if not self._done:
+            self._continuations.append(link)
+            return
+        target = link.settle(self)
+        if target is not None:
+            _continue(target)
 
     def _call(self, continuation: Callable[["Future[T]"], object]) -> None:
         try:
@@ -166,19 +184,100 @@ def when_all(futures: Iterable[Future[T]]) -> Future[list[T]]:
     if not pending:
         return ready([])
     promise: Promise[list[T]] = Promise()
-    left = len(pending)
-
-    def one_done(_: Future[T]) -> None:
-        nonlocal left
-        left -= 1
-        if left:
-            return
-        errors = [error for error in (future.error() for future in pending) if error is not None]
-        if errors:
-            promise.set_error(errors[0])
-        else:
-            promise.set_value([future.result() for future in pending])
-
+    link = _All(promise, pending)
     for future in pending:
-        future.when_done(one_done)
+        future._link(link)
     return promise.future
+
+
+def _continue(done: Future[Any]) -> None:
+    """Do what follows from ``done``, and from what that settles, one after the other: a chain needs no deep stack."""
+    settled = deque([done])
+    while settled:
+        future = settled.popleft()
+        continuations = future._continuations
+        future._continuations = []
+        for continuation in continuations:
+            if isinstance(continuation, _Link):
+                target = continuation.settle(future)
+                if target is not None:
+                    settled.append(target)
+            else:
+                future._call(continuation)
+
+
+class _Link:
+    """Passes what becomes of one future on to another, that of ``promise``."""
+
+    def __init__(self, promise: Promise[Any]) -> None:
+        self.promise = promise
+
+    def settle(self, done: Future[Any]) -> Future[Any] | None:
+        """``done`` is done: give the other future its result, and return it if that makes it done."""
+        return self.give(done._value, done.error())
+
+    def give(self, value: object, error: BaseException | None) -> Future[Any]:
+        """Settle the other future, without doing yet what follows from it."""
+        self.promise.future._set(value, error)
+        return self.promise.future
+
+
+class _Then(_Link):
+    def __init__(self, promise: Promise[Any], function: Callable[[Any], Any]) -> None:
+        super().__init__(promise)
+        self.function = function
+
+    def settle(self, done: Future[Any]) -> Future[Any]:
+        if done.error() is not None:
+            return self.give(None, done.error())
+        try:
+            return self.give(self.function(done._value), None)
+        except Exception as raised:
+            return self.give(None, raised)
+
+
+class _Flatten(_Link):
+    def settle(self, done: Future[Any]) -> Future[Any] | None:
+        if done.error() is not None:
+            return self.give(None, done.error())
+        inner = done._value
+        if not isinstance(inner, Future):
+            return self.give(None, TypeError(f"flatten needs a future of a future, not of {inner!r}"))
+        if inner.done():
+            return self.give(inner._value, inner.error())
+        inner._link(_Link(self.promise))
+        return None
+
+
+class _Within(_Link):
+    def __init__(self, promise: Promise[Any], future: Future[Any], limit: int) -> None:
+        super().__init__(promise)
+        self.future = future
+        self.limit = limit
+        self.timer: Any = None
+
+    def settle(self, done: Future[Any]) -> Future[Any]:
+        self.timer.stop()
+        self.timer = None
+        return self.give(done._value, done.error())
+
+    def expire(self) -> None:
+        self.timer = None
+        self.future._continuations.remove(self)
+        self.promise.set_error(TimedOutError(f"no result within {self.limit / 1e9:g} s"))
+
+
+class _All(_Link):
+    def __init__(self, promise: Promise[Any], pending: list[Future[Any]]) -> None:
+        super().__init__(promise)
+        self.pending = pending
+        self.left = len(pending)
+
+    def settle(self, done: Future[Any]) -> Future[Any] | None:
+        self.left -= 1
+        if self.left:
+            return None
+        errors = [error for error in (future.error() for future in self.pending) if error is not None]
+        if errors:
+            return self.give(None, errors[0])
+        return self.give([future._value for future in self.pending], None)
