@@ -5,11 +5,12 @@ or the same exception. Nothing is kept: who asks afterwards has it done again.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenlet import getcurrent, greenlet
 
-from ebbrt.future import Promise
+if TYPE_CHECKING:
+    from ebbrt.future import Promise
 
 
 class WaitsForItselfError(RuntimeError):
@@ -54,7 +55,7 @@ class Once:
             promise.set_value(result)
         return result
 
-    def _end(self, work: _Work) -> Promise[Any] | None:
+    def _end(self, work: _Work) -> "Promise[Any] | None":
         """The work is over; the promise that others wait for, if any."""
         del self._works[work.key]
         promise = work.promise
@@ -65,6 +66,8 @@ class Once:
         me = getcurrent()
         self._refuse_a_circle(work, me)
         if work.promise is None:
+            from ebbrt.future import Promise  # futures know of Ebbs, and Ebbs of this
+
             work.promise = Promise()
         self._waits[me] = work
         try:

@@ -6,6 +6,7 @@ that it is ``ready`` or has ``failed``, and why. The end of that channel is the 
 
 import fcntl
 import importlib
+import inspect
 import logging
 import os
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Interface
 from typing import Any
 
+from ebbrt.coroutine import run_coroutine
 from ebbrt.event_manager import InterruptHandler
 from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
@@ -138,6 +140,7 @@ class BackEnd(InterruptHandler):
 
     def _boot(self, boot: dict[str, Any]) -> None:
         """Become the back-end of an application, on every core."""
+        logging.basicConfig(force=True, format=f"node {boot['number']}: %(levelname)s: %(message)s")
         user = (boot["uid"], boot["gid"], boot["path"])
         links = self._node.links
         prepared = when_all([links.call(core, prepare, *user) for core in range(links.count)])
@@ -161,13 +164,15 @@ class BackEnd(InterruptHandler):
         if error is not None:
             self._fail(f"its front-end cannot be reached: {described(error)}")
             return
-        self._node.events.spawn(lambda: self._call(application, function, joined.result()))
-        if not self._failed:  # it has returned, or it blocks and goes on later
+        run_coroutine(self._call(application, function, joined.result()))
+        if not self._failed:  # it has returned, or it waits and goes on later
             self._tell({"ready": MESSENGER_PORT})
 
-    def _call(self, application: str, function: Callable[[Runtime], object], runtime: Runtime) -> None:
+    async def _call(self, application: str, function: Callable[[Runtime], object], runtime: Runtime) -> None:
         try:
-            function(runtime)
+            result = function(runtime)
+            if inspect.isawaitable(result):  # an ``async def`` function, or one that returns a future
+                await result
         except Exception as error:
             logger.exception("the application failed")
             self._fail(f"{application} failed: {described(error)}")

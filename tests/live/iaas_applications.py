@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from ebbrt import ebb
+from ebbrt.future import Promise
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import MessageHandler, NodeId, pack, unpack
@@ -36,6 +37,14 @@ def echo(runtime: Any) -> None:
 
 def fail(runtime: Any) -> None:
     raise RuntimeError("this application never works")
+
+
+async def fail_later(runtime: Any) -> None:
+    """Fail when the node is ready already."""
+    promise: Promise[None] = Promise()
+    runtime.events.set_timer(200_000_000, lambda: promise.set_value(None))
+    await promise.future
+    raise RuntimeError("this application worked for a while")
 
 
 def die(runtime: Any) -> None:

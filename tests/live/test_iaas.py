@@ -104,6 +104,14 @@ def test_a_node_that_dies_or_hangs_is_lost(iaas: Iaas, user: User, number: signa
     assert said in user.lost[1]
 
 
+def test_a_node_whose_application_fails_later_is_lost(user: User) -> None:
+    future = user.boot("fail_later")
+    user.wait_for(future)
+    future.result()
+    user.wait(lambda: user.lost)
+    assert "RuntimeError: this application worked for a while" in user.lost[1]
+
+
 def test_a_dormant_node_that_dies_is_replaced(iaas: Iaas, user: User) -> None:
     for machine in iaas.machines():
         os.kill(machine["pid"], signal.SIGKILL)
@@ -203,9 +211,7 @@ def test_connections_of_a_user_are_bounded(iaas: Iaas, user: User) -> None:
     ready(user)
 
 
-def test_a_user_that_is_not_served_is_told_so() -> None:
-    """The daemon of this one serves user 65534 too, so its socket is open to all; user 65533 is nobody's."""
-    script = """
+STRANGER = """
 import contextlib, os, socket, sys
 os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[2]))
 client = socket.socket(socket.AF_UNIX)
@@ -218,14 +224,31 @@ with contextlib.suppress(BrokenPipeError):
 print(client.makefile().readline())
 """
 
-    def try_as(iaas: Iaas, uid: int) -> str:
-        argv = [sys.executable, "-c", script, str(iaas.lab.record.iaas_socket), str(uid)]
-        return subprocess.run(argv, capture_output=True, text=True, timeout=20).stdout
 
+def as_user(iaas: Iaas, uid: int) -> "subprocess.Popen[str]":
+    """Somebody else, who asks for a node."""
+    argv = [sys.executable, "-c", STRANGER, str(iaas.lab.record.iaas_socket), str(uid)]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+
+def test_other_users_are_served_as_themselves_or_told_that_they_are_not() -> None:
+    """This daemon serves user 65534 too, so its socket is open to all; user 65533 is nobody's."""
     with running_iaas(pool=1, limits={"65534": 1}) as iaas:
         iaas.settle(1)
-        assert "user 65533 is not served" in try_as(iaas, 65533)
-        assert "TypeError" in try_as(iaas, 65534)  # os.getuid takes no runtime: it ran
+        assert "user 65533 is not served" in as_user(iaas, 65533).communicate(timeout=10)[0]
+        stranger = as_user(iaas, 65534)
+        deadline = time.monotonic() + 5
+        while not any(_runs_as(machine["pid"], 65534) for machine in iaas.machines()):
+            assert time.monotonic() < deadline, "no node runs as that user"
+            time.sleep(0.01)
+        stranger.kill()
+        stranger.communicate()
+        iaas.settle(1)
+
+
+def _runs_as(pid: int, uid: int) -> bool:
+    """Whether all of a process's user ids are that one."""
+    return f"Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n" in Path(f"/proc/{pid}/status").read_text()
 
 
 def test_a_hundred_nodes_come_and_go() -> None:
