@@ -29,6 +29,7 @@ from ebbrt import ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
 from ebbrt.configuration import Configuration
 from ebbrt.core_links import CoreLinksPlan
+from ebbrt.coroutine import run_coroutine
 from ebbrt.event_manager import EventManager
 from ebbrt.file_server import FileServer
 from ebbrt.file_system import FileSystem, LocalChannel
@@ -141,7 +142,7 @@ class FrontEnd:
         actions = {number: partial(end, number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with Signals(self._events, actions):
-                result = self._events.run_coroutine(_call(main, self.runtime))
+                result = run_coroutine(_call(main, self.runtime))
                 self._run_until(result)
         finally:
             self.close()
