@@ -5,10 +5,9 @@ loop here that could resume it.
 """
 
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from ebbrt.ebb import event_manager
 from ebbrt.future import Future, Promise
 
 T = TypeVar("T")
@@ -40,9 +39,8 @@ class CoroutineEvent:
         self._tasks.append(self)
 
 
-def run_coroutine(coroutine: Coroutine[Any, None, T]) -> Future[T]:
-    """Run ``coroutine`` as an event, at once until it first awaits; a future of what it returns or raises."""
-    promise: Promise[T] = Promise()
+def resolve(promise: Promise[T], coroutine: Coroutine[Any, None, T]) -> Callable[[], Coroutine[Any, None, None]]:
+    """An event that runs ``coroutine`` and gives what it returns or raises to ``promise``."""
 
     async def event() -> None:
         try:
@@ -51,5 +49,4 @@ def run_coroutine(coroutine: Coroutine[Any, None, T]) -> Future[T]:
             promise.set_error(error)
 
     event.__qualname__ = getattr(coroutine, "__qualname__", event.__qualname__)
-    event_manager.spawn(event)
-    return promise.future
+    return event

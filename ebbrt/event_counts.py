@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ebbrt import ebb
-from ebbrt.ebb import CORE_LINKS, EVENT_MANAGER, core_links, current_core, memory_allocator, messenger
+from ebbrt.ebb import CORE_LINKS, EVENT_MANAGER, MEMORY_ALLOCATOR, core_links, current_core, messenger
 from ebbrt.ebb_ids import EbbError
 from ebbrt.future import Future, Promise, failed, ready, when_all
 from ebbrt.iobuf import IOBuf
@@ -111,8 +111,7 @@ def _ask(node: NodeId, question: str) -> Future[int]:
 
 
 def _to_message(value: str | int) -> IOBuf:
-    allocator: Any = memory_allocator
-    return pack(allocator, value)
+    return pack(current_core().representative(MEMORY_ALLOCATOR), value)
 
 
 def _unpack(data: IOBuf) -> int:

@@ -2,6 +2,7 @@ import cython
 
 from ebbrt.clock cimport Clock
 from ebbrt.context cimport Context, Stacks, StackUser
+from ebbrt.grace cimport GracePeriods
 from ebbrt.syscalls cimport Epoll
 
 cdef long long FOREVER
@@ -56,7 +57,7 @@ cdef class EventManager(StackUser):
     cdef Event _event
     cdef object _event_numbers
     cdef object _origin
-    cdef object _grace
+    cdef GracePeriods _grace
     cdef object _long_events
     cdef object _counts
     cdef public unsigned long long events

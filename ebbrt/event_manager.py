@@ -15,7 +15,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from greenlet import greenlet
 
@@ -23,9 +23,9 @@ from ebbrt import ebb
 from ebbrt.clock import Clock
 from ebbrt.constants import FOREVER
 from ebbrt.context import Context, ContextError, Stack, Stacks, StackUser
-from ebbrt.coroutine import CoroutineEvent
+from ebbrt.coroutine import CoroutineEvent, resolve
 from ebbrt.event_counts import EventCounts, other_cores
-from ebbrt.future import Future, when_all
+from ebbrt.future import Future, Promise, when_all
 from ebbrt.grace import GracePeriods
 from ebbrt.iobuf import IOBuf
 from ebbrt.long_events import LongEvents
@@ -33,6 +33,8 @@ from ebbrt.messages import NodeId
 from ebbrt.syscalls import Epoll
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 READABLE = 0x001  # EPOLLIN
 # A system call per idle turn would cost more than the poll itself: file descriptors are looked at every so many turns.
@@ -170,6 +172,12 @@ class EventManager(StackUser):
             self._tasks.append(function)
         self._event = event
         self._origin = origin
+
+    def run_coroutine(self, coroutine: Coroutine[Any, None, T]) -> Future[T]:
+        """Run ``coroutine`` as an event, at once until it first awaits; a future of what it returns or raises."""
+        promise: Promise[T] = Promise()
+        self.spawn(resolve(promise, coroutine))
+        return promise.future
 
     def spawn_from_thread(self, function: Callable[[], object]) -> None:
         """As ``spawn`` with ``force_async``, from any thread of the process; a halted core wakes up."""

@@ -6,6 +6,7 @@ kernel ends them when it dies (PR_SET_PDEATHSIG), so that of a node either all c
 
 import contextlib
 import ctypes
+import gc
 import os
 import select
 import signal
@@ -47,11 +48,13 @@ class OtherCores(InterruptHandler):
         sys.stdout.flush()
         sys.stderr.flush()
         first = os.getpid()
+        gc.freeze()  # or a child would free garbage of ours whose memory it shares with us, a second time
         for number in range(1, count):
             pid = os.fork()
             if pid == 0:
                 _be_core(number, first, [core.pidfd for core in cores], run)
             cores.append(OtherCore(number, pid, os.pidfd_open(pid)))
+        gc.unfreeze()
         return cls(cores)
 
     def watch(self, events: EventManager) -> None:

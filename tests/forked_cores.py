@@ -1,5 +1,6 @@
 """Cores in processes of their own, forked from this one, as a node's are."""
 
+import gc
 import os
 import pickle
 import signal
@@ -24,6 +25,7 @@ def run_cores(count: int, main: Main) -> list[Any]:
     memory = NodeMemory(start + count * SHARE)
     plan = CoreLinksPlan(memory, 0, count)
     children = []
+    gc.freeze()  # or a child would free garbage of ours whose memory it shares with us, a second time
     for number in range(count):
         result, out = os.pipe()
         pid = os.fork()
@@ -32,6 +34,7 @@ def run_cores(count: int, main: Main) -> list[Any]:
             _child(plan, number, main, out)
         os.close(out)
         children.append((pid, result))
+    gc.unfreeze()
     plan.close()
     results = []
     for pid, result in children:

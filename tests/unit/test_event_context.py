@@ -10,7 +10,6 @@ import pytest
 from ebbrt import ebb
 from ebbrt.clock import ManualClock
 from ebbrt.context import Context, ContextError
-from ebbrt.coroutine import run_coroutine
 from ebbrt.ebb import Core
 from ebbrt.event_manager import EventManager
 from ebbrt.future import Future, Promise, TimedOutError, ready
@@ -360,7 +359,7 @@ def test_coroutines_are_events(events: EventManager, caplog: pytest.LogCaptureFi
         await Nonsense()  # type: ignore[misc]
 
     events.spawn(fails_later)
-    doubled = run_coroutine(double())
+    doubled = events.run_coroutine(double())
     log.append("spawned")
     promise.set_value(4)
     run_all(events)
@@ -368,7 +367,7 @@ def test_coroutines_are_events(events: EventManager, caplog: pytest.LogCaptureFi
     assert doubled.result() == 8
     assert "in a coroutine" in caplog.text
     assert "fails_later" in caplog.text
-    assert isinstance(run_coroutine(awaits_nonsense()).error(), TypeError)
+    assert isinstance(events.run_coroutine(awaits_nonsense()).error(), TypeError)
 
 
 def test_a_time_limit_leaves_nothing_behind(events: EventManager, clock: ManualClock) -> None:
