@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ebbrt.command_line import CommandLine
-from ebbrt.coroutine import run_coroutine
-from ebbrt.ebb import file_system, memory_allocator, messenger, node_allocator
+from ebbrt.ebb import event_manager, file_system, messenger, node_allocator
 from ebbrt.front_end import run
 from ebbrt.future import when_all
 from ebbrt.iobuf import IOBuf
@@ -27,6 +26,7 @@ from tests.live.kills_traffic import (
     WORKER,
     Traffic,
     Worker,
+    here,
     pause,
 )
 
@@ -56,16 +56,16 @@ class FrontEnd:
             self.traffic.ledger.keep("lost", None, lambda node=node: node.lost)
         self.traffic.start()
         self.traffic.start_allocating()
-        introducing = run_coroutine(self._introduce())
+        introducing = event_manager.run_coroutine(self._introduce())
         print("going", flush=True)
         await pause(int(float(self._command_line.value("seconds") or 4) * SECOND))
         self._running = False
         await introducing
         self.traffic.stop()
         nodes = node_allocator.nodes()
-        await when_all([run_coroutine(self._ask_for_report(node)) for node in nodes])
+        await when_all([event_manager.run_coroutine(self._ask_for_report(node)) for node in nodes])
         await self.traffic.settled()
-        await when_all([run_coroutine(self._free(node)) for node in node_allocator.nodes()])
+        await when_all([event_manager.run_coroutine(self._free(node)) for node in node_allocator.nodes()])
         self.left = self._left()
 
     async def _free(self, node: AllocatedNode) -> None:
@@ -96,7 +96,7 @@ class FrontEnd:
     def _tell(self, peer: NodeId) -> None:
         peers = [list(other) for other in [messenger.local(), *self._peers] if other != peer]
         try:
-            messenger.send(peer, WORKER, pack(memory_allocator, peers))
+            messenger.send(peer, WORKER, pack(here(), peers))
         except (MessengerError, MemoryError):
             pass  # it is lost, or will hear it the next time
 
@@ -104,7 +104,7 @@ class FrontEnd:
         answer = await self.traffic.ledger.keep(
             "report",
             REPORT_LIMIT,
-            lambda: messenger.call(node.id, WORKER, pack(memory_allocator, ["report"]), REPORT_LIMIT),
+            lambda: messenger.call(node.id, WORKER, pack(here(), ["report"]), REPORT_LIMIT),
         )
         if isinstance(answer, IOBuf):
             for core, report in enumerate(unpack(answer)):

@@ -10,14 +10,13 @@ from random import Random
 from typing import Any
 
 from ebbrt.confined import FileSystemError
-from ebbrt.coroutine import run_coroutine
 from ebbrt.ebb import (
+    MEMORY_ALLOCATOR,
     core_links,
     current_core,
     event_manager,
     file_system,
     global_id_map,
-    memory_allocator,
     messenger,
     node_allocator,
 )
@@ -26,6 +25,7 @@ from ebbrt.file_system import DEFAULT_TIMEOUT as FILE_TIMEOUT
 from ebbrt.future import Future, Promise, TimedOutError, ready, when_all
 from ebbrt.global_id_map import IdMapError
 from ebbrt.iobuf import IOBuf
+from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import MessageHandler, MessengerError, NodeId, pack, unpack
 from ebbrt.node_allocator import AllocatedNode
 from ebbrt.node_provider import NodeAllocationError
@@ -81,6 +81,11 @@ class Ledger:
             self._open[serial] = (kind, began + limit)
         else:
             self._open[serial] = (kind, began + 3600 * SECOND)
+        try:
+            future = start()
+        except Exception as error:
+            self._note(serial, error)
+            return ready(error)
         promise: Promise[Any] = Promise()
 
         def done(future: Future[Any]) -> None:
@@ -88,11 +93,6 @@ class Ledger:
             self._note(serial, error)
             promise.set_value(future.result() if error is None else error)
 
-        try:
-            future = start()
-        except Exception as error:
-            self._note(serial, error)
-            return ready(error)
         future.when_done(done)
         return promise.future
 
@@ -127,6 +127,12 @@ class Ledger:
         }
 
 
+def here() -> MemoryAllocator:
+    """This core's memory."""
+    allocator: MemoryAllocator = current_core().representative(MEMORY_ALLOCATOR)
+    return allocator
+
+
 def pause(time: int) -> Future[None]:
     """Ready after ``time`` ns."""
     promise: Promise[None] = Promise()
@@ -149,12 +155,12 @@ class Traffic:
         """Start the lanes that every core has."""
         operations = [self.call, self.call, self.call, self.get, self.set, self.compare_and_set, self.delete]
         for operation in operations:
-            run_coroutine(self.lane(operation)).when_done(self._lane_ended)
-        run_coroutine(self.file_lane()).when_done(self._lane_ended)
+            event_manager.run_coroutine(self.lane(operation)).when_done(self._lane_ended)
+        event_manager.run_coroutine(self.file_lane()).when_done(self._lane_ended)
 
     def start_allocating(self) -> None:
         """Start a lane that allocates nodes and frees them, on a core that can."""
-        run_coroutine(self.node_lane()).when_done(self._lane_ended)
+        event_manager.run_coroutine(self.node_lane()).when_done(self._lane_ended)
 
     def stop(self) -> None:
         """Start no more operations; those under way end by themselves."""
@@ -192,7 +198,7 @@ class Traffic:
         peer = self.random.choice(self.peers)
         data = [self.random.choice((0, 0, 20)), bytes(self.random.choice((10, 1000, LARGEST_CALL)))]
         return self.ledger.keep(
-            "call", limit, lambda: messenger.call(peer, WORKER, pack(memory_allocator, data), limit)
+            "call", limit, lambda: messenger.call(peer, WORKER, pack(here(), data), limit)
         )
 
     def get(self, limit: int) -> Future[Any]:
@@ -225,11 +231,14 @@ class Traffic:
             return self.ledger.keep(f"file {operation}", FILE_TIMEOUT, start)
 
         while not self.stopped:
-            handle = await keep("open", lambda: file_system.open(name, "w+"))
+            data = self.random.randbytes(self.random.choice((10, 5000)))
+            handle = await keep("open", lambda: file_system.open(name, "w"))
             if isinstance(handle, int):
-                data = self.random.randbytes(self.random.choice((10, 5000)))
                 await keep("write", partial(file_system.write, handle, data))
-                await keep("pread", partial(file_system.pread, handle, len(data), 0))
+                await keep("close", partial(file_system.close, handle))
+            handle = await keep("open", lambda: file_system.open(name, "r"))
+            if isinstance(handle, int):
+                await keep("read", partial(file_system.read, handle, 10_000))
                 await keep("close", partial(file_system.close, handle))
             await keep("stat", lambda: file_system.stat(name))
             await keep("readdir", lambda: file_system.readdir("."))
@@ -280,8 +289,8 @@ class Worker(MessageHandler):
         question, *rest = unpack(data)
         if question == "report":
             reports = when_all([core_links.call(core, report) for core in range(core_links.count)])
-            return reports.then(partial(pack, memory_allocator))
-        answer = pack(memory_allocator, rest)
+            return reports.then(partial(pack, here()))
+        answer = pack(here(), rest)
         if question == 0:
             return answer
         return pause(question * MILLISECOND).then(lambda _: answer)
