@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from ebbrt import ebb
 from ebbrt.future import Future, Promise
 
 T = TypeVar("T")
@@ -50,3 +51,9 @@ def resolve(promise: Promise[T], coroutine: Coroutine[Any, None, T]) -> Callable
 
     event.__qualname__ = getattr(coroutine, "__qualname__", event.__qualname__)
     return event
+
+
+def run_coroutine(coroutine: Coroutine[Any, None, T]) -> Future[T]:
+    """``run_coroutine`` of the Event Manager of the core that calls this."""
+    future: Future[T] = ebb.event_manager.run_coroutine(coroutine)
+    return future

@@ -6,7 +6,6 @@ Each back-end has a worker, an Ebb of a well-known name, which sums the squares 
 cuts the whole range into pieces, has each worker do the next piece when it is done with one, and adds the answers up.
 """
 
-from ebbrt.coroutine import run_coroutine
 from ebbrt.ebb_ids import named_id
 from ebbrt.front_end import run
 from ebbrt.future import Future, when_all
@@ -62,7 +61,7 @@ async def map_squares(runtime: Runtime, nodes: list[AllocatedNode], numbers: int
             total += await ask(runtime, node, *ranges.pop())
         return total
 
-    return sum(await when_all([run_coroutine(work_on(node)) for node in nodes]))
+    return sum(await when_all([runtime.events.run_coroutine(work_on(node)) for node in nodes]))
 
 
 def ask(runtime: Runtime, node: AllocatedNode, first: int, end: int) -> Future[int]:

@@ -18,7 +18,6 @@ import time
 from functools import partial
 from typing import Any
 
-from ebbrt.coroutine import run_coroutine
 from ebbrt.ebb_ids import named_id
 from ebbrt.front_end import run
 from ebbrt.future import Future, Promise, when_all
@@ -52,7 +51,7 @@ class Pinger(MessageHandler):
         if question[0] == "pin":
             os.sched_setaffinity(0, {question[1]})
             return pack(self._runtime.allocator, None)
-        median = run_coroutine(ping(self._runtime, NodeId(*question[1]), question[2]))
+        median = self._runtime.events.run_coroutine(ping(self._runtime, NodeId(*question[1]), question[2]))
         return median.then(partial(pack, self._runtime.allocator))
 
 

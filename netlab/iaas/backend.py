@@ -16,7 +16,6 @@ from collections.abc import Callable
 from ipaddress import IPv4Interface
 from typing import Any
 
-from ebbrt.coroutine import run_coroutine
 from ebbrt.event_manager import InterruptHandler
 from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
@@ -164,7 +163,7 @@ class BackEnd(InterruptHandler):
         if error is not None:
             self._fail(f"its front-end cannot be reached: {described(error)}")
             return
-        run_coroutine(self._call(application, function, joined.result()))
+        self._node.events.run_coroutine(self._call(application, function, joined.result()))
         if not self._failed:  # it has returned, or it waits and goes on later
             self._tell({"ready": MESSENGER_PORT})
 

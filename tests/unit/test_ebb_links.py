@@ -1,7 +1,4 @@
-"""The kinds of Ebb over the real links between cores and the real Global Id Map, in one process.
-
-What blocks turns the other cores meanwhile, on its own stack; in a node another stack takes the loop over.
-"""
+"""The kinds of Ebb over the real links between cores and the real Global Id Map, in one process."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +9,7 @@ from ebbrt import ebb, ebb_kinds
 from ebbrt.ebb import Core, ebb_id_of
 from ebbrt.ebb_ids import EbbAllocator, EbbError
 from ebbrt.ebb_kinds import ReplicatedRoot, Root, create_multicore, create_replicated, create_shared, destroy
-from ebbrt.future import Future
+from ebbrt.future import Promise
 from ebbrt.global_id_map import GlobalIdMap
 from ebbrt.id_map_table import TableStore
 from tests.several_cores import SeveralCores
@@ -57,6 +54,7 @@ class EbbCores(SeveralCores):
             core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
             core.install(ebb.EBB_ALLOCATOR, EbbAllocator(1, number))
             core.install(ebb.CORE_LINKS, self.links[number])
+            core.install(ebb.EVENT_MANAGER, self.events[number])
             ebb_kinds.start(core)
         self.cores[0].install(ebb.GLOBAL_ID_MAP, self.id_map)
 
@@ -64,26 +62,28 @@ class EbbCores(SeveralCores):
         self.cores[number].enter()
         super().turn(number)
 
-    def block(self, future: Future[Any]) -> Any:
-        core = ebb.current_core()
-        if not future.done():
-            self.settle()
-        core.enter()
-        return future.result()
-
     def on(self, number: int, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What ``function`` returns or raises, run as an event of that core."""
+        outcome: Promise[Any] = Promise()
+
+        def event() -> None:
+            try:
+                outcome.set_value(function(*arguments))
+            except Exception as error:
+                outcome.set_error(error)
+
         self.cores[number].enter()
-        result = function(*arguments)
+        self.events[number].spawn(event)
         self.settle()
-        return result
+        self.cores[number].enter()
+        return outcome.future.result()
 
 
 @pytest.fixture
-def cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[EbbCores]:
+def cores() -> Iterator[EbbCores]:
     closed.clear()
     before = ebb.current_core()
     cores = EbbCores(3)
-    monkeypatch.setattr(Future, "block", lambda future: cores.block(future), raising=False)
     yield cores
     cores.id_map.close()
     cores.close()
