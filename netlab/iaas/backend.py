@@ -56,6 +56,9 @@ def run_node(control: socket.socket, request: dict[str, Any]) -> int:
     back_end = BackEnd(node, control)
     try:
         node.run(ready=back_end.announce)
+    except NetlabError as error:  # a core has died, or the TAP was deleted
+        back_end.fail(str(error))
+        return 1
     finally:
         node.close()
     return 0
@@ -154,14 +157,14 @@ class BackEnd(InterruptHandler):
             joined = start(identity_of(boot, str(self._node.config.address.ip)))
         except Exception as error:
             logger.exception("the node cannot become a back-end")
-            self._fail(f"{application} cannot be had: {described(error)}")
+            self.fail(f"{application} cannot be had: {described(error)}")
             return
         joined.when_done(lambda done: self._run(done, application, function))
 
     def _run(self, joined: Future[Runtime], application: str, function: Callable[[Runtime], object]) -> None:
         error = joined.error()
         if error is not None:
-            self._fail(f"its front-end cannot be reached: {described(error)}")
+            self.fail(f"its front-end cannot be reached: {described(error)}")
             return
         self._node.events.run_coroutine(self._call(application, function, joined.result()))
         if not self._failed:  # it has returned, or it waits and goes on later
@@ -174,9 +177,9 @@ class BackEnd(InterruptHandler):
                 await result
         except Exception as error:
             logger.exception("the application failed")
-            self._fail(f"{application} failed: {described(error)}")
+            self.fail(f"{application} failed: {described(error)}")
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
         """Tell the daemon, which ends this node."""
         self._failed = True
         self._tell({"failed": reason})
