@@ -108,6 +108,10 @@ def identity_of(boot: dict[str, Any], address: str) -> Identity:
     )
 
 
+def answer() -> None:
+    """Called on another core: that it returns is the answer."""
+
+
 class BackEnd(InterruptHandler):
     """The node's end of the control channel."""
 
@@ -130,6 +134,8 @@ class BackEnd(InterruptHandler):
             data = self._control.recv(1 << 16)
         except BlockingIOError:
             return
+        except ConnectionResetError:  # it was killed
+            data = b""
         if not data:  # the daemon has gone
             self._node.events.stop()
             return
@@ -137,7 +143,10 @@ class BackEnd(InterruptHandler):
             self._boot(document["boot"])
 
     def _alive(self) -> None:
-        self._tell({"alive": True})
+        """Tell the daemon, once every core has answered: a node of which a core hangs does not live."""
+        links = self._node.links
+        answers = when_all([links.call(core, answer) for core in range(1, links.count)])
+        answers.when_done(lambda _: self._tell({"alive": True}))
         self._node.events.set_timer(ALIVE_INTERVAL, self._alive)
 
     def _boot(self, boot: dict[str, Any]) -> None:

@@ -1,25 +1,32 @@
 """The front-end of the kill test: nodes, traffic on all of them, and in the end what became of every future.
 
-    python -m tests.live.kills_front_end --seed 4 --seconds 4 --files DIRECTORY --zookeeper 127.0.0.1:2181
+    python -m tests.live.kills_front_end --seed 4 --files DIRECTORY --zookeeper 127.0.0.1:2181
 
-It prints "going" once the traffic flows, and in the end one line of JSON: what ``Ledger.report`` says of the front-end
-("0") and of each core of each node that answered; the nodes that did not answer although they are not lost; what was never done.
+It prints "going" once the traffic flows, waits for the end of its input, and prints one line of JSON: what
+``Ledger.report`` says of the front-end ("0") and of each core of each node that answered; the nodes that did not
+answer although they are not lost; what was never done; what is left of the nodes.
 """
 
+import contextlib
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from ebbrt.command_line import CommandLine
-from ebbrt.ebb import event_manager, file_system, messenger, node_allocator
+from ebbrt.ebb import event_manager, file_system, global_id_map, messenger, node_allocator
+from ebbrt.event_manager import InterruptHandler
 from ebbrt.front_end import run
-from ebbrt.future import when_all
+from ebbrt.future import Promise, when_all
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import MessengerError, NodeId, NodeLostError, pack, unpack
 from ebbrt.node_allocator import AllocatedNode
 from ebbrt.runtime import Runtime
 from tests.live.kills_traffic import (
     BACK_END,
+    LAST,
+    LAST_ID,
     MILLISECOND,
     REPORT_LIMIT,
     SECOND,
@@ -34,6 +41,20 @@ CORES = (1, 2, 1)  # of the nodes that there are from the beginning
 BOOT_LIMIT = 20 * SECOND
 FREE_LIMIT = 5 * SECOND
 DEAD_KEPT = 2  # nodes that are no more, and are still called
+
+
+class EndOfInput(InterruptHandler):
+    """Keeps its promise when standard input ends."""
+
+    def __init__(self) -> None:
+        self.promise: Promise[None] = Promise()
+        event_manager.watch(sys.stdin.fileno(), self)
+
+    def interrupt(self) -> None:
+        """There is input, or its end."""
+        if not os.read(sys.stdin.fileno(), 100):
+            event_manager.unwatch(sys.stdin.fileno())
+            self.promise.set_value(None)
 
 
 class FrontEnd:
@@ -58,13 +79,14 @@ class FrontEnd:
         self.traffic.start_allocating()
         introducing = event_manager.run_coroutine(self._introduce())
         print("going", flush=True)
-        await pause(int(float(self._command_line.value("seconds") or 4) * SECOND))
+        await EndOfInput().promise.future
         self._running = False
         await introducing
+        last_was_set = await self._set_last()
         self.traffic.stop()
         nodes = node_allocator.nodes()
-        await when_all([event_manager.run_coroutine(self._ask_for_report(node)) for node in nodes])
-        await self.traffic.settled()
+        await when_all([event_manager.run_coroutine(self._ask_for_report(node, last_was_set)) for node in nodes])
+        await self.traffic.settled(last_was_set)
         await when_all([event_manager.run_coroutine(self._free(node)) for node in node_allocator.nodes()])
         self.left = self._left()
 
@@ -82,6 +104,12 @@ class FrontEnd:
             "queued bytes": sent["queued_bytes"],
         }
 
+    async def _set_last(self) -> bool:
+        """Make the last change of all, so that every watch has something to see."""
+        limit = 3 * SECOND
+        answer = await self.traffic.ledger.keep("map set", limit, lambda: global_id_map.set(LAST_ID, LAST, limit))
+        return answer is None
+
     async def _introduce(self) -> None:
         """Tell everybody, again and again, who there is, some of the dead among them."""
         while self._running:
@@ -95,16 +123,14 @@ class FrontEnd:
 
     def _tell(self, peer: NodeId) -> None:
         peers = [list(other) for other in [messenger.local(), *self._peers] if other != peer]
-        try:
+        with contextlib.suppress(MessengerError, MemoryError):  # it is lost, or will hear it the next time
             messenger.send(peer, WORKER, pack(here(), peers))
-        except (MessengerError, MemoryError):
-            pass  # it is lost, or will hear it the next time
 
-    async def _ask_for_report(self, node: AllocatedNode) -> None:
+    async def _ask_for_report(self, node: AllocatedNode, last_was_set: bool) -> None:
         answer = await self.traffic.ledger.keep(
             "report",
             REPORT_LIMIT,
-            lambda: messenger.call(node.id, WORKER, pack(here(), ["report"]), REPORT_LIMIT),
+            lambda: messenger.call(node.id, WORKER, pack(here(), ["report", last_was_set]), REPORT_LIMIT),
         )
         if isinstance(answer, IOBuf):
             for core, report in enumerate(unpack(answer)):
@@ -136,8 +162,6 @@ def summary() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import sys
-
     command_line = CommandLine(tuple(sys.argv))
     run(main, files=Path(command_line.value("files") or "."), id_map=command_line.value("zookeeper"))
     print(json.dumps(summary()), flush=True)

@@ -4,7 +4,7 @@ The front-end and the back-ends of the kill test (``kills_front_end``, ``test_ru
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from random import Random
 from typing import Any
@@ -37,14 +37,17 @@ MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 LIMITS = (200 * MILLISECOND, 500 * MILLISECOND, SECOND)  # of calls and of operations on the Global Id Map
 NODE_LIMITS = (SECOND // 2, 2 * SECOND, 3 * SECOND)  # of allocations and frees
-REPORT_LIMIT = 8 * SECOND
+REPORT_LIMIT = 15 * SECOND
 SLACK = 1500 * MILLISECOND  # how late a result may be on a machine with few cores that has much else to do
 PAUSES = (5 * MILLISECOND, 60 * MILLISECOND)  # between two operations of a lane, at random
 LARGEST_CALL = 20_000  # bytes of data
 SHARED_IDS = [named_id(f"tests.kills.{number}") for number in range(4)]  # in the Global Id Map; all nodes write them
+LAST_ID = named_id("tests.kills.last")  # in the Global Id Map; the front-end writes it once, in the end
+LAST = b"last"
+WATCH_LIMIT = 6 * SECOND  # for the last change to be seen everywhere
 MOST_NODES = 8  # a lane that allocates waits while there are so many
 
-# What each kind of operation may end with, as its documentation says; MemoryError is a node without room for a message.
+# What each kind of operation may end with, as its documentation says; MemoryError is for want of node memory.
 MESSENGER_ERRORS = (MessengerError, TimedOutError, MemoryError)
 DOCUMENTED: dict[str, tuple[type[BaseException], ...]] = {
     "call": MESSENGER_ERRORS,
@@ -148,35 +151,54 @@ class Traffic:
         self.ledger = Ledger()
         self.peers: list[NodeId] = []  # whom to call; some of them are dead
         self.stopped = False
-        self._watches = [global_id_map.watch(ebb_id, self._seen) for ebb_id in SHARED_IDS[:2]]
+        self.last_seen: bytes | None = None  # of LAST_ID
         self.changes_seen = 0
+        self._lanes: list[Future[None]] = []
+        self._watches = [global_id_map.watch(ebb_id, self._seen) for ebb_id in SHARED_IDS[:2]]
+        self._watches.append(global_id_map.watch(LAST_ID, self._see_last))
 
     def start(self) -> None:
         """Start the lanes that every core has."""
         operations = [self.call, self.call, self.call, self.get, self.set, self.compare_and_set, self.delete]
         for operation in operations:
-            event_manager.run_coroutine(self.lane(operation)).when_done(self._lane_ended)
-        event_manager.run_coroutine(self.file_lane()).when_done(self._lane_ended)
+            self._start_lane(self.lane(operation))
+        self._start_lane(self.file_lane())
+        self._start_lane(self.look_at_last())
 
     def start_allocating(self) -> None:
         """Start a lane that allocates nodes and frees them, on a core that can."""
-        event_manager.run_coroutine(self.node_lane()).when_done(self._lane_ended)
+        self._start_lane(self.node_lane())
+
+    def _start_lane(self, lane: Coroutine[Any, None, None]) -> None:
+        self._lanes.append(event_manager.run_coroutine(lane))
 
     def stop(self) -> None:
         """Start no more operations; those under way end by themselves."""
         self.stopped = True
+
+    async def settled(self, last_was_set: bool) -> None:
+        """Wait until all is done, or too late; until then the last change is to be seen, if there was one."""
+        late = event_manager.clock.now() + WATCH_LIMIT
+        while self.ledger.waits() or (last_was_set and self.last_seen != LAST and event_manager.clock.now() < late):
+            await pause(50 * MILLISECOND)
+        await pause(PAUSES[1])  # that lanes may be in
+        for lane in self._lanes:
+            if not lane.done() or lane.error() is not None:
+                self.ledger.unexpected.append(f"a lane has not ended well: {lane.done() and lane.error()}")
         for watch in self._watches:
             watch.stop()
+        if last_was_set and self.last_seen != LAST:
+            self.ledger.late.append(f"a watch has not seen the last change, but {self.last_seen!r}")
 
-    async def settled(self) -> None:
-        """Wait until all is done, or too late."""
-        while self.ledger.waits():
-            await pause(50 * MILLISECOND)
+    async def look_at_last(self) -> None:
+        """See what the watch will not tell of, since it was there before."""
+        seen: Any = IdMapError()
+        while isinstance(seen, IdMapError) and not self.stopped:
+            seen = await self.ledger.keep("map get", SECOND, lambda: global_id_map.get(LAST_ID, SECOND))
+        self.last_seen = self.last_seen or (seen if seen == LAST else None)
 
-    def _lane_ended(self, done: Future[None]) -> None:
-        error = done.error()
-        if error is not None:
-            self.ledger.unexpected.append(f"a lane ended: {error!r}")
+    def _see_last(self, data: bytes | None) -> None:
+        self.last_seen = data
 
     def _seen(self, data: bytes | None) -> None:
         self.changes_seen += 1
@@ -197,9 +219,7 @@ class Traffic:
             return ready(None)
         peer = self.random.choice(self.peers)
         data = [self.random.choice((0, 0, 20)), bytes(self.random.choice((10, 1000, LARGEST_CALL)))]
-        return self.ledger.keep(
-            "call", limit, lambda: messenger.call(peer, WORKER, pack(here(), data), limit)
-        )
+        return self.ledger.keep("call", limit, lambda: messenger.call(peer, WORKER, pack(here(), data), limit))
 
     def get(self, limit: int) -> Future[Any]:
         """Global Id Map."""
@@ -254,7 +274,8 @@ class Traffic:
             cores = self.random.choice((1, 1, 2))
             node = await self.allocate(limit, cores)
             if isinstance(node, AllocatedNode):
-                await pause(self.random.randrange(SECOND))
+                for _ in range(self.random.randrange(20)):
+                    await self.breathe()
                 limit = self.random.choice(NODE_LIMITS)
                 await self.ledger.keep("free", limit, partial(node_allocator.free, node, limit))
 
@@ -276,7 +297,7 @@ _traffic: list[Traffic] = []  # of this core of a back-end; for functions that a
 
 
 class Worker(MessageHandler):
-    """The Ebb on core 0 of a back-end; a message or call is ``[delay in ms, ...]`` or ``[text, ...]``."""
+    """The Ebb on core 0 of a back-end; a call is ``[delay in ms, data]`` or ``["report", whether LAST was set]``."""
 
     def receive_message(self, sender: NodeId, data: IOBuf) -> None:
         """Whom there is to call."""
@@ -288,7 +309,7 @@ class Worker(MessageHandler):
         """An echo, maybe a late one; or the report of all cores, once their traffic has ended."""
         question, *rest = unpack(data)
         if question == "report":
-            reports = when_all([core_links.call(core, report) for core in range(core_links.count)])
+            reports = when_all([core_links.call(core, report, rest[0]) for core in range(core_links.count)])
             return reports.then(partial(pack, here()))
         answer = pack(here(), rest)
         if question == 0:
@@ -319,11 +340,11 @@ def meet(peers: list[list[Any]]) -> None:
         traffic.peers = [NodeId(*peer) for peer in peers]
 
 
-async def report() -> dict[str, Any]:
+async def report(last_was_set: bool) -> dict[str, Any]:
     """On each core of a back-end: end the traffic; its ledger."""
     (traffic,) = _traffic
     traffic.stop()
-    await traffic.settled()
+    await traffic.settled(last_was_set)
     return {**traffic.ledger.report(), "changes_seen": traffic.changes_seen}
 
 

@@ -73,7 +73,7 @@ def plan_of(seed: int) -> list[Strike]:
         at += random.uniform(0.05, 0.9)
     kind = random.choices(list(DAEMON_KINDS), list(DAEMON_KINDS.values()))[0]
     plan.append(Strike(random.uniform(0, SECONDS), kind, random.random()))
-    return sorted(plan)
+    return [*sorted(plan), Strike(SECONDS, random.choice(["revive zookeeper", "leave zookeeper as it is"]), 0.0)]
 
 
 class Run:
@@ -96,17 +96,21 @@ class Run:
         self.front_end = self._start_front_end()
 
     def _start_front_end(self) -> "subprocess.Popen[str]":
-        options = {"seed": self.seed, "seconds": SECONDS, "files": self.files, "zookeeper": self.zookeeper.hosts}
+        options = {"seed": self.seed, "files": self.files, "zookeeper": self.zookeeper.hosts}
         argv = [sys.executable, "-m", "tests.live.kills_front_end"]
         for name, value in options.items():
             argv += [f"--{name}", str(value)]
         environment = {SOCKET_VARIABLE: str(self.lab.record.iaas_socket), ADDRESS_VARIABLE: self.host.address}
-        return self.host.popen(argv, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        return self.host.popen(argv, env={**os.environ, **environment}, **pipes)
+
+    def wait_for_traffic(self) -> None:
+        """Until the operations have begun."""
+        assert self.front_end.stdout is not None
+        assert self.front_end.stdout.readline() == "going\n"
 
     def strike_all(self) -> None:
         """Carry the plan out."""
-        assert self.front_end.stdout is not None
-        assert self.front_end.stdout.readline() == "going\n"
         began = time.monotonic()
         for strike in self.plan:
             time.sleep(max(0.0, began + strike.at - time.monotonic()))
@@ -121,6 +125,8 @@ class Run:
             return self.signal_a_core(strike.choice, signal.SIGSTOP)
         if strike.kind == "zookeeper":
             return self.turn_zookeeper(strike.choice)
+        if strike.kind == "revive zookeeper" and self.zookeeper_does != "run":
+            return self.turn_zookeeper(0)
         if strike.kind == "cut the network":
             self.host.run(["ip", "link", "set", self.host.interface, "down"])
             time.sleep(strike.choice / 2)
@@ -178,7 +184,7 @@ class Run:
         return f"now it does {self.zookeeper_does}"
 
     def result(self) -> dict[str, Any]:
-        """What the front-end says, which ends by itself."""
+        """What the front-end says, which ends by itself once its input has."""
         said, _ = self.front_end.communicate(timeout=EXIT_LIMIT)
         assert self.front_end.returncode == 0
         return json.loads(said)  # type: ignore[no-any-return]
@@ -186,7 +192,10 @@ class Run:
     def check_nothing_left(self) -> None:
         """No process, TAP or file, of nodes or of the daemon; the front-end has ended."""
         if self.daemon.poll() is None:
-            self.iaas.settle(POOL)
+            deadline = time.monotonic() + 10
+            while any(machine["state"] != "dormant" for machine in self.iaas.machines()):
+                assert time.monotonic() < deadline, self.iaas.machines()
+                time.sleep(0.02)
             self.daemon.terminate()
             assert self.daemon.wait(timeout=10) == 0
         self.iaas.nothing_left()
@@ -252,6 +261,7 @@ def seeds() -> list[int]:
 @pytest.mark.parametrize("seed", seeds())
 def test_every_future_is_done_in_time_and_nothing_stays(seed: int, capfd: pytest.CaptureFixture[str]) -> None:
     with running(seed) as run:
+        run.wait_for_traffic()
         run.strike_all()
         result = run.result()
         print(json.dumps(result, indent=1))
@@ -269,3 +279,19 @@ def test_every_future_is_done_in_time_and_nothing_stays(seed: int, capfd: pytest
     assert run.lab.name not in registry.names()
     assert not any(namespaces.exists(machine.namespace) for machine in (run.host, run.lab.switch))
     assert not run.lab.record.iaas_socket.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 128 + signal.SIGTERM)]
+)
+def test_a_front_end_that_is_killed_leaves_nothing(
+    number: int, status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with running(0) as run:
+        run.wait_for_traffic()
+        time.sleep(0.5)
+        run.front_end.send_signal(number)
+        assert run.front_end.wait(timeout=EXIT_LIMIT) == status
+        run.check_nothing_left()
+        assert not any(sign in capfd.readouterr().err for sign in WENT_WRONG)
+        assert run.znodes() == (["ebbrt"] if number == signal.SIGKILL else [])  # as ZooKeeperStore says
