@@ -58,7 +58,10 @@ class Future(Generic[T]):
         """The result. Raises the error that took its place, or NotReadyError."""
         error = self.error()
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del self, error  # the traceback keeps this frame, and so would be kept by what the frame keeps
         return cast(T, self._value)
 
     def when_done(self, continuation: Callable[["Future[T]"], object]) -> None:

@@ -62,7 +62,8 @@ class NodeAllocator:
     ) -> list[Future[AllocatedNode]]:
         """``count`` nodes that run ``application``; a future of each, ready once the node is.
 
-        application: "package.module:function", called on the node with its runtime as argument; the module is looked
+        application: "package.module:function", called on the node with its runtime as argument, and awaited if it is
+        ``async``: the node is ready when it has returned. The module is looked
         for where the front-end's script is, then where the node's own are. cores: of each node. memory: bytes that
         the application on it may fill; None for the provider's choice. A future fails with NodeLimitError,
         NodeFailedError (the node died, or its application could not start: the text says why), ProviderLostError, or
@@ -84,7 +85,8 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
 
     secret: what the Messengers of this application's nodes prove to each other that they have. argv: what this process
     was started with, for the nodes' Command Line Ebb. path: where nodes look for the application's modules first; by
-    default where this process does. ``on_lost`` is told number and reason of every node that died or was freed.
+    default where this process does. ``on_ready`` is told of every node that is ready, ``on_lost`` number and reason of
+    every one that died or was freed.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         self._allocator = allocator
         self._secret = secret
         self._argv = tuple(argv)
+        self.on_ready: Callable[[NodeId], object] = _nobody
         self.on_lost: Callable[[int, str], object] = messenger.node_lost
         self._path = str(Path(sys.path[0]).absolute()) if path is None else path
         self._nodes: dict[int, AllocatedNode] = {}
@@ -227,6 +230,7 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
                 return
             node = AllocatedNode(done.result())
             self._nodes[number] = node
+            self.on_ready(node.id)
             promise.set_value(node)
             if unwanted:
                 self.free(node).when_done(_look_at)
@@ -350,3 +354,7 @@ def _check(count: int, application: str, cores: int, timeout: int) -> None:
 def _look_at(done: Future[None]) -> None:
     """Nobody waits for this: whether it failed makes no difference."""
     done.error()
+
+
+def _nobody(node: NodeId) -> None:
+    """Nobody wants to know which nodes are ready."""

@@ -149,7 +149,7 @@ class Node:
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
         make = self.config.configuration.make
-        core.install(ebb.EBB_ALLOCATOR, make("ebb_allocator", EbbAllocator, 0, self.number))
+        core.install(ebb.EBB_ALLOCATOR, EbbAllocator(0, self.number))
         core.install(ebb.LOCAL_ID_MAP, make("local_id_map", ebb.LocalIdMap))
         core.install(ebb.NETWORK_MANAGER, self.network)
         core.install(ebb.CORE_LINKS, self.links)
@@ -197,10 +197,12 @@ class Node:
             os.sched_setaffinity(0, {self.config.cpus[self.number % len(self.config.cpus)]})
         actions = {signal.SIGUSR1: self._report, signal.SIGTERM: self._end, signal.SIGINT: self._end}
         with Signals(self.events, actions):
-            # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002).
+            # Reference counts own everything on the data path, and no cycle is left behind there (docs/adr/0002). What
+            # runs on a node without an application of ours is not ours to promise that for.
             gc.collect()
             gc.freeze()
-            gc.disable()
+            if self.config.application is not None:
+                gc.disable()
             ready()
             self.events.run()
         self.driver.stop()

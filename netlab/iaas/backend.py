@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Interface
 from typing import Any
 
@@ -119,7 +120,6 @@ class BackEnd(InterruptHandler):
         self._node = node
         self._control = control
         self._reader = LineReader()
-        self._failed = False
         control.setblocking(False)
 
     def announce(self) -> None:
@@ -175,11 +175,10 @@ class BackEnd(InterruptHandler):
         if error is not None:
             self.fail(f"its front-end cannot be reached: {described(error)}")
             return
-        self._node.events.run_coroutine(self._call(application, function, joined.result()))
-        if not self._failed:  # it has returned, or it waits and goes on later
-            self._tell({"ready": MESSENGER_PORT})
+        self._node.events.spawn(partial(self._call, application, function, joined.result()))
 
     async def _call(self, application: str, function: Callable[[Runtime], object], runtime: Runtime) -> None:
+        """Start the application; the node is ready when its function has returned."""
         try:
             result = function(runtime)
             if inspect.isawaitable(result):  # an ``async def`` function, or one that returns a future
@@ -187,10 +186,11 @@ class BackEnd(InterruptHandler):
         except Exception as error:
             logger.exception("the application failed")
             self.fail(f"{application} failed: {described(error)}")
+        else:
+            self._tell({"ready": MESSENGER_PORT})
 
     def fail(self, reason: str) -> None:
         """Tell the daemon, which ends this node."""
-        self._failed = True
         self._tell({"failed": reason})
 
     def _tell(self, document: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
     python -m tests.live.kills_front_end --seed 4 --files DIRECTORY --zookeeper 127.0.0.1:2181
 
-It prints "going" once the traffic flows, waits for the end of its input, and prints one line of JSON: what
+It prints "going" once the traffic flows, waits for the end of its input (which may be "ZooKeeper runs", so that there
+is a last change to be seen by all), and prints one line of JSON: what
 ``Ledger.report`` says of the front-end ("0") and of each core of each node that answered; the nodes that did not
 answer although they are not lost; what was never done; what is left of the nodes.
 """
@@ -43,18 +44,21 @@ FREE_LIMIT = 5 * SECOND
 DEAD_KEPT = 2  # nodes that are no more, and are still called
 
 
-class EndOfInput(InterruptHandler):
-    """Keeps its promise when standard input ends."""
+class Input(InterruptHandler):
+    """Keeps its promise, with what standard input has, when that ends."""
 
     def __init__(self) -> None:
-        self.promise: Promise[None] = Promise()
+        self.promise: Promise[bytes] = Promise()
+        self._read = b""
         event_manager.watch(sys.stdin.fileno(), self)
 
     def interrupt(self) -> None:
         """There is input, or its end."""
-        if not os.read(sys.stdin.fileno(), 100):
+        data = os.read(sys.stdin.fileno(), 100)
+        self._read += data
+        if not data:
             event_manager.unwatch(sys.stdin.fileno())
-            self.promise.set_value(None)
+            self.promise.set_value(self._read)
 
 
 class FrontEnd:
@@ -79,10 +83,10 @@ class FrontEnd:
         self.traffic.start_allocating()
         introducing = event_manager.run_coroutine(self._introduce())
         print("going", flush=True)
-        await EndOfInput().promise.future
+        zookeeper_runs = await Input().promise.future == b"ZooKeeper runs"
         self._running = False
         await introducing
-        last_was_set = await self._set_last()
+        last_was_set = zookeeper_runs and await self._set_last()
         self.traffic.stop()
         nodes = node_allocator.nodes()
         await when_all([event_manager.run_coroutine(self._ask_for_report(node, last_was_set)) for node in nodes])
@@ -106,7 +110,7 @@ class FrontEnd:
 
     async def _set_last(self) -> bool:
         """Make the last change of all, so that every watch has something to see."""
-        limit = 3 * SECOND
+        limit = 5 * SECOND
         answer = await self.traffic.ledger.keep("map set", limit, lambda: global_id_map.set(LAST_ID, LAST, limit))
         return answer is None
 

@@ -185,7 +185,8 @@ class Run:
 
     def result(self) -> dict[str, Any]:
         """What the front-end says, which ends by itself once its input has."""
-        said, _ = self.front_end.communicate(timeout=EXIT_LIMIT)
+        state = "ZooKeeper runs" if self.zookeeper_does == "run" else ""
+        said, _ = self.front_end.communicate(state, timeout=EXIT_LIMIT)
         assert self.front_end.returncode == 0
         return json.loads(said)  # type: ignore[no-any-return]
 
@@ -223,7 +224,7 @@ class Run:
     def close(self) -> None:
         """Whatever happened."""
         self.front_end.kill()
-        self.front_end.wait()
+        self.front_end.communicate()
         self.zookeeper.kill()
         self.daemon.kill()
         self.daemon.wait()
