@@ -145,9 +145,12 @@ class BackEnd(InterruptHandler):
     def _alive(self) -> None:
         """Tell the daemon, once every core has answered: a node of which a core hangs does not live."""
         links = self._node.links
-        answers = when_all([links.call(core, answer) for core in range(1, links.count)])
-        answers.when_done(lambda _: self._tell({"alive": True}))
+        when_all([links.call(core, answer) for core in range(1, links.count)]).when_done(self._all_alive)
         self._node.events.set_timer(ALIVE_INTERVAL, self._alive)
+
+    def _all_alive(self, answers: Future[list[None]]) -> None:
+        if answers.error() is None:
+            self._tell({"alive": True})
 
     def _boot(self, boot: dict[str, Any]) -> None:
         """Become the back-end of an application, on every core."""
