@@ -1,7 +1,7 @@
 """The Command Line Ebb: the arguments that the application's front-end was started with, on every node.
 
 The front-end's representative is made from ``sys.argv``, a back-end's from the same list, which is part of what a node
-is told at boot. So nothing is asked for, and a back-end has them even after its front-end has died.
+is told at boot: nothing is asked for.
 
     size = int(command_line.value("size", "64"))
     if command_line.has("verbose"): ...

@@ -62,7 +62,8 @@ class FrontEnd:
 
     address: where back-ends reach it. iaas: path of the socket of the daemon that gives nodes, or None. files: the
     directory that the File System Ebb is confined to, or None for no files. id_map: "address:port,..." of ZooKeeper's
-    servers, or None to keep the Global Id Map in a table here. configuration: base Ebbs of the application's own.
+    servers, or None to keep the Global Id Map in a table here. configuration: base Ebbs of the application's own, in
+    this process; nodes that the daemon gives have booted with the library's.
     """
 
     def __init__(

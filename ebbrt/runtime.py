@@ -108,7 +108,7 @@ class Runtime:
 def start(identity: Identity, random: Random | None = None) -> Future["Runtime"]:
     """Have the back-end that this is core 0 of join an application, on all its cores; ready when it has.
 
-    random: the machine's own without. The future fails when the front-end cannot be reached.
+    random: the machine's own without. The future fails when the front-end does not answer within HELLO_TIME.
     """
     runtime = Runtime(current_core(), identity)
     runtime.listen_for_messages(SystemRandom() if random is None else random)

@@ -30,7 +30,7 @@ class DeadlineEventManager(EventManager):
         heapq.heappush(self.waiting, (deadline, self.spawned, function))
         super().spawn(self._run_most_urgent, True)
 
-    def _run_most_urgent(self) -> None:
+    def _run_most_urgent(self) -> object:
         deadline, _, function = heapq.heappop(self.waiting)
         self.late += self.clock.now() > deadline
-        function()
+        return function()  # a coroutine is driven by whoever called this

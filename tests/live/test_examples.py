@@ -17,7 +17,8 @@ def netlab_run(script: str, *arguments: str) -> str:
     argv = [sys.executable, "-m", "netlab.cli", "run", str(EXAMPLES / script), *arguments]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    warnings = done.stderr.splitlines()  # that an event took long, which on a busy machine any may
+    assert all("nothing else could" in warning for warning in warnings), done.stderr
     return done.stdout
 
 
@@ -42,6 +43,12 @@ def test_squares_over_eight_back_ends() -> None:
 @pytest.mark.live
 def test_a_counter_over_two_nodes_of_two_cores() -> None:
     assert "2 nodes of 2 cores have counted to 402\n" in netlab_run("counter.py")
+
+
+@pytest.mark.live
+def test_the_words_of_a_file_of_the_front_end() -> None:
+    words = len(Path("README.md").read_text().split())
+    assert netlab_run("words.py", "--input", "README.md") == f"{words} words\n"
 
 
 @pytest.mark.live
