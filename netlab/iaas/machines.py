@@ -3,9 +3,9 @@
     booting -> dormant -> starting -> ready      and from each of them -> failed, or freed
 
 A machine *boots* until its stack answers; then it is *dormant*: nobody's. Given to a user it is *starting*, until its
-Messenger has reached the front-end and the application's function has returned; then it is *ready*. *Failed* is one that
-died or stopped answering, *freed* one that was given back; both are being ended, and are gone from the list once their
-process and their TAP are.
+Messenger has reached the front-end and the application's function has returned; then it is *ready*. *Failed* is one
+that died or stopped answering, *freed* one that was given back; both are being ended, and are gone from the list once
+their process and their TAP are.
 """
 
 import asyncio

@@ -120,7 +120,7 @@ def test_a_node_whose_application_ends_its_process_later_is_lost(user: User) -> 
     user.wait_for(future)
     future.result()
     user.wait(lambda: user.lost)
-    assert "status 7" in user.lost[1]
+    assert "ended with status 1" in user.lost[1]
 
 
 def test_a_dormant_node_that_dies_is_replaced(iaas: Iaas, user: User) -> None:
