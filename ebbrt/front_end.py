@@ -15,6 +15,7 @@ and EBBRT_IAAS, the socket of the daemon that has nodes to give. Without them it
 
 import contextlib
 import inspect
+import logging
 import os
 import secrets
 import signal
@@ -45,6 +46,8 @@ from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE, IaasProvider
 from ebbrt.runtime import Identity, Runtime
 from ebbrt.signals import Signals
 from ebbrt.socket_network import SocketNetworkManager
+
+logger = logging.getLogger(__name__)
 
 MEMORY = 64 << 20  # bytes of node memory: messages under way, and what the application allocates
 SECRET_BYTES = 32
@@ -167,7 +170,11 @@ class FrontEnd:
         if node_allocator is not None:
             node_allocator.close()
         self._messenger.close()
-        self._run_until(self._map.close(CLOSE_TIME))
+        closed = self._map.close(CLOSE_TIME)
+        while not closed.done():  # what ``main`` has left may stop the loop too
+            self._run_until(closed)
+        if closed.error() is not None:
+            logger.warning("%s", closed.error())
         self._file_server.close()
         self._network.close()
         self._links_plan.close()
