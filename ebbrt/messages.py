@@ -112,8 +112,7 @@ def pack(allocator: MemoryAllocator, value: Any) -> IOBuf:
     data: bytes = msgpack.packb(value)
     if len(data) > LARGEST_MESSAGE:
         raise MessageTooLargeError(f"{len(data)} bytes are more than a message may have ({LARGEST_MESSAGE})")
-    chain = to_message(allocator, data)
-    return chain
+    return to_message(allocator, data)
 
 
 def unpack(data: IOBuf) -> Any:
@@ -125,22 +124,9 @@ def unpack(data: IOBuf) -> Any:
 
 
 def to_message(allocator: MemoryAllocator, data: bytes) -> IOBuf:
-    """``data``, copied into node memory with the headroom a message needs. Raises MemoryError.
-
-    A buffer holds at most 1 MiB, headroom included: longer data become a chain.
-    """
-    largest = (1 << 20) - MESSAGE_HEADROOM
-    head = last = None
-    for start in range(0, len(data) or 1, largest):
-        part = data[start : start + largest]
-        piece = allocate(allocator, len(part), MESSAGE_HEADROOM)
-        if piece is None:
-            raise MemoryError(f"no node memory for a message of {len(data)} bytes")
-        piece.write(0, part)
-        if last is None:
-            head = piece
-        else:
-            last.next = piece
-        last = piece
-    assert head is not None
-    return head
+    """``data``, copied into one buffer of node memory with the headroom a message needs. Raises MemoryError."""
+    message = allocate(allocator, len(data), MESSAGE_HEADROOM)
+    if message is None:
+        raise MemoryError(f"no node memory for a message of {len(data)} bytes")
+    message.write(0, data)
+    return message

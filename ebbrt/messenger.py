@@ -233,7 +233,7 @@ class TcpMessenger(Messenger, Owner, LinkOwner):
     def _link(self, target: int | None) -> Link:
         """A connection that has to prove itself in time."""
         handshake = Handshake(self._own, self._secret, target, self._random)
-        link = Link(self, handshake, FrameReader(self._scratch), self._deliveries, self._clock)
+        link = Link(self, handshake, FrameReader(self._allocator, self._scratch), self._deliveries, self._clock)
         link.deadline = self._clock.now() + HANDSHAKE_TIME
         self._handshakes[link] = None
         self.arm(link.deadline)

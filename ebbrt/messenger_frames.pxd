@@ -1,5 +1,6 @@
 import cython
 
+from ebbrt.input cimport Input
 from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.memory cimport MemoryAllocator, NodeMemory
 
@@ -19,7 +20,6 @@ cpdef IOBuf put_header(
 cpdef void put_acknowledgment(IOBuf frame, unsigned long long acknowledgment) noexcept
 
 cdef class FrameReader:
-    cdef readonly IOBuf scratch
     cdef readonly str problem
     cdef readonly unsigned int kind
     cdef readonly unsigned long long ebb_id
@@ -28,21 +28,16 @@ cdef class FrameReader:
     cdef readonly unsigned long long call_id
     cdef readonly unsigned int length
     cdef public IOBuf data
-    cdef IOBuf _head
-    cdef IOBuf _tail
-    cdef unsigned long long _available
+    cdef NodeMemory _memory
+    cdef Input _input
     cdef unsigned int _needed
-    @cython.locals(piece=IOBuf)
     cpdef void append(self, IOBuf chain) except *
-    @cython.locals(head=IOBuf, memory=NodeMemory, at=cython.ulonglong, kind=cython.uint, length=cython.uint)
+    @cython.locals(
+        stream=Input, head=IOBuf, memory=NodeMemory, at=cython.ulonglong, kind=cython.uint, length=cython.uint
+    )
     cpdef bint advance(self) except -1
+    cpdef bint settle(self) except -1
     cpdef void clear(self) except *
-    @cython.locals(scratch=IOBuf, piece=IOBuf, done=cython.uint, step=cython.uint, index=cython.uint)
-    cdef unsigned long long _gather_header(self) except? 0
-    @cython.locals(piece=IOBuf)
-    cdef void _skip(self, unsigned int count) except *
-    @cython.locals(piece=IOBuf, first=IOBuf, last=IOBuf)
-    cdef IOBuf _take(self, unsigned int count)
 
 cpdef unsigned int get32(NodeMemory memory, unsigned long long at) noexcept
 @cython.locals(high=cython.ulonglong)

@@ -1,9 +1,10 @@
 """Frames of the Messenger: writing a header in front of a message, and taking frames off a stream of received bytes.
 
 ``messenger_protocol`` has the layout. Nothing is copied: a message leaves behind a header in its own headroom, and
-what arrives are views of the receive buffers.
+what arrives are views of the receive buffers; but of a peer that sends crumbs they are put together (``ebbrt.input``).
 """
 
+from ebbrt.input import Input
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.messenger_protocol import FRAME_HEADER, FRAME_MAGIC, HEADERS_BELOW, LARGEST_DATA, PING, START, VERSION
@@ -51,8 +52,7 @@ class FrameReader:
     a header that is spread over buffers is put together; readers may share one.
     """
 
-    def __init__(self, scratch: IOBuf) -> None:
-        self.scratch = scratch
+    def __init__(self, allocator: MemoryAllocator, scratch: IOBuf) -> None:
         self.problem = ""
         self.kind = 0
         self.ebb_id = 0
@@ -61,31 +61,21 @@ class FrameReader:
         self.call_id = 0
         self.length = 0
         self.data: IOBuf | None = None  # the reader keeps no reference: whoever takes it sets None
-        self._head: IOBuf | None = None
-        self._tail: IOBuf | None = None
-        self._available = 0
+        self._memory = scratch.memory
+        self._input = Input(allocator, scratch)
         self._needed = FRAME_HEADER
 
     def append(self, chain: IOBuf) -> None:
         """Take received bytes."""
-        if self._tail is None:
-            self._head = chain
-        else:
-            self._tail.next = chain
-        piece: IOBuf | None = chain
-        while piece is not None:
-            self._available += piece.length
-            self._tail = piece
-            piece = piece.next
+        self._input.append(chain)
 
     def advance(self) -> bool:
         """Take the next frame off the stream; False when it is not complete, or malformed."""
-        if self._available < self._needed or self.problem:
+        stream = self._input
+        if stream.length < self._needed or self.problem:
             return False
-        head = self._head
-        assert head is not None
-        memory = head.memory
-        at = head.start if head.length >= FRAME_HEADER else self._gather_header()
+        memory = self._memory
+        at = stream.flat(FRAME_HEADER)
         if memory.mem[at] != FRAME_MAGIC:
             self.problem = "not a frame"
             return False
@@ -101,7 +91,7 @@ class FrameReader:
             self.problem = "frame too large"
             return False
         self._needed = FRAME_HEADER + length
-        if self._available < self._needed:
+        if stream.length < self._needed:
             return False
         self._needed = FRAME_HEADER
         self.kind = kind
@@ -110,64 +100,20 @@ class FrameReader:
         self.sequence = get64(memory, at + 16)
         self.acknowledgment = get64(memory, at + 24)
         self.call_id = get64(memory, at + 32)
-        self._skip(FRAME_HEADER)
-        self.data = self._take(length) if length else head.slice(0, 0)
+        head = stream.head
+        assert head is not None
+        stream.skip(FRAME_HEADER)
+        self.data = stream.take(length) if length else head.slice(0, 0)
         return True
+
+    def settle(self) -> bool:
+        """Bound what an unfinished frame pins, whatever pieces it comes in; False when there is no memory for it."""
+        return self._input.settle()
 
     def clear(self) -> None:
         """Forget everything."""
-        self._head = self._tail = self.data = None
-        self._available = 0
-
-    def _gather_header(self) -> int:
-        """Put the header at the front together; where it is now."""
-        scratch = self.scratch
-        done = 0
-        piece = self._head
-        while done < FRAME_HEADER and piece is not None:
-            step = min(piece.length, FRAME_HEADER - done)
-            for index in range(step):
-                scratch.memory.mem[scratch.start + done + index] = piece.memory.mem[piece.start + index]
-            done += step
-            piece = piece.next
-        return scratch.start
-
-    def _skip(self, count: int) -> None:
-        """Drop ``count`` bytes from the front; as many are there."""
-        self._available -= count
-        piece = self._head
-        while piece is not None and count >= piece.length:
-            count -= piece.length
-            piece = piece.next
-        if piece is None:
-            self._tail = None
-        elif count:
-            piece.advance(count)
-        self._head = piece
-
-    def _take(self, count: int) -> IOBuf:
-        """The first ``count`` bytes, at least one, as a chain of their own; as many are there."""
-        self._available -= count
-        first = piece = self._head
-        assert piece is not None
-        assert first is not None
-        if piece.length > count:
-            first = piece.slice(0, count)
-            piece.advance(count)
-            return first
-        last = piece
-        while piece is not None and count >= piece.length:
-            count -= piece.length
-            last = piece
-            piece = piece.next
-        last.next = None
-        if piece is None:
-            self._tail = None
-        elif count:
-            last.next = piece.slice(0, count)
-            piece.advance(count)
-        self._head = piece
-        return first
+        self.data = None
+        self._input.clear()
 
 
 def get32(memory: NodeMemory, at: int) -> int:

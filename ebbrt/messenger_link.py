@@ -68,6 +68,8 @@ class Link(TcpHandler):
             self._take_frame()
         if reader.problem:
             self.fail(reader.problem)
+        elif self._open and not reader.settle():
+            self.fail("no memory")
         elif self._open:
             self.peer.settle()
         self._deliveries.drain()

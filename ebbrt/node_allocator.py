@@ -63,10 +63,10 @@ class NodeAllocator:
         """``count`` nodes that run ``application``; a future of each, ready once the node is.
 
         application: "package.module:function", called on the node with its runtime as argument, and awaited if it is
-        ``async``: the node is ready when it has returned. The module is looked
-        for where the front-end's script is, then where the node's own are. cores: of each node. memory: bytes that
-        the application on it may fill; None for the provider's choice. A future fails with NodeLimitError,
-        NodeFailedError (the node died, or its application could not start: the text says why), ProviderLostError, or
+        ``async``: the node is ready when it has returned. The module is looked for where the front-end's script is,
+        then where the node's own are. cores: of each node. memory: bytes that the application on it may fill; None
+        for the provider's choice. A future fails with NodeLimitError, NodeFailedError (the node died, or its
+        application's function could not be had or raised: the text says why), ProviderLostError, or
         with TimedOutError after ``timeout`` ns. Raises ValueError for what cannot be asked for.
         """
         raise NotImplementedError

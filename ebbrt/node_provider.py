@@ -31,7 +31,7 @@ class NodeLimitError(NodeAllocationError):
 
 
 class NodeFailedError(NodeAllocationError):
-    """The node died before it was ready, or its application could not start there."""
+    """The node died before it was ready, or its application's function could not be had or raised there."""
 
 
 class ProviderLostError(NodeAllocationError):

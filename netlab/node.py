@@ -8,7 +8,6 @@ Read ``node_hardware`` for what they share and ``node_cores`` for how they live 
 
 import functools
 import gc
-import json
 import os
 import random
 import signal
@@ -33,10 +32,10 @@ from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import NetworkManager
 from ebbrt.signals import Signals
-from netlab.node_config import MOST_CORES, NodeConfig, NodeError
+from netlab.node_config import MOST_CORES, NodeConfig, NodeError, check_application, check_cpus
 from netlab.node_cores import UNPLUGGED, OtherCores, ended_how
 from netlab.node_hardware import MIB, Hardware, memory_needed
-from netlab.node_statistics import summed
+from netlab.node_statistics import summed, write_statistics
 from stack.network_manager import StackNetworkManager
 from stack.stack import Stack
 from stack.steering import Steering
@@ -281,13 +280,9 @@ class Node:
         return {**summed(cores), "cores": cores}
 
     def _write_statistics(self) -> None:
-        """Write them to the file the configuration names, whole or not at all."""
-        path = self.config.statistics
-        if path is None:
-            return
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(json.dumps(self.statistics(), indent=1) + "\n")
-        partial.replace(path)
+        """Write them to the file that the configuration names, if it does."""
+        if self.config.statistics is not None:
+            write_statistics(self.config.statistics, self.statistics())
 
     def close(self) -> None:
         """End the other cores, if they run yet, and give the TAP, the links and the loop's descriptors back."""
@@ -303,15 +298,11 @@ _this_core: Node | None = None  # for functions that another core calls by name
 
 def _check(config: NodeConfig) -> None:
     """Raise NodeError for what cannot be."""
-    if config.application is not None and config.application not in APPLICATIONS:
-        raise NodeError(f"there is no application {config.application!r}", f"There is: {', '.join(APPLICATIONS)}.")
+    if config.application is not None:
+        check_application(config.application, APPLICATIONS)
     if not 1 <= config.cores <= MOST_CORES:
         raise NodeError(f"a node has 1 to {MOST_CORES} cores, not {config.cores}")
-    allowed = os.sched_getaffinity(0)
-    for cpu in config.cpus:
-        if cpu not in allowed:
-            may = ", ".join(map(str, sorted(allowed)))
-            raise NodeError(f"this process may not run on CPU {cpu}", f"It may on: {may}.")
+    check_cpus(config.cpus)
 
 
 def _be_core(config: NodeConfig, hardware: Hardware, number: int) -> int:

@@ -1,5 +1,7 @@
-"""What a node is booted with, and the error that tells why it was not."""
+"""What a node is booted with, what is checked of it, and the error that tells why it was not booted."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -38,3 +40,18 @@ class NodeConfig:
 
 class NodeError(NetlabError):
     """A node could not be booted, or came to an end that nobody asked for."""
+
+
+def check_application(application: str, applications: Iterable[str]) -> None:
+    """Raise NodeError when it is none of ``applications``."""
+    if application not in applications:
+        raise NodeError(f"there is no application {application!r}", f"There is: {', '.join(applications)}.")
+
+
+def check_cpus(cpus: Iterable[int]) -> None:
+    """Raise NodeError for a CPU that this process may not run on."""
+    allowed = os.sched_getaffinity(0)
+    for cpu in cpus:
+        if cpu not in allowed:
+            may = ", ".join(map(str, sorted(allowed)))
+            raise NodeError(f"this process may not run on CPU {cpu}", f"It may on: {may}.")

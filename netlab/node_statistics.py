@@ -1,6 +1,15 @@
-"""The statistics of a node of several cores: counters that are added up, whatever their nesting."""
+"""A node's statistics: counters of several cores added up, whatever their nesting, and written to a file."""
 
+import json
+from pathlib import Path
 from typing import Any
+
+
+def write_statistics(path: Path, statistics: dict[str, Any]) -> None:
+    """Write them as JSON, whole or not at all: who reads the file never sees half of it."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(statistics, indent=1) + "\n")
+    partial.replace(path)
 
 
 def summed(cores: list[dict[str, Any]]) -> dict[str, Any]:

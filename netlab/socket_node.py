@@ -5,7 +5,6 @@ What a front-end is, as far as it is one core that runs an application: node mem
 """
 
 import gc
-import json
 import os
 import signal
 import time
@@ -22,7 +21,8 @@ from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import NetworkManager
 from ebbrt.signals import Signals
 from ebbrt.socket_network import SocketNetworkManager
-from netlab.errors import NetlabError
+from netlab.node_config import NodeError, check_application, check_cpus
+from netlab.node_statistics import write_statistics
 
 MIB = 1 << 20
 # Node memory beyond what the application may fill: what is being received, and replies the kernel has not taken.
@@ -45,27 +45,19 @@ class SocketNodeConfig:
     statistics: Path | None = None
 
 
-class SocketNodeError(NetlabError):
-    """It could not be started."""
-
-
 class SocketNode:
     """One core over kernel sockets; ``run`` turns its loop until it is told to stop."""
 
     @classmethod
     def boot(cls, config: SocketNodeConfig) -> "SocketNode":
-        """A node that serves as soon as ``run`` is called. Raises SocketNodeError."""
-        if config.application not in APPLICATIONS:
-            raise SocketNodeError(
-                f"there is no application {config.application!r}", f"There is: {', '.join(APPLICATIONS)}."
-            )
-        if config.cpu is not None and config.cpu not in os.sched_getaffinity(0):
-            cpus = ", ".join(map(str, sorted(os.sched_getaffinity(0))))
-            raise SocketNodeError(f"this process may not run on CPU {config.cpu}", f"It may on: {cpus}.")
+        """A node that serves as soon as ``run`` is called. Raises NodeError."""
+        check_application(config.application, APPLICATIONS)
+        if config.cpu is not None:
+            check_cpus([config.cpu])
         try:
             memory = NodeMemory((config.memory + SYSTEM_MEMORY) // 4096 * 4096)
         except OSError as error:
-            raise SocketNodeError(
+            raise NodeError(
                 f"no room for node memory of {(config.memory + SYSTEM_MEMORY) // MIB} MiB: {error.strerror}",
                 "Give it less with --memory.",
             ) from error
@@ -74,7 +66,7 @@ class SocketNode:
             node.application = APPLICATIONS[config.application](node)
         except OSError as error:
             node.close()
-            raise SocketNodeError(
+            raise NodeError(
                 f"cannot listen on {config.address}:{config.port}: {error.strerror or error}",
                 "Choose another address or port with --ip and --port.",
             ) from error
@@ -126,13 +118,9 @@ class SocketNode:
         }
 
     def _write_statistics(self) -> None:
-        """Write them to the file the configuration names, whole or not at all."""
-        path = self.config.statistics
-        if path is None:
-            return
-        partial = path.with_name(path.name + ".part")
-        partial.write_text(json.dumps(self.statistics(), indent=1) + "\n")
-        partial.replace(path)
+        """Write them to the file that the configuration names, if it does."""
+        if self.config.statistics is not None:
+            write_statistics(self.config.statistics, self.statistics())
 
     def close(self) -> None:
         """Give the sockets and the loop's descriptors back."""

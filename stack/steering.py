@@ -13,7 +13,8 @@ core keeps a row of bits in node memory, a bit for each port that it uses, writt
 that others use goes to the next of them, and on from there, until one knows it, and the last one treats it as
 a single core would: with a reset, or with "port unreachable". That is right whatever the device did: wherever
 a connection lives its segments find it, and a reset is only sent for one that lives nowhere. A SYN stays with the
-first core that listens.
+first core that listens. A core that knows the end of the segment's connection says so when it hands it on, and then
+there is no reset either (``stack.tcp.ended``): it was not wrong, only overtaken in another core's queue.
 
 Ports for connections that cores open are divided among them beforehand, so no two ever use one towards the same peer.
 What is handed over is counted as received by both cores' IPv4. At most MOST_UNDER_WAY packets are on their way from
@@ -40,6 +41,7 @@ COUNTER = 8
 _MESSAGE = struct.Struct("=BH")  # what it is, and the core that received it from the device
 _PACKET = 0
 _ARP = 1
+_LATE = 2  # a packet of a connection that a core knows to have ended
 
 
 class Steering(CoreMessageHandler):
@@ -55,7 +57,8 @@ class Steering(CoreMessageHandler):
         self._ip: IPv4 | None = None
         self._clock: Clock | None = None
         self._handed: IOBuf | None = None  # the packet from another core that was given to IPv4 last,
-        self._handed_origin = 0  # and the core that the device gave it to
+        self._handed_origin = 0  # and the core that the device gave it to,
+        self._handed_late = False  # and whether a core knew the end of its connection
         rows = [memory.view(start + index * ROW, ROW) for index in range(2 * self.count)]
         self._rows = {PROTOCOL_TCP: rows[: self.count], PROTOCOL_UDP: rows[self.count :]}
         # How many packets each core has taken from each other, written by the taker.
@@ -101,10 +104,15 @@ class Steering(CoreMessageHandler):
 
     # Out
 
-    def pass_on(self, protocol: int, port: int, packet: IOBuf) -> bool:
+    def was_late(self, packet: IOBuf) -> bool:
+        """Whether a core that handed on the packet IPv4 is delivering knew it to be of a connection that has ended."""
+        return packet is self._handed and self._handed_late
+
+    def pass_on(self, protocol: int, port: int, packet: IOBuf, late: bool = False) -> bool:
         """Hand the packet that IPv4 is delivering to the next core that uses ``port``; False when there is none left.
 
         packet: the chain IPv4 delivered; its transport checksum is good. Not to be used again when it was handed over.
+        late: what ``was_late`` is to say of it over there.
         """
         ip = self._ip
         assert ip is not None
@@ -115,7 +123,7 @@ class Steering(CoreMessageHandler):
                 return False
             if self._is_claimed(protocol, port, core):
                 packet.retreat(packet.start - ip.received_start)  # headers lie in one piece (ebbrt.netdevice)
-                self._send(core, _PACKET, origin, packet)
+                self._send(core, _LATE if late else _PACKET, origin, packet)
                 return True
         return False
 
@@ -165,7 +173,7 @@ class Steering(CoreMessageHandler):
         if what == _ARP:
             ip.neighbours.receive(chain, clock.now(), False)
             return
-        self._handed, self._handed_origin = chain, origin
+        self._handed, self._handed_origin, self._handed_late = chain, origin, what == _LATE
         try:
             ip.receive(chain, False, True, clock.now())
         finally:

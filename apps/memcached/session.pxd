@@ -1,6 +1,6 @@
 import cython
 
-from apps.memcached.input cimport Input
+from ebbrt.input cimport Input
 from apps.memcached.store cimport Store
 from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.memory cimport NodeMemory

@@ -9,7 +9,6 @@ Read ``protocol`` first; ``commands`` carries the requests out.
 
 import cython
 
-from apps.memcached.input import Input
 from apps.memcached.protocol import (
     COMMAND,
     ERROR_TEXTS,
@@ -32,6 +31,7 @@ from apps.memcached.protocol import (
     WITH_KEY,
 )
 from apps.memcached.store import Store
+from ebbrt.input import Input
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import NodeMemory
 from ebbrt.network import TcpHandler

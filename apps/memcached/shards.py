@@ -13,11 +13,11 @@ import json
 import struct
 
 from apps.memcached.commands import Commands
-from apps.memcached.input import copy_together
 from apps.memcached.protocol import FLUSH, KEY_REQUIRED, KEY_RULE, SET
 from apps.memcached.session import Core
 from apps.memcached.statistics import COUNTER_NAMES, stat_group
 from ebbrt.cores import CoreLinks, CoreMessageHandler
+from ebbrt.input import copy_together
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpConnection
 

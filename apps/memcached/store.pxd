@@ -1,6 +1,6 @@
 import cython
 
-from apps.memcached.input cimport compact
+from ebbrt.input cimport compact
 from ebbrt.clock cimport Clock
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport MemoryAllocator

@@ -8,9 +8,9 @@ use: an item used again is moved to the end, at most once a minute, as memcached
 from itertools import islice
 
 from apps.memcached.calendar import Calendar
-from apps.memcached.input import compact
 from apps.memcached.protocol import LONGEST_RELATIVE_EXPIRY
 from ebbrt.clock import Clock
+from ebbrt.input import compact
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 

@@ -2,10 +2,10 @@
 
     booting -> dormant -> starting -> ready      and from each of them -> failed, or freed
 
-A machine *boots* until its stack answers; then it is *dormant*: nobody's. Given to a user it is *starting*, until the
-user's application runs and its Messenger has reached the front-end; then it is *ready*. *Failed* is a machine that
-died or stopped answering, *freed* one that was given back; both are being ended, and are gone from the list once their
-process and their TAP are.
+A machine *boots* until its stack answers; then it is *dormant*: nobody's. Given to a user it is *starting*, until its
+Messenger has reached the front-end and the application's function has returned; then it is *ready*. *Failed* is one
+that died or stopped answering, *freed* one that was given back; both are being ended, and are gone from the list once
+their process and their TAP are.
 """
 
 import asyncio
@@ -223,7 +223,7 @@ class Machines:
         self._hypervisor.start(machine, boot)
 
     def ready(self, machine: Machine, port: int) -> None:
-        """Its application runs, and its Messenger listens on ``port``."""
+        """Its application has set itself up, and its Messenger listens on ``port``."""
         machine.port = port
         self._enter(machine, State.READY)
 

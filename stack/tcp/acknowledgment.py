@@ -57,6 +57,8 @@ def our_fin_acknowledged(connection: Tcb, now: int) -> bool:
         enter_time_wait(connection, now)
     elif connection.state == LAST_ACK:
         transition(connection, FIN_ACKNOWLEDGED)
+        if connection.engine.ended is not None:
+            connection.engine.ended.add(connection)
         forget(connection)
         tell_closed(connection, "closed")
     return True

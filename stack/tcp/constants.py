@@ -104,6 +104,7 @@ DROP_REASSEMBLY_FULL = 16
 DROP_RECEIVE_MEMORY = 17
 DROP_AFTER_FIN = 18
 DROP_UNACCEPTABLE_HANDSHAKE = 19
+DROP_AFTER_END = 20  # only on a node of several cores: stack.tcp.ended
 DROP_NAMES = (
     "too_short",
     "bad_data_offset",
@@ -125,4 +126,5 @@ DROP_NAMES = (
     "receive_memory",
     "after_fin",
     "unacceptable_handshake",
+    "after_end",
 )

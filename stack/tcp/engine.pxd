@@ -51,6 +51,7 @@ cdef class Engine:
     cdef readonly Counters counters
     cdef readonly dict listeners
     cdef readonly object time_wait
+    cdef public object ended
     cdef readonly TcpHeader header
     cdef readonly TcpOptions options
     cdef public bint nagle

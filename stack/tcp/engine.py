@@ -3,6 +3,7 @@
 import random
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ebbrt.clock import Clock
 from ebbrt.memory import MemoryAllocator
@@ -12,6 +13,9 @@ from stack.tcp.connections import ConnectionTable
 from stack.tcp.constants import DROP_NAMES, RECEIVE_BUFFER, SEND_BUFFER, STATE_NAMES
 from stack.tcp.timer_heap import TimerHeap
 from stack.wire.tcp import TcpHeader, TcpOptions
+
+if TYPE_CHECKING:
+    from stack.tcp.ended import EndedConnections
 
 
 class Listener:
@@ -63,6 +67,7 @@ class Counters:
 class Engine:
     """The shared part of a TCP: connections hold it, and it knows them only through its table.
 
+    ``ended`` is there on a node of several cores only, and put there by `stack.tcp.tcp`.
     ``nagle``, ``delayed_ack``, ``receive_buffer`` and ``send_buffer`` are what new connections start with.
     """
 
@@ -79,6 +84,7 @@ class Engine:
         self.counters = Counters()
         self.listeners: dict[int, Listener] = {}
         self.time_wait: OrderedDict[object, None] = OrderedDict()  # oldest first
+        self.ended: EndedConnections | None = None
         self.header = TcpHeader(allocator.memory)
         self.options = TcpOptions()
         self.nagle = True

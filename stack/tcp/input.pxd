@@ -17,6 +17,7 @@ from stack.tcp.timers cimport arm
 cdef unsigned int MASK32
 cdef unsigned int ACK
 cdef unsigned int CLOSED
+cdef unsigned int DROP_AFTER_END
 cdef unsigned int DROP_AFTER_FIN
 cdef unsigned int DROP_BAD_ADDRESS
 cdef unsigned int DROP_BLIND_RESET

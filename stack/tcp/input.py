@@ -11,6 +11,7 @@ from stack.tcp.acknowledgment import acknowledgment_arrives, our_fin_acknowledge
 from stack.tcp.constants import (
     ACK,
     CLOSED,
+    DROP_AFTER_END,
     DROP_AFTER_FIN,
     DROP_BAD_ADDRESS,
     DROP_BLIND_RESET,
@@ -89,15 +90,22 @@ def segment_arrives(
 
 
 def _hand_over(engine: Engine, segment: Segment, packet: IOBuf) -> bool:
-    """On a node of several cores: whether the segment is now another core's business (``stack.steering``)."""
+    """On a node of several cores: whether the segment is no business of this core (``stack.steering``).
+
+    It may be another's; or it came late, after the end of its connection on this core or on one before (``ended``).
+    """
     if segment.flags & (SYN | ACK | RST) == SYN and segment.destination_port in engine.listeners:
         return False
     steering = engine.ip.steering
     assert steering is not None
-    if not steering.pass_on(PROTOCOL_TCP, segment.destination_port, packet):
+    late = steering.was_late(packet) or engine.ended.knows(segment)  # type: ignore[union-attr]
+    if steering.pass_on(PROTOCOL_TCP, segment.destination_port, packet, late):
+        engine.counters.handed_over += 1
+    elif late:
+        engine.counters.drop(DROP_AFTER_END)
+    else:
         return False
     segment.payload = None
-    engine.counters.handed_over += 1
     return True
 
 
@@ -220,6 +228,8 @@ def _reset_arrives(connection: Tcb, segment: Segment, now: int) -> None:
         counters.drop(DROP_BLIND_RESET)  # a reset must not cut TIME-WAIT short (RFC 1337)
         return
     counters.resets_received += 1
+    if connection.engine.ended is not None:
+        connection.engine.ended.add(connection)
     end(connection, "refused" if connection.state == SYN_RECEIVED else "reset")
 
 

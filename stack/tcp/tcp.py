@@ -22,6 +22,7 @@ from stack.tcp.constants import (
     STATE_NAMES,
     SYN_SENT,
 )
+from stack.tcp.ended import EndedConnections
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.expiry import poll
 from stack.tcp.handshake import open_actively
@@ -51,6 +52,7 @@ class Tcp(Transport):
         self._last_port = LAST_EPHEMERAL_PORT
         steering = ip.steering
         if steering is not None:
+            self.engine.ended = EndedConnections()
             self._first_port, self._last_port = steering.own_ports(FIRST_EPHEMERAL_PORT, LAST_EPHEMERAL_PORT)
             for port in range(self._first_port, self._last_port + 1):
                 steering.claim(PROTOCOL_TCP, port)

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from ebbrt import ebb
-from ebbrt.future import Promise
+from ebbrt.future import Future, Promise
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import MessageHandler, NodeId, pack, unpack
@@ -40,11 +40,32 @@ def fail(runtime: Any) -> None:
 
 
 async def fail_later(runtime: Any) -> None:
-    """Fail when the node is ready already."""
-    promise: Promise[None] = Promise()
-    runtime.events.set_timer(200_000_000, lambda: promise.set_value(None))
-    await promise.future
+    """Fail while it sets itself up, having waited for something."""
+    await after(runtime, 200_000_000)
     raise RuntimeError("this application worked for a while")
+
+
+async def set_up(runtime: Any) -> None:
+    """Be the Echo only after having waited twice."""
+    for _ in range(2):
+        await after(runtime, 100_000_000)
+    echo(runtime)
+
+
+def exit_later(runtime: Any) -> None:
+    """End the process by an event, once the node is ready."""
+
+    def leave() -> None:
+        raise SystemExit
+
+    runtime.events.set_timer(200_000_000, leave)
+
+
+def after(runtime: Any, time: int) -> Future[None]:
+    """Ready in ``time`` ns."""
+    promise: Promise[None] = Promise()
+    runtime.events.set_timer(time, lambda: promise.set_value(None))
+    return promise.future
 
 
 def die(runtime: Any) -> None:

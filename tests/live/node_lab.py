@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ class RunningNode:
             assert time.monotonic() < deadline, "the node wrote no statistics"
             time.sleep(0.01)
         return json.loads(self._statistics.read_text())  # type: ignore[no-any-return]
+
+    def statistics_once(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 5.0) -> dict[str, Any]:
+        """The node's counters as soon as they meet the condition, which has to be within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not condition(counted := self.statistics()):
+            assert time.monotonic() < deadline, f"it did not come about in {seconds:g} s: {counted}"
+        return counted
 
     def resident_bytes(self) -> int:
         """What the node's process has in memory."""

@@ -14,7 +14,9 @@ import pytest
 
 from ebbrt.future import TimedOutError
 from ebbrt.lines import LONGEST_LINE
+from ebbrt.messages import pack, unpack
 from ebbrt.node_provider import NodeFailedError, NodeLimitError, ProviderLostError
+from tests.live.iaas_applications import ECHO
 from tests.live.iaas_lab import SECOND, Iaas, User, running_iaas
 
 pytestmark = pytest.mark.live
@@ -83,6 +85,7 @@ def test_a_boot_from_the_pool_and_a_cold_one_are_quick(iaas: Iaas, user: User) -
         ("no.such.module:main", "ModuleNotFoundError: No module named 'no'"),
         ("missing", "AttributeError"),
         ("fail", "RuntimeError: this application never works"),
+        ("fail_later", "RuntimeError: this application worked for a while"),
         ("die", "killed by SIGKILL"),
         ("hang", "silent for 2.5 s"),
     ],
@@ -115,12 +118,20 @@ def test_a_node_dies_or_hangs_with_any_of_its_cores(iaas: Iaas, user: User, numb
     assert said in user.lost[1]
 
 
-def test_a_node_whose_application_fails_later_is_lost(user: User) -> None:
-    future = user.boot("fail_later")
+def test_a_node_is_ready_when_its_application_has_set_itself_up(user: User) -> None:
+    future = user.boot("set_up")
+    user.wait_for(future)
+    answer = user.messenger.call(future.result(), ECHO, pack(user.memory, "set up"), 5 * SECOND)
+    user.wait_for(answer)
+    assert unpack(answer.result()) == [1, "set up"]
+
+
+def test_a_node_whose_application_ends_its_process_later_is_lost(user: User) -> None:
+    future = user.boot("exit_later")
     user.wait_for(future)
     future.result()
     user.wait(lambda: user.lost)
-    assert "RuntimeError: this application worked for a while" in user.lost[1]
+    assert "ended with status 1" in user.lost[1]
 
 
 def test_a_dormant_node_that_dies_is_replaced(iaas: Iaas, user: User) -> None:

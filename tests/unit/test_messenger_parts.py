@@ -82,7 +82,7 @@ def test_frames_come_off_a_stream_however_it_is_cut() -> None:
         frames += read_chain(frame)
     scratch = to_message(allocator, bytes(FRAME_HEADER))
     for piece in (1, 3, 39, 40, 41, 400):
-        reader = FrameReader(scratch)
+        reader = FrameReader(allocator, scratch)
         seen = []
         for start in range(0, len(frames), 61):
             reader.append(received(allocator, frames[start : start + 61], piece))
@@ -92,6 +92,32 @@ def test_frames_come_off_a_stream_however_it_is_cut() -> None:
                 assert read_chain(reader.data) == b"x" * reader.length
         assert seen == [(CALL, 1 << 63 | n, 1 << 40 | n, (1 << 64) - 1, 7 + n) for n in range(5)]
         assert reader.problem == ""
+
+
+def test_a_frame_that_comes_byte_by_byte_pins_no_buffer_for_each() -> None:
+    allocator = make_allocator()
+    data = bytes(range(256)) * 40
+    frame = put_header(allocator, CALL, 1, 1, 1, to_message(allocator, data), len(data))
+    assert frame is not None
+    put_acknowledgment(frame, 0)
+    stream = read_chain(frame)
+    del frame
+    reader = FrameReader(allocator, to_message(allocator, bytes(FRAME_HEADER)))
+    before, copied = allocator.allocated_bytes, allocator.memory.payload_bytes_copied
+    most = 0
+    for count in range(1, len(stream) + 1):
+        assert not reader.advance()
+        reader.append(received(allocator, stream[count - 1 : count]))
+        assert reader.settle()
+        most = max(most, allocator.allocated_bytes - before - count)
+    assert most < 3 * 4096, "a buffer for each byte"
+    assert allocator.memory.payload_bytes_copied - copied <= len(stream)
+    assert reader.advance()
+    assert reader.data is not None
+    assert read_chain(reader.data) == data
+    reader.append(received(allocator, stream))  # what comes whole is left where it is
+    assert reader.settle()
+    assert allocator.memory.payload_bytes_copied - copied <= len(stream)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +136,7 @@ def test_malformed_headers(at: int, value: int, problem: str) -> None:
     assert frame is not None
     data = bytearray(read_chain(frame))
     data[at] = value
-    reader = FrameReader(to_message(allocator, bytes(FRAME_HEADER)))
+    reader = FrameReader(allocator, to_message(allocator, bytes(FRAME_HEADER)))
     reader.append(received(allocator, bytes(data)))
     assert not reader.advance()
     assert reader.problem == problem

@@ -41,6 +41,13 @@ class Keep(TcpHandler):
         self.told.append(reason)
 
 
+class CloseBack(TcpHandler):
+    """Closes when the peer does."""
+
+    def peer_closed(self) -> None:
+        self.connection.close()
+
+
 class KeepDatagrams(UdpHandler):
     """Keeps the datagrams it is given."""
 
@@ -112,7 +119,7 @@ def node() -> Iterator[FourCores]:
 
 
 def segment(destination: int, flags: str, **fields: int) -> Packet:
-    return IP(src=PEER, dst=NODE) / TCP(sport=4000, dport=destination, flags=flags, **fields)
+    return IP(src=PEER, dst=NODE) / TCP(**{"sport": 4000, "dport": destination, "flags": flags, **fields})
 
 
 def datagram(destination: int) -> Packet:
@@ -167,6 +174,50 @@ def test_where_all_listen_a_connection_is_found_wherever_its_segments_come(node:
         node.give(core, segment(80, "PA", seq=101 + index, ack=acknowledged) / b"x")
     assert [handler.told for handler in handlers] == [[], [], ["connected", b"x", b"x", b"x", b"x"], []]
     assert all(frame[TCP].flags == "A" for frames in node.take() for frame in frames)
+
+
+def come_and_go(node: FourCores, end: str, peer_port: int = 4000) -> int:
+    """A connection of the peer's on core 2, of one piece of data and an ``end``; the node's last sequence number."""
+    node.give(2, segment(80, "S", sport=peer_port, seq=100))
+    sequence = int(node.take()[2][0][TCP].seq) + 1
+    node.give(2, segment(80, "A", sport=peer_port, seq=101, ack=sequence))
+    node.give(2, segment(80, "PA", sport=peer_port, seq=101, ack=sequence) / b"hello")
+    node.give(2, segment(80, end, sport=peer_port, seq=106, ack=sequence))
+    if end == "FA":
+        node.give(2, segment(80, "A", sport=peer_port, seq=107, ack=sequence + 1))
+    assert node.stacks[2].statistics()["tcp"]["connections"]["now"] == 0
+    node.take()
+    return sequence
+
+
+@pytest.mark.parametrize("listening", [[2], [0, 1, 2, 3]])
+@pytest.mark.parametrize("end", ["FA", "RA"])
+@pytest.mark.parametrize("core", [0, 2])
+def test_what_was_overtaken_by_the_end_of_its_connection_is_dropped(
+    node: FourCores, core: int, end: str, listening: list[int]
+) -> None:
+    """The peer's next segment comes to the right core while the one before waits in the queue of ``core``."""
+    node.introduce()
+    for number in listening:
+        node.stacks[number].tcp.listen(80, lambda connection: CloseBack())
+    sequence = come_and_go(node, end)
+    node.give(core, segment(80, "A", seq=106, ack=sequence))
+    node.give(core, segment(80, "PA", seq=101, ack=sequence) / b"hello")  # sent twice; the first came in time
+    assert node.senders() == []
+    assert sum(stack.statistics()["tcp"]["drops"]["after_end"] for stack in node.stacks) == 2
+    node.give(core, segment(80, "PA", seq=107, ack=sequence) / b"x")  # what the connection has not had
+    assert [frame[TCP].flags for frames in node.take() for frame in frames] == ["R"]
+
+
+def test_only_so_many_ends_are_remembered(node: FourCores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.tcp.ended.MOST", 2)
+    node.introduce()
+    node.stacks[2].tcp.listen(80, lambda connection: CloseBack())
+    for peer_port in (4000, 4001, 4000, 4002):
+        come_and_go(node, "FA", peer_port)
+    for peer_port, resets in ((4000, 0), (4001, 1), (4002, 0)):
+        node.give(0, segment(80, "A", sport=peer_port, seq=106, ack=1))
+        assert len(node.senders()) == resets
 
 
 @pytest.mark.parametrize("core", range(CORES))

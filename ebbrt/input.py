@@ -1,4 +1,4 @@
-"""What a connection has sent and the server has not yet taken: a chain of the received buffers themselves.
+"""What a connection has sent and its protocol has not yet taken: a chain of the received buffers themselves.
 
 A request may be spread over many pieces and many ``receive`` calls, and one piece may hold many requests. ``Input``
 gives the parser a flat look at the front, and hands out a value as views of the pieces it arrived in. Every byte is
@@ -19,7 +19,8 @@ GATHER = 4096  # crumbs are gathered in buffers of this size
 class Input:
     """Received bytes in order: ``length`` of them, from the front of ``head`` to the end of ``tail``.
 
-    ``scratch`` is where ``flat`` puts together a front that is spread over pieces; sessions of a core share one.
+    ``scratch`` is where ``flat`` puts together a front that is spread over pieces, and as long as the longest that is
+    asked for; the connections of a core share one.
     """
 
     def __init__(self, allocator: MemoryAllocator, scratch: IOBuf) -> None:
@@ -50,7 +51,7 @@ class Input:
             piece = piece.next
 
     def flat(self, count: int) -> int:
-        """Offset in node memory where the first ``count`` bytes lie in a row; count <= length and <= 512."""
+        """Offset in node memory where the first ``count`` bytes lie in a row; count <= length and the scratch."""
         head = self.head
         assert head is not None
         if head.length >= count:
