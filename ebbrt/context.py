@@ -51,10 +51,17 @@ def _context(core: int, number: int) -> Context:
     return context
 
 
-class Stack(greenlet):  # type: ignore[misc]
-    """A greenlet that runs events and the loop; ``depth`` is how many stacks were begun from each other before it."""
+class Stack:
+    """A greenlet that runs events and the loop; or, ``outside``, the one from which we were called.
 
-    depth = 0
+    Not a subclass: greenlet checks types a dozen times in each switch, which is quick for its own class only.
+    """
+
+    def __init__(self, fiber: greenlet, outside: bool) -> None:
+        self.fiber = fiber
+        self.outside = outside
+        self.begun = outside
+        self.depth = 0  # how many stacks were begun from each other before it
 
 
 class StackUser:
@@ -69,11 +76,11 @@ class StackUser:
         raise NotImplementedError
 
 
-def _switch(stack: object) -> None:
+def _switch(stack: Stack) -> None:
     if cython.compiled:
-        PyGreenlet_Switch(cython.cast(cython.p_void, stack), cython.NULL, cython.NULL)
+        PyGreenlet_Switch(cython.cast(cython.p_void, stack.fiber), cython.NULL, cython.NULL)
     else:
-        stack.switch()
+        stack.fiber.switch()
 
 
 class Stacks:
@@ -82,24 +89,24 @@ class Stacks:
     def __init__(self, user: StackUser, most: int) -> None:
         self.most = most
         self.count = 0
-        self.callers: list[greenlet] = []  # set aside by hand-overs, the last one last
-        self.running: greenlet | None = None  # None: code that no stack of ours runs
+        self.callers: list[Stack] = []  # set aside by hand-overs, the last one last
+        self.running: Stack | None = None  # None: code that no stack of ours runs
         self._user = user
-        self._free: list[greenlet] = []
+        self._free: list[Stack] = []
         self._handed: object = None  # what a stack that is entered is to run first
-        self._main: greenlet | None = None  # who called run
-        self._begin: greenlet | None = None  # what ``_main`` is asked to enter first
+        self._main: Stack | None = None  # who called run
+        self._to_begin: Stack | None = None  # what ``_main`` is asked to enter first
         self._raised: BaseException | None = None  # ends run, or goes to the caller set aside
 
     def run(self) -> None:
         """Run the loop on a stack, until it returns. What no event may catch is raised here."""
-        self._main = getcurrent()
-        stack: greenlet | None = self._take()
+        self._main = Stack(getcurrent(), True)
+        stack: Stack | None = self._take()
         try:
             while stack is not None:
                 self._enter(stack)
-                stack = self._begin
-                self._begin = None
+                stack = self._to_begin
+                self._to_begin = None
         finally:
             self._main = None
         self._raise()
@@ -121,20 +128,17 @@ class Stacks:
         self.call(self._take())
         return True
 
-    def call(self, stack: object) -> None:
+    def call(self, stack: Stack) -> None:
         """Go on with ``stack``, and here again when what it runs has ended or blocks."""
-        self.callers.append(self.running if self.running is not None else getcurrent())
+        self.callers.append(self.running if self.running is not None else Stack(getcurrent(), True))
         self._enter(stack)
         self._raise()
 
     def block(self) -> None:
         """Set the event that runs aside until its stack is entered again. Check ``can_block`` first."""
-        if self.callers:
-            self._enter(self.callers.pop())
-        else:
-            self._enter(self._take())
+        self._enter(self.callers.pop() if self.callers else self._take())
 
-    def stand_by(self, stack: object) -> None:
+    def stand_by(self, stack: Stack) -> None:
         """Become free, and go on with ``stack``; return when this stack is to go on with the loop."""
         self._become_free(stack)
         self._serve()
@@ -143,87 +147,82 @@ class Stacks:
         """The event that a caller was set aside for has ended on a stack of the loop: go on with the caller."""
         self.stand_by(self.callers.pop())
 
-    def close(self, parked: list[greenlet]) -> None:
+    def close(self, parked: list[Stack]) -> None:
         """End every stack; ``parked`` are those of blocked events, in which GreenletExit is raised."""
         for stack in parked + self._free:
             self._end(stack)
         self._free = []
 
-    def _take(self) -> greenlet:
+    def _take(self) -> Stack:
         """A free stack, or a new one."""
         if self._free:
             return self._free.pop()
         if self.count >= self.most:
             raise ContextError(f"all {self.most} stacks are in use by events that have blocked")
         self.count += 1
-        here = getcurrent()
         # All have the same parent, or ending one from another could make a circle of parents.
-        return Stack(self._body, here.parent if type(here) is Stack else here)
+        parent = getcurrent() if self.running is None else self.running.fiber.parent
+        return Stack(greenlet(self._body, parent), False)
 
-    def _enter(self, stack: object) -> None:
-        """Switch to ``stack``; return when somebody switches back."""
+    def _enter(self, stack: Stack) -> None:
+        """Switch to ``stack``; return when somebody switches back, having set ``running``."""
         here = self.running
-        self.running = stack if type(stack) is Stack else None
-        if self.running is not None and not self.running:  # never entered
-            stack = self._place(stack)
-        _switch(stack)
-        self.running = here
+        self.running = None if stack.outside else stack
+        if stack.begun:
+            _switch(stack)
+        else:
+            self._begin(stack, here)
 
-    def _place(self, stack: object) -> object:
-        """Who begins a new stack: the stack that runs, or, before that goes too deep, who called ``run``."""
-        here = getcurrent()
-        depth = here.depth + 1 if type(here) is Stack else 0
-        if depth <= DEEPEST_START or self._main is None:
-            stack.depth = depth
-            return stack
-        self._begin = stack
-        return self._main
+    def _begin(self, stack: Stack, here: Stack | None) -> None:
+        """Begin a new stack from this one, or, before that goes too deep, from who called ``run``."""
+        stack.begun = True
+        stack.depth = 0 if here is None else here.depth + 1
+        if stack.depth > DEEPEST_START and self._main is not None:
+            stack.depth = 0
+            self._to_begin = stack
+            _switch(self._main)
+        else:
+            _switch(stack)
 
     def _body(self) -> None:
-        try:
-            self._serve()
-            while True:
-                try:
-                    self._user.run_loop()
-                except GreenletExit:
-                    raise
-                except BaseException as error:
-                    self._raised = error
-                self.stand_by(self._main)
-        except GreenletExit:
-            pass  # the Event Manager is closed, or there are more free stacks than are kept
+        """What a stack runs. GreenletExit ends it: the Event Manager is closed, or too many stacks are free."""
+        while True:
+            try:
+                self._serve()
+                self._user.run_loop()
+                following = self._main
+            except GreenletExit:
+                raise
+            except BaseException as error:
+                self._raised = error
+                following = self.callers.pop() if self.callers else self._main
+            assert following is not None
+            self._become_free(following)
 
     def _serve(self) -> None:
         """Run what was handed to this stack; return when it is to go on with the loop."""
         while self._handed is not None:
             function = self._handed
             self._handed = None
-            try:
-                self._user.run_handed(function)
-            except GreenletExit:
-                raise
-            except BaseException as error:
-                self._raised = error
+            self._user.run_handed(function)
             function = None
-            if self.callers:
-                self._become_free(self.callers.pop())
-            elif self._raised is not None:
-                self._become_free(self._main)
-            else:
-                return
+            if not self.callers:  # it has blocked meanwhile
+                break
+            self._become_free(self.callers.pop())
 
-    def _become_free(self, stack: object) -> None:
+    def _become_free(self, stack: Stack) -> None:
         if len(self._free) >= KEPT_STACKS:
             self._end(self._free.pop())
+        assert self.running is not None
         self._free.append(self.running)
         self._enter(stack)
 
-    def _end(self, stack: greenlet) -> None:
+    def _end(self, stack: Stack) -> None:
         self.count -= 1
-        stack.parent = getcurrent()
+        stack.fiber.parent = getcurrent()
         running = self.running
         self.running = stack
-        stack.throw(GreenletExit)
+        stack.fiber.throw(GreenletExit)
         self.running = running
 
     def _raise(self) -> None:

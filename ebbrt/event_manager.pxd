@@ -1,29 +1,14 @@
 import cython
 
 from ebbrt.clock cimport Clock
-from ebbrt.context cimport Context, Stacks, StackUser
+from ebbrt.context cimport Context, Stack, Stacks, StackUser
 from ebbrt.grace cimport GracePeriods
+from ebbrt.handlers cimport IdleHandler, InterruptHandler, TimerSource
 from ebbrt.syscalls cimport Epoll
+from ebbrt.timers cimport Timers
 
 cdef long long FOREVER
 cdef unsigned int TURNS_BETWEEN_LOOKS
-
-cdef class InterruptHandler:
-    cpdef void interrupt(self) except *
-
-cdef class IdleHandler:
-    cpdef void poll(self) except *
-
-cdef class TimerSource:
-    cpdef long long next_deadline(self) except? -1
-    cpdef void expire(self, long long now) except *
-
-cdef class Timer:
-    cdef public object function
-    cdef EventManager _manager
-    @cython.locals(manager=EventManager)
-    cpdef void stop(self) except *
-    cpdef void clear(self) except *
 
 cdef class Event:
     cdef readonly object number
@@ -45,11 +30,9 @@ cdef class EventManager(StackUser):
     cdef object _tasks
     cdef list _idle_handlers
     cdef list _sources
-    cdef list _timers
-    cdef long long _stopped_timers
+    cdef Timers _timers
     cdef object _deferred
     cdef _Wakeup _wakeup
-    cdef long long _serial
     cdef long long _turns_left
     cdef unsigned int _busy_turns
     cdef Stacks _stacks
@@ -75,17 +58,17 @@ cdef class EventManager(StackUser):
     @cython.locals(event=Event)
     cpdef void activate_context_sync(self, Context context) except *
     cpdef void check_can_block(self) except *
-    cdef object _take_parked(self, Context context)
+    cdef Stack _take_parked(self, Context context)
     cdef Event _running_event(self)
     cpdef void raise_interrupt(self, unsigned int vector) except *
     cpdef void remove_idle_handler(self, IdleHandler handler) except *
     cpdef void add_idle_handler(self, IdleHandler handler) except *
-    cpdef void run_loop(self) except *
-    cpdef void run_handed(self, object function) except *
+    cdef int run_loop(self) except -1
+    cdef int run_handed(self, object function) except -1
     cpdef void turn(self) except *
     cdef void _start(self, long long turns) except *
     cdef void _step(self) except *
-    cdef void _measure(self, long long now) except *
+    cdef int _measure(self, long long now) except -1
     cdef void _run_deferred(self) except *
     @cython.locals(handler=IdleHandler, several=cython.bint)
     cdef void _idle(self) except *
@@ -96,9 +79,9 @@ cdef class EventManager(StackUser):
     cdef void _interrupt(self, InterruptHandler handler) except *
     @cython.locals(deadline=cython.longlong, source=TimerSource)
     cdef long long _next_deadline(self) except? -1
-    @cython.locals(source=TimerSource, timer=Timer, last=cython.longlong)
+    @cython.locals(source=TimerSource, last=cython.longlong)
     cdef void _expire(self) except *
     cdef void _run_task(self, object task) except *
-    cdef void _run(self, object function) except *
-    cdef void _advance(self, object coroutine) except *
+    cdef int _run(self, object function) except -1
+    cdef int _advance(self, object coroutine) except -1
     cdef void _report(self, object origin) except *

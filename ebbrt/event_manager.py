@@ -10,14 +10,11 @@ does not burn.
 The loop is given its clock and reads it once per turn, to know what is due, and how long the last event took.
 """
 
-import heapq
 import logging
 import os
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
-
-from greenlet import greenlet
 
 from ebbrt import ebb
 from ebbrt.clock import Clock
@@ -27,71 +24,23 @@ from ebbrt.coroutine import CoroutineEvent, resolve
 from ebbrt.event_counts import EventCounts, other_cores
 from ebbrt.future import Future, Promise, when_all
 from ebbrt.grace import GracePeriods
+from ebbrt.handlers import READABLE, IdleHandler, InterruptHandler, TimerSource
 from ebbrt.iobuf import IOBuf
 from ebbrt.long_events import LongEvents
 from ebbrt.messages import NodeId
 from ebbrt.syscalls import Epoll
+from ebbrt.timers import Timer, Timers
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-READABLE = 0x001  # EPOLLIN
 # A system call per idle turn would cost more than the poll itself: file descriptors are looked at every so many turns.
 TURNS_BETWEEN_LOOKS = 64
 # A peer whose data are not acknowledged for 200 ms sends them again (Linux's smallest retransmission time-out), and
 # the acknowledgment may be delayed by 40 ms already.
 LONG_EVENT = 100_000_000  # ns
 MOST_STACKS = 4096
-FEWEST_STOPPED = 64  # timers in the heap, before it is worth while to make it anew
-
-
-class InterruptHandler:
-    """What a device interrupt, or a file descriptor that became ready, runs."""
-
-    def interrupt(self) -> None:
-        """Handle it; called as an event."""
-        raise NotImplementedError
-
-
-class IdleHandler:
-    """What runs when a core has nothing else to do."""
-
-    def poll(self) -> None:
-        """Look for work; unregister when there is none, or the core will not halt."""
-        raise NotImplementedError
-
-
-class TimerSource:
-    """A component with deadlines of its own, such as a network stack: asked before the core halts."""
-
-    def next_deadline(self) -> int:
-        """When to call ``expire``, in the clock's nanoseconds, or FOREVER. It may be early, never late."""
-        raise NotImplementedError
-
-    def expire(self, now: int) -> None:
-        """Do what is due at ``now``."""
-        raise NotImplementedError
-
-
-class Timer:
-    """A function to be called once at a deadline; made by ``EventManager.set_timer``."""
-
-    def __init__(self, function: Callable[[], object], manager: "EventManager") -> None:
-        self.function: Callable[[], object] | None = function
-        self._manager: EventManager | None = manager
-
-    def stop(self) -> None:
-        """Never call it. Stopping a timer that has fired does nothing."""
-        manager = self._manager
-        if manager is not None:
-            self.clear()
-            manager.forget_stopped_timer()
-
-    def clear(self) -> None:
-        """Let go of the function: it has been called, or never will be."""
-        self.function = None
-        self._manager = None
 
 
 class Event:
@@ -131,16 +80,14 @@ class EventManager(StackUser):
         self._tasks: deque[Any] = deque()  # functions, stacks of activated contexts, coroutines
         self._idle_handlers: list[IdleHandler] = []
         self._sources: list[TimerSource] = []
-        self._timers: list[tuple[int, int, Timer]] = []
-        self._stopped_timers = 0
+        self._timers = Timers()
         self._deferred: deque[Callable[[], object]] = deque()
         self._wakeup = _Wakeup()
         self.watch(self._wakeup.fd, self._wakeup)
-        self._serial = 0
         self._turns_left = 0
         self._busy_turns = 0  # since the file descriptors were looked at
         self._stacks = Stacks(self, MOST_STACKS)
-        self._parked: dict[int, greenlet] = {}  # by the number of the context
+        self._parked: dict[int, Stack] = {}  # by the number of the context
         self._event: Event | None = None  # of the running event, once there is one
         self._event_numbers = 0
         self._origin: object = None  # what the running event runs
@@ -238,7 +185,9 @@ class EventManager(StackUser):
             raise ContextError(f"{context} is saved already, by another event: each needs one of its own")
         event = self._running_event()
         origin = self._origin
-        self._parked[context.number] = self._stacks.running
+        stack = self._stacks.running
+        assert stack is not None
+        self._parked[context.number] = stack
         self._grace.parked(event.generation)
         self._stacks.block()
         self._grace.resumed(event.generation)
@@ -276,7 +225,7 @@ class EventManager(StackUser):
         if not self._stacks.can_block():
             raise ContextError(f"all {self._stacks.most} stacks are in use by events that have blocked")
 
-    def _take_parked(self, context: Context) -> greenlet:
+    def _take_parked(self, context: Context) -> Stack:
         stack = self._parked.pop(context.number, None)
         if stack is None:
             raise ContextError(f"{context} is not saved: it never was, or it has been activated already")
@@ -294,21 +243,7 @@ class EventManager(StackUser):
 
     def set_timer(self, delay: int, function: Callable[[], object]) -> Timer:
         """Call ``function`` as an event once ``delay`` nanoseconds have passed."""
-        timer = Timer(function, self)
-        self._serial += 1
-        heapq.heappush(self._timers, (self.clock.now() + delay, self._serial, timer))
-        return timer
-
-    def forget_stopped_timer(self) -> None:
-        """One more timer in the heap has been stopped: no deadline is kept for it, nor much memory."""
-        self._stopped_timers += 1
-        if self._stopped_timers > FEWEST_STOPPED and 2 * self._stopped_timers > len(self._timers):
-            self._timers = [entry for entry in self._timers if entry[2].function is not None]
-            heapq.heapify(self._timers)
-            self._stopped_timers = 0
-        while self._timers and self._timers[0][2].function is None:
-            heapq.heappop(self._timers)
-            self._stopped_timers -= 1
+        return self._timers.set(self.clock.now() + delay, function)
 
     def add_timer_source(self, source: TimerSource) -> None:
         """Ask ``source`` for its next deadline whenever the loop turns."""
@@ -480,25 +415,19 @@ class EventManager(StackUser):
             self._report(handler)
 
     def _next_deadline(self) -> int:
-        deadline = FOREVER
-        if self._timers:
-            deadline = self._timers[0][0]
+        deadline = self._timers.next_deadline()
         for source in self._sources:
             deadline = min(deadline, source.next_deadline())
         return deadline
 
     def _expire(self) -> None:
         """Run the timers that are due, and let the sources do theirs."""
-        last = self._serial  # a timer that sets another for now must not keep the loop here
-        while self._timers and self._timers[0][0] <= self.now and self._timers[0][1] <= last:
-            timer = heapq.heappop(self._timers)[2]
-            function = timer.function
-            if function is None:
-                self._stopped_timers -= 1
-                continue
-            timer.clear()
+        last = self._timers.serial  # a timer that sets another for now must not keep the loop here
+        function = self._timers.take_due(self.now, last)
+        while function is not None:
             self._run(function)
             self._measure(self.clock.now())
+            function = self._timers.take_due(self.now, last)
         for source in self._sources:
             if source.next_deadline() <= self.now:
                 self._event = None

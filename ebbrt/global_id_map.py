@@ -20,10 +20,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from ebbrt.event_manager import EventManager, Timer
+from ebbrt.event_manager import EventManager
 from ebbrt.future import Future, failed
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import MessageHandler, NodeId
+from ebbrt.timers import Timer
 
 T = TypeVar("T")
 

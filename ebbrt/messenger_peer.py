@@ -7,7 +7,7 @@ from typing import Any
 
 from ebbrt.clock import Clock
 from ebbrt.constants import FOREVER
-from ebbrt.event_manager import EventManager, Timer
+from ebbrt.event_manager import EventManager
 from ebbrt.future import Future, Promise, TimedOutError, failed
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
@@ -31,6 +31,7 @@ from ebbrt.messenger_protocol import (
     TAKEN_LIMIT,
 )
 from ebbrt.network import TcpConnection
+from ebbrt.timers import Timer
 
 
 class Counters:

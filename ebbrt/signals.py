@@ -5,7 +5,8 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 
-from ebbrt.event_manager import EventManager, InterruptHandler
+from ebbrt.event_manager import EventManager
+from ebbrt.handlers import InterruptHandler
 
 
 class Signals(InterruptHandler):

@@ -9,12 +9,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from ebbrt.event_manager import READABLE, EventManager, Timer
+from ebbrt.event_manager import EventManager
+from ebbrt.handlers import READABLE
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import AddressInUseError, NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
 from ebbrt.socket_shared import LAST_PORT, MILLISECOND, Readiness, Shared, check_address, make_socket
 from ebbrt.socket_tcp import SocketConnection
 from ebbrt.socket_udp import KernelUdpSocket
+from ebbrt.timers import Timer
 
 MOST_ACCEPTED = 16  # connections in one event
 ACCEPT_RETRY = 100 * MILLISECOND  # until an accept that found no descriptor is tried again

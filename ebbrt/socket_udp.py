@@ -8,7 +8,7 @@ import errno
 import socket
 import struct
 
-from ebbrt.event_manager import READABLE
+from ebbrt.handlers import READABLE
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import AddressInUseError, UdpHandler, UdpSocket
 from ebbrt.socket_shared import LAST_PORT, Readiness, Shared, check_address, is_busy, make_socket

@@ -10,7 +10,8 @@ from ebbrt import configuration, ebb
 from ebbrt.clock import ManualClock
 from ebbrt.configuration import INTERFACES, Configuration, ConfigurationError
 from ebbrt.ebb import Core, event_manager
-from ebbrt.event_manager import EventManager, InterruptHandler
+from ebbrt.event_manager import EventManager
+from ebbrt.handlers import InterruptHandler
 
 REPLACEMENT = "event_manager=apps.examples.deadline_events:DeadlineEventManager"
 

@@ -10,7 +10,8 @@ import pytest
 
 from ebbrt.clock import ManualClock
 from ebbrt.constants import FOREVER
-from ebbrt.event_manager import EventManager, IdleHandler, InterruptHandler, TimerSource
+from ebbrt.event_manager import EventManager
+from ebbrt.handlers import IdleHandler, InterruptHandler, TimerSource
 
 
 class Interrupt(InterruptHandler):
