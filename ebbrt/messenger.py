@@ -269,6 +269,7 @@ class TcpMessenger(Messenger, Owner, LinkOwner):
         self._drop_links(route)
         peer.node = identity.node
         route.link = link
+        route.retry_at = 0
         link.use(peer)
 
     def _yields(self, route: Route, identity: Identity) -> bool:
@@ -353,6 +354,8 @@ class TcpMessenger(Messenger, Owner, LinkOwner):
         self._local.sweep(now)
         for route in self._routes.values():
             self.arm(route.peer.deadline())
+            if route.link is not None:
+                continue  # whatever was due without a connection: nothing above would do it, again and again
             if route.retry_at:
                 self.arm(route.retry_at)
             if route.missing_since:

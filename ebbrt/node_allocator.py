@@ -6,7 +6,8 @@
     node_allocator.free(nodes[0])
 
 The front-end's representative numbers the nodes and asks a provider for them; that of a back-end asks the front-end's.
-A node belongs to the application, whichever node asked for it, until it is freed or the front-end ends.
+A node belongs to the application, whichever node asked for it, until it is freed or the front-end ends. One that is
+not ready yet when the node that asked for it dies is freed: nobody would know of it.
 """
 
 import logging
@@ -244,6 +245,8 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         for other, (asker, _) in list(self._asked_by.items()):
             if asker.number == number:  # it cannot be told any more what becomes of the nodes it has asked for
                 del self._asked_by[other]
+                if other not in self._nodes:  # nobody has been told of that one yet, and nobody will be
+                    self._unwanted.add(other)
         self.on_lost(number, reason)
         asked_by = self._asked_by.pop(number, None)
         if asked_by is not None:

@@ -17,15 +17,16 @@ from typing import Any
 
 from ebbrt.command_line import CommandLine
 from ebbrt.ebb import event_manager, file_system, global_id_map, messenger, node_allocator
-from ebbrt.event_manager import InterruptHandler
 from ebbrt.front_end import run
 from ebbrt.future import Promise, when_all
+from ebbrt.handlers import InterruptHandler
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import MessengerError, NodeId, NodeLostError, pack, unpack
 from ebbrt.node_allocator import AllocatedNode
 from ebbrt.runtime import Runtime
 from tests.live.kills_traffic import (
     BACK_END,
+    LANE_LIMIT,
     LAST,
     LAST_ID,
     MILLISECOND,
@@ -81,6 +82,7 @@ class FrontEnd:
             self.traffic.ledger.keep("lost", None, lambda node=node: node.lost)
         self.traffic.start()
         self.traffic.start_allocating()
+        self.traffic.start_flooding()
         introducing = event_manager.run_coroutine(self._introduce())
         print("going", flush=True)
         zookeeper_runs = await Input().promise.future == b"ZooKeeper runs"
@@ -92,7 +94,17 @@ class FrontEnd:
         await when_all([event_manager.run_coroutine(self._ask_for_report(node, last_was_set)) for node in nodes])
         await self.traffic.settled(last_was_set)
         await when_all([event_manager.run_coroutine(self._free(node)) for node in node_allocator.nodes()])
+        await self._nothing_left()
+
+    async def _nothing_left(self) -> None:
+        """Wait until all is gone that there was of nodes; some may have been booting for others that died."""
+        late = event_manager.clock.now() + LANE_LIMIT
         self.left = self._left()
+        while any(self.left.values()) and event_manager.clock.now() < late:
+            await pause(50 * MILLISECOND)
+            for node in node_allocator.nodes():
+                await self._free(node)
+            self.left = self._left()
 
     async def _free(self, node: AllocatedNode) -> None:
         await self.traffic.ledger.keep("free", FREE_LIMIT, lambda: node_allocator.free(node, FREE_LIMIT))
@@ -128,7 +140,7 @@ class FrontEnd:
     def _tell(self, peer: NodeId) -> None:
         peers = [list(other) for other in [messenger.local(), *self._peers] if other != peer]
         with contextlib.suppress(MessengerError, MemoryError):  # it is lost, or will hear it the next time
-            messenger.send(peer, WORKER, pack(here(), peers))
+            messenger.send(peer, WORKER, pack(here(), ["peers", peers]))
 
     async def _ask_for_report(self, node: AllocatedNode, last_was_set: bool) -> None:
         answer = await self.traffic.ledger.keep(

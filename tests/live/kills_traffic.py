@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from ebbrt.confined import FileSystemError
+from ebbrt.constants import FOREVER
 from ebbrt.ebb import (
     MEMORY_ALLOCATOR,
     core_links,
@@ -26,7 +27,7 @@ from ebbrt.future import Future, Promise, TimedOutError, ready, when_all
 from ebbrt.global_id_map import IdMapError
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
-from ebbrt.messages import MessageHandler, MessengerError, NodeId, pack, unpack
+from ebbrt.messages import BackPressureError, MessageHandler, MessengerError, NodeId, pack, unpack
 from ebbrt.node_allocator import AllocatedNode
 from ebbrt.node_provider import NodeAllocationError
 from ebbrt.runtime import Runtime
@@ -40,6 +41,8 @@ NODE_LIMITS = (SECOND // 2, 2 * SECOND, 3 * SECOND)  # of allocations and frees
 SLACK = 1500 * MILLISECOND  # how late a result may be on a machine with few cores that has much else to do
 PAUSES = (5 * MILLISECOND, 60 * MILLISECOND)  # between two operations of a lane, at random
 LARGEST_CALL = 20_000  # bytes of data
+FLOOD = 400_000  # bytes of one message of a flood
+ROOM_LIMIT = 6 * SECOND  # for room to be there: as long as it takes the daemon to find that a node hangs, and more
 SHARED_IDS = [named_id(f"tests.kills.{number}") for number in range(4)]  # in the Global Id Map; all nodes write them
 LAST_ID = named_id("tests.kills.last")  # in the Global Id Map; the front-end writes it once, in the end
 LAST = b"last"
@@ -57,6 +60,7 @@ DOCUMENTED: dict[str, tuple[type[BaseException], ...]] = {
     "allocate": (NodeAllocationError, *MESSENGER_ERRORS),
     "free": (NodeAllocationError, *MESSENGER_ERRORS),
     "report": MESSENGER_ERRORS,
+    "room": MESSENGER_ERRORS,
     "lost": (),
 }
 
@@ -81,10 +85,7 @@ class Ledger:
         self._serial += 1
         serial = self._serial
         began = self._clock.now()
-        if limit is not None:
-            self._open[serial] = (kind, began + limit)
-        else:
-            self._open[serial] = (kind, began + 3600 * SECOND)
+        self._open[serial] = (kind, FOREVER if limit is None else began + limit)
         try:
             future = start()
         except Exception as error:
@@ -103,7 +104,8 @@ class Ledger:
     def _note(self, serial: int, error: BaseException | None) -> None:
         kind, deadline = self._open.pop(serial)
         lateness = self._clock.now() - deadline
-        self.worst[kind] = max(lateness, self.worst.get(kind, lateness))
+        if deadline != FOREVER:
+            self.worst[kind] = max(lateness, self.worst.get(kind, lateness))
         self.outcomes[f"{kind}: {'ok' if error is None else type(error).__name__}"] += 1
         if lateness > SLACK:
             self.late.append(f"{kind} came {lateness / SECOND:.2f} s after its limit: {error!r}")
@@ -162,6 +164,10 @@ class Traffic:
         self._start_lane(self.file_lane())
         self._start_lane(self.look_at_last())
 
+    def start_flooding(self) -> None:
+        """Start a lane that sends all that it can; in the front-end, which is told at once of nodes that are lost."""
+        self._start_lane(self.flood_lane())
+
     def start_allocating(self) -> None:
         """Start a lane that allocates nodes and frees them, on a core that can."""
         self._start_lane(self.node_lane())
@@ -194,6 +200,7 @@ class Traffic:
         seen: Any = IdMapError()
         while isinstance(seen, IdMapError) and self._looking:
             seen = await self.ledger.keep("map get", SECOND, lambda: global_id_map.get(LAST_ID, SECOND))
+            await self.breathe()
         if seen == LAST:
             self.last_seen = LAST
 
@@ -208,6 +215,19 @@ class Traffic:
         while not self.stopped:
             await operation(self.random.choice(LIMITS))
             await self.breathe()
+
+    async def flood_lane(self) -> None:
+        """Send one node more than may be queued for it, and wait for room, which a node that is lost never has."""
+        while not self.stopped:
+            await self.breathe()
+            if self.peers:
+                peer = self.random.choice(self.peers)
+                try:
+                    for _ in range(20):
+                        messenger.send(peer, WORKER, pack(here(), ["flood", bytes(FLOOD)]))
+                except MESSENGER_ERRORS as error:
+                    if isinstance(error, BackPressureError):
+                        await self.ledger.keep("room", ROOM_LIMIT, partial(messenger.when_sendable, peer))
 
     def breathe(self) -> Future[None]:
         """A pause."""
@@ -297,13 +317,18 @@ _traffic: list[Traffic] = []  # of this core of a back-end; for functions that a
 
 
 class Worker(MessageHandler):
-    """The Ebb on core 0 of a back-end; a call is ``[delay in ms, data]`` or ``["report", whether LAST was set]``."""
+    """The Ebb on core 0 of a back-end.
+
+    A message is ``["peers", list]`` or ``["flood", data]``, a call ``[delay in ms, data]`` or ``["report", whether
+    LAST was set]``.
+    """
 
     def receive_message(self, sender: NodeId, data: IOBuf) -> None:
-        """Whom there is to call."""
-        peers = unpack(data)
-        for core in range(core_links.count):
-            core_links.call(core, meet, peers).when_done(_look_at)
+        """Whom there is to call, or a flood."""
+        what, rest = unpack(data)
+        if what == "peers":
+            for core in range(core_links.count):
+                core_links.call(core, meet, rest).when_done(_look_at)
 
     def receive_call(self, sender: NodeId, data: IOBuf) -> "IOBuf | Future[IOBuf]":
         """An echo, maybe a late one; or the report of all cores, once their traffic has ended."""

@@ -203,6 +203,23 @@ def test_messages_survive_a_time_without_a_network(pair: Pair) -> None:
     network.run(lambda: b.echo.received == [b"before", b"meanwhile"])
 
 
+def test_an_attempt_that_the_peer_forestalls_is_not_due_for_ever(pair: Pair) -> None:
+    network, a, b = pair
+    answer: Promise[IOBuf] = Promise()
+    b.echo.answer = lambda data: answer.future
+    call = a.call(b, b"waits", 60 * SECOND)
+    network.run(lambda: b.echo.received == [b"waits"])
+    a.messenger._routes[2].link.fail("cut")  # and a will try again, since its call waits
+    network.run(lambda: b.statistics("connections") == 0, 1)
+    b.send(a, b"first")
+    network.run(lambda: a.echo.received == [b"first"], 1)
+    assert a.messenger._routes[2].retry_at == 0  # what is due and is not done would keep the loop busy
+    network.advance(0.5)
+    answer.set_value(b.message(b"answered"))
+    network.run(call.done)
+    assert read_chain(call.result()) == b"answered"
+
+
 def test_a_dead_peer_is_noticed_when_nothing_is_sent(pair: Pair) -> None:
     network, a, b = pair
     a.send(b, b"before")

@@ -244,6 +244,19 @@ def test_who_is_lost_is_told_nothing_more(front_end: FrontEnd, back_end: BackEnd
     assert front_end.messenger.sent == []
 
 
+def test_what_who_is_lost_has_asked_for_and_was_not_told_of_does_not_stay(
+    front_end: FrontEnd, back_end: BackEnd
+) -> None:
+    while front_end.node().id.number < BACK_END.number:
+        pass
+    back_end.allocator.allocate(2, "app:main")
+    front_end.provider.ready(-1)
+    front_end.allocator.node_lost(BACK_END.number, "killed")
+    assert front_end.provider.frees == {}
+    front_end.provider.ready(-2)
+    assert list(front_end.provider.frees) == [BACK_END.number + 1]
+
+
 @pytest.mark.parametrize("boots_first", [False, True])
 def test_what_a_back_end_waits_for_no_longer_does_not_stay(
     front_end: FrontEnd, back_end: BackEnd, boots_first: bool
