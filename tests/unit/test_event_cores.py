@@ -1,5 +1,6 @@
 """Events over several cores with real links, and over several nodes with real Messengers."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from ebbrt import ebb
 from ebbrt.context import Context
 from ebbrt.core_links import CoreLinksPlan
-from ebbrt.ebb import Core, current_core, event_manager
+from ebbrt.ebb import Core, core_links, current_core, event_manager
 from ebbrt.event_manager import EventManager
 from ebbrt.memory import NodeMemory
 from tests.ebb_cores import EbbCores
@@ -73,6 +74,25 @@ def test_the_events_of_a_node_are_those_of_all_its_cores(cores: EbbCores, asking
     before = sum(events.events for events in cores.events)
     assert before <= cores.on(asking, lambda: event_manager.get_num_node()) < before + FEW
     assert cores.on(asking, lambda: event_manager.get_num_core()) < EVENTS[asking] + FEW
+
+
+ids: list[tuple[int, int]] = []
+
+
+async def fails_later() -> None:
+    ids.append(event_manager.event_id())
+    await core_links.call(0, os.getpid)
+    ids.append(event_manager.event_id())
+    raise ValueError("over there")
+
+
+def test_a_coroutine_spawned_from_another_core_is_one_event(cores: EbbCores, caplog: pytest.LogCaptureFixture) -> None:
+    ids.clear()
+    cores.on(0, lambda: core_links.spawn(1, fails_later))
+    assert len(ids) == 2
+    assert ids[0] == ids[1]
+    assert cores.events[1].failures == 1
+    assert "over there" in caplog.text
 
 
 class Application:
