@@ -1,9 +1,9 @@
 """Which class each base Ebb is made of: the library's, or one the application puts in its place.
 
-An application may bring its own Event Manager, or any other base Ebb (paper section 3.1.3). It names the class at
-boot, ``event_manager=package.module:Class``, and boot makes every base Ebb through ``Configuration.make``. Components
-hold base Ebbs in typed attributes, so a replacement is a subclass of the Ebb's interface; it is checked before
-anything is made.
+An application may bring its own Event Manager, or another of the base Ebbs that a core boots with (paper section
+3.1.3). It names the class at boot, ``event_manager=package.module:Class``, and boot makes these Ebbs through
+``Configuration.make``. Components hold base Ebbs in typed attributes, so a replacement is a subclass of the Ebb's
+interface; it is checked before anything is made.
 """
 
 import importlib
@@ -14,13 +14,8 @@ from typing import Any
 INTERFACES = {
     "memory_allocator": "ebbrt.memory:MemoryAllocator",
     "event_manager": "ebbrt.event_manager:EventManager",
-    "ebb_allocator": "ebbrt.ebb_ids:EbbAllocator",
     "local_id_map": "ebbrt.ebb:LocalIdMap",
     "network_manager": "ebbrt.network:NetworkManager",
-    "messenger": "ebbrt.messages:Messenger",
-    "global_id_map": "ebbrt.global_id_map:GlobalIdMap",
-    "node_allocator": "ebbrt.node_allocator:NodeAllocator",
-    "command_line": "ebbrt.command_line:CommandLine",
     "core_links": "ebbrt.cores:CoreLinks",
 }
 

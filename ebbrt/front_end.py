@@ -15,6 +15,7 @@ and EBBRT_IAAS, the socket of the daemon that has nodes to give. Without them it
 
 import contextlib
 import inspect
+import logging
 import os
 import secrets
 import signal
@@ -28,7 +29,7 @@ from typing import Any
 from ebbrt import ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
 from ebbrt.configuration import Configuration
-from ebbrt.core_links import CoreLinksPlan
+from ebbrt.core_links import CoreLinksPlan, RingCoreLinks
 from ebbrt.event_manager import EventManager
 from ebbrt.file_server import FileServer
 from ebbrt.file_system import FileSystem, LocalChannel
@@ -45,6 +46,8 @@ from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE, IaasProvider
 from ebbrt.runtime import Identity, Runtime
 from ebbrt.signals import Signals
 from ebbrt.socket_network import SocketNetworkManager
+
+logger = logging.getLogger(__name__)
 
 MEMORY = 64 << 20  # bytes of node memory: messages under way, and what the application allocates
 SECRET_BYTES = 32
@@ -71,18 +74,21 @@ class FrontEnd:
         configuration: Configuration | None = None,
         argv: tuple[str, ...] | None = None,
     ) -> None:
-        configuration = Configuration() if configuration is None else configuration
+        make = (Configuration() if configuration is None else configuration).make
         memory = NodeMemory(MEMORY + CoreLinksPlan.size(1))
         self.core = ebb.Core()
-        self._allocator = MemoryAllocator(memory)
-        self._events: EventManager = configuration.make("event_manager", EventManager, MonotonicClock())
-        self._network = SocketNetworkManager(self._events, self._allocator, address)
+        self._allocator: MemoryAllocator = make("memory_allocator", MemoryAllocator, memory, 0, MEMORY)
+        self._events: EventManager = make("event_manager", EventManager, MonotonicClock())
+        self._network: SocketNetworkManager = make(
+            "network_manager", SocketNetworkManager, self._events, self._allocator, address
+        )
         self._links_plan = CoreLinksPlan(memory, MEMORY, 1)
         self.core.install(ebb.MEMORY_ALLOCATOR, self._allocator)
         self.core.install(ebb.EVENT_MANAGER, self._events)
-        self.core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
+        self.core.install(ebb.LOCAL_ID_MAP, make("local_id_map", ebb.LocalIdMap))
         self.core.install(ebb.NETWORK_MANAGER, self._network)
-        self.core.install(ebb.CORE_LINKS, self._links_plan.links(0, self._events, self._allocator))
+        links = make("core_links", RingCoreLinks, self._links_plan, 0, self._events, self._allocator)
+        self.core.install(ebb.CORE_LINKS, links)
         ebb_kinds.start(self.core)
         self.core.enter()
         self._secret = secrets.token_bytes(SECRET_BYTES)
@@ -164,7 +170,11 @@ class FrontEnd:
         if node_allocator is not None:
             node_allocator.close()
         self._messenger.close()
-        self._run_until(self._map.close(CLOSE_TIME))
+        closed = self._map.close(CLOSE_TIME)
+        while not closed.done():  # what ``main`` has left may stop the loop too
+            self._run_until(closed)
+        if closed.error() is not None:
+            logger.warning("%s", closed.error())
         self._file_server.close()
         self._network.close()
         self._links_plan.close()

@@ -241,6 +241,9 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
     def _forget(self, number: int, reason: str) -> None:
         """A node is no more: whoever has to do with it is told."""
         node = self._nodes.pop(number)
+        for other, (asker, _) in list(self._asked_by.items()):
+            if asker.number == number:  # it cannot be told any more what becomes of the nodes it has asked for
+                del self._asked_by[other]
         self.on_lost(number, reason)
         asked_by = self._asked_by.pop(number, None)
         if asked_by is not None:

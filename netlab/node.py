@@ -149,7 +149,7 @@ class Node:
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
         make = self.config.configuration.make
-        core.install(ebb.EBB_ALLOCATOR, make("ebb_allocator", EbbAllocator, 0, self.number))
+        core.install(ebb.EBB_ALLOCATOR, EbbAllocator(0, self.number))
         core.install(ebb.LOCAL_ID_MAP, make("local_id_map", ebb.LocalIdMap))
         core.install(ebb.NETWORK_MANAGER, self.network)
         core.install(ebb.CORE_LINKS, self.links)

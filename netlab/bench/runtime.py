@@ -16,7 +16,8 @@ from netlab.topology import Machine, Topology
 
 POOL = 4
 MODULE = "netlab.bench.runtime_nodes"
-SIZES = (128, 512, 4096, 65536, 1 << 20)  # bytes of the buffers that are measured
+MEASURED_SIZES = (100, 512, 1500, 65536)  # bytes of those whose memory is looked at
+TIMED_SIZES = (128, 512, 4096, 65536, 1 << 20)  # bytes of the buffers that are timed
 NODES_TIMEOUT = 300.0  # seconds
 US, MS = 1000, 1_000_000
 
@@ -46,10 +47,10 @@ def run(rounds: int, progress: Progress) -> Outcome:
 
 def buffers(rounds: int) -> list[Figure]:
     """Time against ``bytearray``; and the bytes that a buffer takes beyond its own."""
-    costs = memory_costs.allocation_costs(rounds=rounds, sizes=SIZES)
+    costs = memory_costs.allocation_costs(rounds=rounds, sizes=TIMED_SIZES)
     figures = [
         Figure(
-            f"buffer of {cost.size} bytes allocated and freed",
+            f"buffer of {sized(cost.size)}, made and freed",
             "ns",
             rounds,
             cost.buffer_ns,
@@ -61,10 +62,18 @@ def buffers(rounds: int) -> list[Figure]:
         )
         for cost in costs
     ]
-    for size in (100, 512, 1500, 65536):
+    for size in MEASURED_SIZES:
         taken = memory_costs.buffer_bytes(size).total()
-        figures.append(figure(f"memory of a buffer of {size} bytes", "bytes", [taken]))
+        figures.append(figure(f"memory of a buffer of {sized(size)}", "bytes", [taken]))
     return figures
+
+
+def sized(size: int) -> str:
+    """A number of bytes as a person writes it."""
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size} B"
 
 
 def between_nodes(rounds: int) -> list[Figure]:
@@ -96,7 +105,7 @@ def between_nodes(rounds: int) -> list[Figure]:
     found = {name: values for line in done.stdout.splitlines() for name, values in json.loads(line).items()}
     times = {name: [value / (MS if name in ("pool", "cold") else US) for value in found[name]] for name in found}
     return [
-        compared("message round trip between two nodes", "us", times["messages"], "TCP of Linux", times["linux"], 1.3),
-        figure("boot of a node from the pool", "ms", times["pool"], 50),
-        figure("boot of a node, cold", "ms", times["cold"], 500),
+        compared("message, node to node and back", "us", times["messages"], "TCP of Linux", times["linux"], 1.3),
+        figure("boot from the pool", "ms", times["pool"], 50),
+        figure("boot, cold", "ms", times["cold"], 500),
     ]

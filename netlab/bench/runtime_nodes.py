@@ -15,60 +15,21 @@ import socket
 import statistics
 import sys
 import time
-from functools import partial
 from typing import Any
 
-from ebbrt.ebb_ids import named_id
 from ebbrt.front_end import run
 from ebbrt.future import Future, Promise, when_all
-from ebbrt.iobuf import IOBuf
-from ebbrt.messages import MessageHandler, NodeId, pack, unpack
+from ebbrt.messages import pack, unpack
 from ebbrt.node_allocator import AllocatedNode
 from ebbrt.runtime import Runtime
 from netlab.bench.runner import CLIENT_CPU, SERVER_CPU
+from netlab.bench.runtime_pinger import PAYLOAD, PINGER, TIMEOUT, WARM_UP
 
-PINGER = named_id("netlab.bench.pinger")
-PAYLOAD = 32  # bytes, each way
+APPLICATION = "netlab.bench.runtime_pinger:back_end"
 TRIPS = 2000  # of a round
-WARM_UP = 200
 ECHO_PORT = 7
-TIMEOUT = 60_000_000_000  # ns
 REFILL = 500_000_000  # ns for the daemon to boot another dormant node
 MEMORY = (16 << 20, 20 << 20)  # bytes of a node: the daemon's choice for its pool, and one that no dormant node has
-
-
-class Pinger(MessageHandler):
-    """The Ebb on the back-ends: answers what it is sent, and measures round trips to another one."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-
-    def receive_call(self, sender: NodeId, data: IOBuf) -> "IOBuf | Future[IOBuf]":
-        """See MessageHandler. PAYLOAD bytes are sent back; else a list says what to do."""
-        if data.chain_length() == PAYLOAD:
-            return data
-        question = unpack(data)
-        if question[0] == "pin":
-            os.sched_setaffinity(0, {question[1]})
-            return pack(self._runtime.allocator, None)
-        median = self._runtime.events.run_coroutine(ping(self._runtime, NodeId(*question[1]), question[2]))
-        return median.then(partial(pack, self._runtime.allocator))
-
-
-async def ping(runtime: Runtime, node: NodeId, trips: int) -> float:
-    """The median round trip to the Pinger of ``node``, in ns."""
-    times = []
-    payload = bytes(PAYLOAD - 2)  # packed, it is two bytes longer
-    for _ in range(trips):
-        start = time.perf_counter_ns()
-        await runtime.messenger.call(node, PINGER, pack(runtime.allocator, payload), TIMEOUT)
-        times.append(time.perf_counter_ns() - start)
-    return statistics.median(times[WARM_UP:])
-
-
-def back_end(runtime: Runtime) -> None:
-    """What the nodes run."""
-    runtime.core.register(PINGER, lambda core, ebb_id: Pinger(runtime))
 
 
 def linux_round_trip(connection: socket.socket, trips: int) -> float:
@@ -91,7 +52,7 @@ async def front_end(runtime: Runtime) -> None:
     os.sched_setaffinity(0, {CLIENT_CPU})
     for name, memory in zip(("pool", "cold"), MEMORY, strict=True):
         _print(name, await boots(runtime, rounds, memory))
-    nodes = await when_all(runtime.node_allocator.allocate(2, "netlab.bench.runtime_nodes:back_end"))
+    nodes = await when_all(runtime.node_allocator.allocate(2, APPLICATION))
     await when_all(
         [ask(runtime, node, ["pin", cpu]) for node, cpu in zip(nodes, (CLIENT_CPU, SERVER_CPU), strict=True)]
     )
@@ -111,7 +72,7 @@ async def boots(runtime: Runtime, rounds: int, memory: int) -> list[float]:
     for _ in range(rounds):
         await pause(runtime, REFILL)
         start = time.perf_counter_ns()
-        (future,) = runtime.node_allocator.allocate(1, "netlab.bench.runtime_nodes:back_end", memory=memory)
+        (future,) = runtime.node_allocator.allocate(1, APPLICATION, memory=memory)
         node = await future
         times.append(time.perf_counter_ns() - start)
         await runtime.node_allocator.free(node)

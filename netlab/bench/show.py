@@ -35,22 +35,20 @@ def medians_table(summaries: Sequence[Summary]) -> Table:
 def figures_table(figures: Sequence[Figure]) -> Table:
     """A line per figure of the runtime: the median, from least to greatest, what it is compared with, its target."""
     table = Table(title="medians, and least to greatest", box=SIMPLE_HEAD)
-    table.add_column("what", min_width=24)
+    table.add_column("what", max_width=31)
     table.add_column("median", justify="right", no_wrap=True)
-    table.add_column("against")
-    table.add_column("ratio", justify="right")
-    table.add_column("target", justify="right", no_wrap=True)
+    table.add_column("against", max_width=12)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("target", justify="right", no_wrap=True, min_width=7)
     for each in figures:
-        spread = "" if each.least == each.greatest else f"\n[dim]{each.least:,.1f}-{each.greatest:,.1f}[/dim]"
-        baseline = "" if each.baseline is None else f"{each.against} {each.baseline:,.1f}"
+        spread = "" if each.least == each.greatest else f"\n[dim]{each.least:,.0f}-{each.greatest:,.0f}[/dim]"
         target = "" if each.target is None else f"{each.target:g}{'' if each.ratio is not None else ' ' + each.unit}"
-        missed = each.is_met is False
         table.add_row(
             each.name,
             f"{each.median:,.1f} {each.unit}{spread}",
-            baseline,
+            "" if each.baseline is None else f"{each.against}\n{each.baseline:,.1f}",
             "" if each.ratio is None else f"{each.ratio:.2f}",
-            f"[red]{target} missed[/red]" if missed else target,
+            f"{target}\n[red]missed[/red]" if each.is_met is False else target,
         )
     return table
 

@@ -17,6 +17,9 @@ Examples:
 
     netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 --cores 2 --cpus 0,1
 
+    netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 \\
+        --ebb event_manager=apps.examples.deadline_events:DeadlineEventManager
+
     sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --statistics node.json
 
 The node prints one line, beginning with `ready`, once it serves. SIGTERM or Ctrl-C ends it; SIGUSR1 writes the
@@ -52,6 +55,9 @@ def run(
     plain_tap: Annotated[
         bool, typer.Option("--plain-tap", help="Make a TAP without header and offloads, named after --tap.")
     ] = False,
+    ebb: Annotated[
+        list[str] | None, typer.Option(help="NAME=package.module:Class: a base Ebb of your own, as event_manager.")
+    ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Time device, driver, stack and application.")] = False,
     statistics: Annotated[Path | None, typer.Option(help="Write the counters to this file, as JSON.")] = None,
 ) -> None:
@@ -62,8 +68,13 @@ def run(
         raise NetlabError(
             f"--ip {ip} is not an address with a prefix length: {error}", "Write it as 198.18.0.3/16."
         ) from error
+    from ebbrt.configuration import Configuration, ConfigurationError
     from netlab.node import Node, NodeConfig
 
+    try:
+        configuration = Configuration.parse(ebb or ())
+    except ConfigurationError as error:
+        raise NetlabError(f"--ebb: {error}") from error
     config = NodeConfig(
         application=application,
         tap=tap,
@@ -77,6 +88,7 @@ def run(
         plain_tap=plain_tap,
         layers=layers,
         statistics=statistics,
+        configuration=configuration,
     )
     node = Node.boot(config)
     try:

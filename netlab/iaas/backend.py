@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Interface
 from typing import Any
 
@@ -56,6 +57,9 @@ def run_node(control: socket.socket, request: dict[str, Any]) -> int:
     back_end = BackEnd(node, control)
     try:
         node.run(ready=back_end.announce)
+    except NetlabError as error:  # a core has died, or the TAP was deleted
+        back_end.fail(str(error))
+        return 1
     finally:
         node.close()
     return 0
@@ -105,6 +109,10 @@ def identity_of(boot: dict[str, Any], address: str) -> Identity:
     )
 
 
+def answer() -> None:
+    """Called on another core: that it returns is the answer."""
+
+
 class BackEnd(InterruptHandler):
     """The node's end of the control channel."""
 
@@ -126,6 +134,8 @@ class BackEnd(InterruptHandler):
             data = self._control.recv(1 << 16)
         except BlockingIOError:
             return
+        except ConnectionResetError:  # it was killed
+            data = b""
         if not data:  # the daemon has gone
             self._node.events.stop()
             return
@@ -133,8 +143,14 @@ class BackEnd(InterruptHandler):
             self._boot(document["boot"])
 
     def _alive(self) -> None:
-        self._tell({"alive": True})
+        """Tell the daemon, once every core has answered: a node of which a core hangs does not live."""
+        links = self._node.links
+        when_all([links.call(core, answer) for core in range(1, links.count)]).when_done(self._all_alive)
         self._node.events.set_timer(ALIVE_INTERVAL, self._alive)
+
+    def _all_alive(self, answers: Future[list[None]]) -> None:
+        if answers.error() is None:
+            self._tell({"alive": True})
 
     def _boot(self, boot: dict[str, Any]) -> None:
         """Become the back-end of an application, on every core."""
@@ -153,16 +169,16 @@ class BackEnd(InterruptHandler):
             joined = start(identity_of(boot, str(self._node.config.address.ip)))
         except Exception as error:
             logger.exception("the node cannot become a back-end")
-            self._fail(f"{application} cannot be had: {described(error)}")
+            self.fail(f"{application} cannot be had: {described(error)}")
             return
         joined.when_done(lambda done: self._run(done, application, function))
 
     def _run(self, joined: Future[Runtime], application: str, function: Callable[[Runtime], object]) -> None:
         error = joined.error()
         if error is not None:
-            self._fail(f"its front-end cannot be reached: {described(error)}")
+            self.fail(f"its front-end cannot be reached: {described(error)}")
             return
-        self._node.events.run_coroutine(self._call(application, function, joined.result()))
+        self._node.events.spawn(partial(self._call, application, function, joined.result()))
 
     async def _call(self, application: str, function: Callable[[Runtime], object], runtime: Runtime) -> None:
         """Start the application; the node is ready when its function has returned."""
@@ -172,11 +188,11 @@ class BackEnd(InterruptHandler):
                 await result
         except Exception as error:
             logger.exception("the application failed")
-            self._fail(f"{application} failed: {described(error)}")
+            self.fail(f"{application} failed: {described(error)}")
         else:
             self._tell({"ready": MESSENGER_PORT})
 
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
         """Tell the daemon, which ends this node."""
         self._tell({"failed": reason})
 

@@ -187,7 +187,12 @@ def test_memcached_serves_from_all_cores(tmp_path: Path) -> None:
         assert figures["verify_failed"].strip() == figures["get_misses"].strip() == "0", result.stdout
         counted = running.statistics()
         assert all(core["memcached"]["sessions"]["opened"] > 0 for core in counted["cores"])
+        assert all(core["memcached"]["served_for_others"] > 0 for core in counted["cores"])
         assert counted["memcached"]["sessions"]["opened"] == 64
+        capable = running.client.run(
+            ["memccapable", "-b", "-h", running.address], capture_output=True, text=True, timeout=60
+        )
+        assert capable.stdout.splitlines()[-1] == "All tests passed", capable.stdout
         pids = running.processes()
         process.terminate()
         process.communicate(timeout=10)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.node_lab import running_node
+
 EXAMPLES = Path("apps/examples")
 
 
@@ -40,3 +42,19 @@ def test_squares_over_eight_back_ends() -> None:
 @pytest.mark.live
 def test_a_counter_over_two_nodes_of_two_cores() -> None:
     assert "2 nodes of 2 cores have counted to 402\n" in netlab_run("counter.py")
+
+
+@pytest.mark.live
+def test_a_node_on_an_event_manager_of_ones_own(tmp_path: Path) -> None:
+    replacement = "event_manager=apps.examples.deadline_events:DeadlineEventManager"
+    with running_node(tmp_path, "--ebb", replacement) as node:
+        command = ["memccapable", "-b", "-h", node.address]
+        done = node.client.run(command, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "All tests passed"), done.stdout
+
+
+def test_an_event_manager_that_is_none_is_refused_by_name() -> None:
+    argv = [sys.executable, "-m", "netlab.cli", "node", "run", "memcached", "--tap", "t", "--ip", "198.18.0.3/16"]
+    done = subprocess.run([*argv, "--ebb", "event_manager=json:dumps"], capture_output=True, text=True, timeout=20)
+    assert done.returncode == 1
+    assert "--ebb: json:dumps cannot be the event_manager" in done.stderr

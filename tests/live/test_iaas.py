@@ -104,6 +104,17 @@ def test_a_node_that_dies_or_hangs_is_lost(iaas: Iaas, user: User, number: signa
     assert said in user.lost[1]
 
 
+@pytest.mark.parametrize(
+    ("number", "said"), [(signal.SIGKILL, "core 1 of the node was ended by SIGKILL"), (signal.SIGSTOP, "silent")]
+)
+def test_a_node_dies_or_hangs_with_any_of_its_cores(iaas: Iaas, user: User, number: signal.Signals, said: str) -> None:
+    user.wait_for(user.boot(cores=2))
+    pid = iaas.pid_of(1)
+    os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text()), number)
+    user.wait(lambda: user.lost)
+    assert said in user.lost[1]
+
+
 def test_a_node_whose_application_fails_later_is_lost(user: User) -> None:
     future = user.boot("fail_later")
     user.wait_for(future)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from apps.examples.deadline_events import DeadlineEventManager
 from ebbrt import configuration, ebb
 from ebbrt.clock import ManualClock
 from ebbrt.configuration import INTERFACES, Configuration, ConfigurationError
 from ebbrt.ebb import Core, event_manager
 from ebbrt.event_manager import EventManager
 from ebbrt.handlers import InterruptHandler
-from tests.deadline_events import DeadlineEventManager
 
-REPLACEMENT = "event_manager=tests.deadline_events:DeadlineEventManager"
+REPLACEMENT = "event_manager=apps.examples.deadline_events:DeadlineEventManager"
 
 
 @pytest.fixture
@@ -79,14 +79,17 @@ def test_what_is_not_replaced_is_the_default() -> None:
     ("option", "message"),
     [
         ("event_manager", "write event_manager=package.module:Class"),
-        ("scheduler=tests.deadline_events:DeadlineEventManager", "'scheduler' is not a base Ebb .* event_manager"),
-        ("event_manager=tests.deadline_events", "names no class"),
+        (
+            "scheduler=apps.examples.deadline_events:DeadlineEventManager",
+            "'scheduler' is not a base Ebb .* event_manager",
+        ),
+        ("event_manager=apps.examples.deadline_events", "names no class"),
         ("event_manager=:Class", "names no class"),
         ("event_manager=tests.nowhere:Class", "tests.nowhere cannot be imported"),
-        ("event_manager=tests.deadline_events:Missing", "tests.deadline_events has no Missing"),
+        ("event_manager=apps.examples.deadline_events:Missing", "apps.examples.deadline_events has no Missing"),
         ("event_manager=builtins:dict", "make it a subclass of ebbrt.event_manager:EventManager"),
         ("event_manager=builtins:print", "make it a subclass of"),
-        ("messenger=tests.deadline_events:DeadlineEventManager", "cannot be the messenger"),
+        ("core_links=apps.examples.deadline_events:DeadlineEventManager", "cannot be the core_links"),
     ],
 )
 def test_a_replacement_that_cannot_be_used_is_refused_with_the_reason(option: str, message: str) -> None:

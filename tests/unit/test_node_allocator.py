@@ -231,6 +231,19 @@ def test_a_back_end_is_told_of_its_nodes_death(front_end: FrontEnd, back_end: Ba
     assert back_end.allocator.nodes() == []
 
 
+def test_who_is_lost_is_told_nothing_more(front_end: FrontEnd, back_end: BackEnd) -> None:
+    while front_end.node().id.number < BACK_END.number:
+        pass
+    for _ in range(2):
+        back_end.allocator.allocate(1, "app:main")
+        front_end.provider.ready(-1)
+    front_end.allocator.node_lost(BACK_END.number, "killed")
+    front_end.allocator.node_lost(BACK_END.number + 1, "killed")
+    assert front_end.messenger.sent == []
+    front_end.allocator.provider_lost("it has ended")
+    assert front_end.messenger.sent == []
+
+
 @pytest.mark.parametrize("boots_first", [False, True])
 def test_what_a_back_end_waits_for_no_longer_does_not_stay(
     front_end: FrontEnd, back_end: BackEnd, boots_first: bool
