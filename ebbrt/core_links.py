@@ -251,7 +251,7 @@ class RingCoreLinks(CoreLinks):
                     "core %d: nobody takes messages of kind %d (from core %d)", self.number, kind, channel.number
                 )
                 return
-            event = functools.partial(handler.receive, channel.number, bytes(data), chain)
+            event: Callable[[], object] = functools.partial(handler.receive, channel.number, bytes(data), chain)
         elif op == SPAWN:
             event = functools.partial(_run_pickled, bytes(data))
         elif op == CALL:
@@ -323,37 +323,40 @@ def _pickle_call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> by
         ) from raised
 
 
-def _run_pickled(data: bytes) -> None:
+def _run_pickled(data: bytes) -> object:
+    """An event; if this returns a coroutine, the Event Manager goes on with it, as the same event."""
     function, arguments = pickle.loads(data)
-    result = function(*arguments)
-    if isinstance(result, types.CoroutineType):
-        _drive(result, _report)
+    return function(*arguments)
 
 
-def _carry_out_pickled(data: bytes, answer: Callable[[Any, BaseException | None], None]) -> None:
+def _carry_out_pickled(data: bytes, answer: Callable[[Any, BaseException | None], None]) -> object:
     try:
         function, arguments = pickle.loads(data)
     except Exception as raised:
         answer(None, raised)
-        return
-    _carry_out(function, arguments, answer)
+        return None
+    return _carry_out(function, arguments, answer)
 
 
 def _carry_out(
     function: Callable[..., Any], arguments: tuple[Any, ...], answer: Callable[[Any, BaseException | None], None]
-) -> None:
-    """Call it, and give ``answer(value, error)`` what comes of it, now or when its future is done."""
+) -> Coroutine[Any, None, None] | None:
+    """Call it, and give ``answer(value, error)`` what comes of it, now or when its future is done.
+
+    A coroutine is returned to the Event Manager, which goes on with it as the event that runs this.
+    """
     try:
         result = function(*arguments)
     except Exception as raised:
         answer(None, raised)
-        return
+        return None
+    if isinstance(result, Coroutine):
+        return _await(result, answer)
     if isinstance(result, Future):
         result.when_done(lambda done: _pass_on(done, answer))
-    elif isinstance(result, types.CoroutineType):
-        _drive(result, answer)
     else:
         answer(result, None)
+    return None
 
 
 def _pass_on(done: Future[Any], answer: Callable[[Any, BaseException | None], None]) -> None:
@@ -361,16 +364,13 @@ def _pass_on(done: Future[Any], answer: Callable[[Any, BaseException | None], No
     answer(None if error is not None else done.result(), error)
 
 
-def _drive(coroutine: Coroutine[Any, None, Any], answer: Callable[[Any, BaseException | None], None]) -> None:
-    """Go on with a coroutine until it awaits a future, and then when that is done."""
+async def _await(coroutine: Coroutine[Any, None, object], answer: Callable[[Any, BaseException | None], None]) -> None:
     try:
-        awaited = coroutine.send(None)
-    except StopIteration as stop:
-        answer(stop.value, None)
+        value = await coroutine
     except Exception as raised:
         answer(None, raised)
-    else:
-        awaited.when_done(lambda _: _drive(coroutine, answer))
+        return
+    answer(value, None)
 
 
 def _answer_here(promise: Promise[Any], value: Any, error: BaseException | None) -> None:
@@ -379,11 +379,6 @@ def _answer_here(promise: Promise[Any], value: Any, error: BaseException | None)
         promise.set_value(value)
     else:
         promise.set_error(CoreError(_describe(error)))
-
-
-def _report(_: Any, error: BaseException | None) -> None:
-    if error is not None:
-        logger.error("an event failed, spawned from another core", exc_info=error)
 
 
 def _describe(error: BaseException) -> str:

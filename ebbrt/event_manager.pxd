@@ -4,7 +4,7 @@ from ebbrt.clock cimport Clock
 from ebbrt.context cimport Context, Stack, Stacks, StackUser
 from ebbrt.grace cimport GracePeriods
 from ebbrt.handlers cimport IdleHandler, InterruptHandler, TimerSource
-from ebbrt.syscalls cimport Epoll
+from ebbrt.interrupts cimport Interrupts
 from ebbrt.timers cimport Timers
 
 cdef long long FOREVER
@@ -15,24 +15,16 @@ cdef class Event:
     cdef readonly object generation
     cdef public object storage
 
-cdef class _Wakeup(InterruptHandler):
-    cdef readonly int fd
-    cpdef void interrupt(self) except *
-
 cdef class EventManager(StackUser):
     cdef readonly Clock clock
     cdef readonly long long now
     cdef public long long long_event_limit
-    cdef Epoll _epoll
-    cdef dict _watched
-    cdef list _vectors
-    cdef object _pending
+    cdef Interrupts _interrupts
     cdef object _tasks
     cdef list _idle_handlers
     cdef list _sources
     cdef Timers _timers
     cdef object _deferred
-    cdef _Wakeup _wakeup
     cdef long long _turns_left
     cdef unsigned int _busy_turns
     cdef Stacks _stacks
@@ -74,7 +66,6 @@ cdef class EventManager(StackUser):
     cdef void _idle(self) except *
     @cython.locals(deadline=cython.longlong, timeout=cython.longlong)
     cdef void _halt(self) except *
-    @cython.locals(count=cython.int, index=cython.int, handler=InterruptHandler)
     cdef void _look(self, int timeout) except *
     cdef void _interrupt(self, InterruptHandler handler) except *
     @cython.locals(deadline=cython.longlong, source=TimerSource)

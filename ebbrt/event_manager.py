@@ -11,7 +11,6 @@ The loop is given its clock and reads it once per turn, to know what is due, and
 """
 
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -25,10 +24,10 @@ from ebbrt.event_counts import EventCounts, other_cores
 from ebbrt.future import Future, Promise, when_all
 from ebbrt.grace import GracePeriods
 from ebbrt.handlers import READABLE, IdleHandler, InterruptHandler, TimerSource
+from ebbrt.interrupts import Interrupts
 from ebbrt.iobuf import IOBuf
 from ebbrt.long_events import LongEvents
 from ebbrt.messages import NodeId
-from ebbrt.syscalls import Epoll
 from ebbrt.timers import Timer, Timers
 
 logger = logging.getLogger(__name__)
@@ -52,17 +51,6 @@ class Event:
         self.storage: dict[Any, Any] | None = None
 
 
-class _Wakeup(InterruptHandler):
-    """Ends a halt when another thread has something for the core: an eventfd the loop watches."""
-
-    def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def interrupt(self) -> None:
-        """Take the count, so that the descriptor is ready no longer."""
-        os.eventfd_read(self.fd)
-
-
 class EventManager(StackUser):
     """The event loop of one core.
 
@@ -73,17 +61,12 @@ class EventManager(StackUser):
         self.clock = clock
         self.now = clock.now()
         self.long_event_limit = LONG_EVENT
-        self._epoll = Epoll()
-        self._watched: dict[int, InterruptHandler] = {}
-        self._vectors: list[InterruptHandler | None] = []
-        self._pending: deque[InterruptHandler] = deque()
+        self._interrupts = Interrupts()
         self._tasks: deque[Any] = deque()  # functions, stacks of activated contexts, coroutines
         self._idle_handlers: list[IdleHandler] = []
         self._sources: list[TimerSource] = []
         self._timers = Timers()
         self._deferred: deque[Callable[[], object]] = deque()
-        self._wakeup = _Wakeup()
-        self.watch(self._wakeup.fd, self._wakeup)
         self._turns_left = 0
         self._busy_turns = 0  # since the file descriptors were looked at
         self._stacks = Stacks(self, MOST_STACKS)
@@ -129,7 +112,7 @@ class EventManager(StackUser):
     def spawn_from_thread(self, function: Callable[[], object]) -> None:
         """As ``spawn`` with ``force_async``, from any thread of the process; a halted core wakes up."""
         self._tasks.append(function)  # one step under the interpreter lock, as the loop's popleft is
-        os.eventfd_write(self._wakeup.fd, 1)
+        self._interrupts.wake()
 
     def defer(self, function: Callable[[], object]) -> None:
         """Call ``function`` once, as an event, when the current event ends; at the next turn when none runs."""
@@ -259,44 +242,30 @@ class EventManager(StackUser):
 
     def allocate_vector(self, handler: InterruptHandler) -> int:
         """An interrupt vector for a device; ``raise_interrupt`` with it runs ``handler.interrupt``."""
-        if None in self._vectors:
-            vector = self._vectors.index(None)
-            self._vectors[vector] = handler
-            return vector
-        self._vectors.append(handler)
-        return len(self._vectors) - 1
+        return self._interrupts.allocate_vector(handler)
 
     def raise_interrupt(self, vector: int) -> None:
         """What a device does: mark the vector pending. The handler runs when the current event has ended."""
-        handler = self._vectors[vector] if vector < len(self._vectors) else None
-        if handler is None:
-            raise ValueError(f"interrupt vector {vector} belongs to nobody: allocate it first")
-        self._pending.append(handler)
+        self._interrupts.raise_vector(vector)
 
     def free_vector(self, vector: int) -> None:
         """Give the vector back; interrupts of it that are pending are forgotten."""
-        handler = self._vectors[vector]
-        self._vectors[vector] = None
-        self._pending = deque([pending for pending in self._pending if pending is not handler])
+        self._interrupts.free_vector(vector)
 
     def watch(self, fd: int, handler: InterruptHandler, events: int = READABLE) -> None:
         """Treat a file descriptor's readiness as an interrupt, level-triggered.
 
         A handler that blocks must first have taken what made the descriptor ready.
         """
-        self._watched[fd] = handler
-        self._epoll.register(fd, events)
+        self._interrupts.watch(fd, handler, events)
 
     def rewatch(self, fd: int, events: int) -> None:
         """Watch a descriptor that is watched for ``events`` instead: a new set of EPOLL flags."""
-        self._epoll.modify(fd, events)
+        self._interrupts.rewatch(fd, events)
 
     def unwatch(self, fd: int) -> None:
         """Watch the descriptor no longer."""
-        handler = self._watched.pop(fd)
-        self._epoll.unregister(fd)
-        if handler in self._pending:
-            self._pending = deque([pending for pending in self._pending if pending is not handler])
+        self._interrupts.unwatch(fd)
 
     # The loop
 
@@ -340,8 +309,8 @@ class EventManager(StackUser):
 
     def _step(self) -> None:
         self._measure(self.clock.now())
-        if self._pending:
-            self._interrupt(self._pending.popleft())
+        if self._interrupts.pending:
+            self._interrupt(self._interrupts.pending.popleft())
         elif self._next_deadline() <= self.now:
             self._expire()
         elif self._tasks:
@@ -394,16 +363,10 @@ class EventManager(StackUser):
     def _look(self, timeout: int) -> None:
         """Wait at most ``timeout`` ms for file descriptors, and run the handler of one; the others are pending."""
         self._busy_turns = 0
-        count = self._epoll.wait(timeout)
+        self._interrupts.look(timeout)
         self._measure(self.clock.now())
-        for index in range(1, count):
-            handler = self._watched.get(self._epoll.ready_fd(index))
-            if handler is not None:
-                self._pending.append(handler)
-        if count > 0:
-            handler = self._watched.get(self._epoll.ready_fd(0))
-            if handler is not None:
-                self._interrupt(handler)
+        if self._interrupts.pending:
+            self._interrupt(self._interrupts.pending.popleft())
 
     def _interrupt(self, handler: InterruptHandler) -> None:
         self.interrupts += 1
@@ -526,8 +489,7 @@ class EventManager(StackUser):
         self._parked.clear()
         self._tasks.clear()
         self._stacks.close(blocked)
-        self._epoll.close()
-        os.close(self._wakeup.fd)
+        self._interrupts.close()
 
 
 def activate_here(context: Context) -> None:

@@ -65,7 +65,10 @@ class Future(Generic[T]):
         return cast(T, self._value)
 
     def when_done(self, continuation: Callable[["Future[T]"], object]) -> None:
-        """Call ``continuation(self)`` once the future is done, at once when it is. What it raises is logged."""
+        """Call ``continuation(self)`` once the future is done, at once when it is.
+
+        What it raises is logged, and counted among the failures of the core's Event Manager.
+        """
         self._seen = True
         if self._done:
             self._call(continuation)
@@ -142,6 +145,9 @@ class Future(Generic[T]):
             continuation(self)
         except Exception:
             logger.exception("a continuation failed: %r", continuation)
+            manager = ebb.current_core().representative(ebb.EVENT_MANAGER)
+            if manager is not None:
+                manager.failures += 1
 
 
 class Promise(Generic[T]):

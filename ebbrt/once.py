@@ -2,6 +2,9 @@
 
 The first event that asks does it, and may block meanwhile; the others block until it is done and get the same result,
 or the same exception. Nothing is kept: who asks afterwards has it done again.
+
+An event is told by its greenlet. While it is in ``run`` no other event runs on that: coroutines, which share stacks,
+give theirs back only when they await, and nobody can await within ``run``.
 """
 
 from collections.abc import Callable

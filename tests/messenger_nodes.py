@@ -38,9 +38,11 @@ class Echo(MessageHandler):
 class MessengerNode:
     """A virtual node with a Messenger, and an Ebb that keeps what it gets; by default node number = machine number."""
 
-    def __init__(self, machine: VirtualNode, number: int = 0, secret: bytes = SECRET, port: int = PORT) -> None:
+    def __init__(
+        self, machine: VirtualNode, number: int | None = None, secret: bytes = SECRET, port: int = PORT
+    ) -> None:
         self.machine = machine
-        self.id = NodeId(number or machine.number, machine.address, port)
+        self.id = NodeId(machine.number if number is None else number, machine.address, port)
         seed = random.Random(machine.number * 1000 + self.id.number * 10 + port)
         self.messenger = TcpMessenger(
             machine.network, machine.events, machine.allocator, machine.core, self.id, secret, machine.clock, seed

@@ -10,7 +10,7 @@ TURNS = 2 * POLLS + 1  # within them a busy core looks at its interrupts, and gi
 SHARE = 1 << 20  # bytes of node memory for each core
 
 
-class _NeverHalt(IdleHandler):
+class NeverHalt(IdleHandler):
     def poll(self) -> None:
         pass
 
@@ -31,7 +31,7 @@ class SeveralCores:
         self.busy: list[IdleHandler] = []
         for number in range(count):
             self.links.append(self.plan.links(number, self.events[number], self.allocators[number]))
-            self.busy.append(_NeverHalt())  # or a turn would wait for an interrupt
+            self.busy.append(NeverHalt())  # or a turn would wait for an interrupt
             self.events[number].add_idle_handler(self.busy[number])
 
     def turn(self, number: int) -> None:

@@ -1,18 +1,14 @@
 """The kinds of Ebb over the real links between cores and the real Global Id Map, in one process."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from ebbrt import ebb, ebb_kinds
+from ebbrt import ebb
 from ebbrt.ebb import Core, ebb_id_of
-from ebbrt.ebb_ids import EbbAllocator, EbbError
+from ebbrt.ebb_ids import EbbError
 from ebbrt.ebb_kinds import ReplicatedRoot, Root, create_multicore, create_replicated, create_shared, destroy
-from ebbrt.future import Promise
-from ebbrt.global_id_map import GlobalIdMap
-from ebbrt.id_map_table import TableStore
-from tests.several_cores import SeveralCores
+from tests.ebb_cores import EbbCores
 
 closed: list[int] = []
 
@@ -41,42 +37,6 @@ class CounterRoot(Root):
 class ReplicatedCounter(ReplicatedRoot):
     def representative(self, core: Core, ebb_id: int) -> Counter:
         return Counter(int(self.data), core.number)
-
-
-class EbbCores(SeveralCores):
-    """Cores with Ebbs on them."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count)
-        self.id_map = GlobalIdMap(self.events[0], TableStore(self.events[0]))
-        self.cores = [Core(number) for number in range(count)]
-        for number, core in enumerate(self.cores):
-            core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
-            core.install(ebb.EBB_ALLOCATOR, EbbAllocator(1, number))
-            core.install(ebb.CORE_LINKS, self.links[number])
-            core.install(ebb.EVENT_MANAGER, self.events[number])
-            ebb_kinds.start(core)
-        self.cores[0].install(ebb.GLOBAL_ID_MAP, self.id_map)
-
-    def turn(self, number: int) -> None:
-        self.cores[number].enter()
-        super().turn(number)
-
-    def on(self, number: int, function: Callable[..., Any], *arguments: Any) -> Any:
-        """What ``function`` returns or raises, run as an event of that core."""
-        outcome: Promise[Any] = Promise()
-
-        def event() -> None:
-            try:
-                outcome.set_value(function(*arguments))
-            except Exception as error:
-                outcome.set_error(error)
-
-        self.cores[number].enter()
-        self.events[number].spawn(event)
-        self.settle()
-        self.cores[number].enter()
-        return outcome.future.result()
 
 
 @pytest.fixture

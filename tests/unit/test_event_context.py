@@ -370,6 +370,20 @@ def test_coroutines_are_events(events: EventManager, caplog: pytest.LogCaptureFi
     assert isinstance(events.run_coroutine(awaits_nonsense()).error(), TypeError)
 
 
+def test_a_continuation_that_fails_is_a_failure_of_the_core(events: EventManager) -> None:
+    promise: Promise[int] = Promise()
+    log: list[int] = []
+
+    def fails(_: Future[int]) -> None:
+        raise ValueError("in a continuation")
+
+    promise.future.when_done(fails)
+    promise.future.when_done(lambda done: log.append(done.result()))
+    promise.set_value(1)
+    promise.future.when_done(fails)
+    assert (log, events.statistics()["failures"]) == ([1], 2)
+
+
 def test_a_time_limit_leaves_nothing_behind(events: EventManager, clock: ManualClock) -> None:
     slow: Promise[int] = Promise()
     quick: Promise[int] = Promise()

@@ -5,15 +5,33 @@ from typing import Any
 
 import pytest
 
-from ebbrt.future import Future, Promise
+from ebbrt import ebb
+from ebbrt.clock import ManualClock
+from ebbrt.ebb import Core
+from ebbrt.event_manager import EventManager
+from ebbrt.future import Future, Promise, ready
 from ebbrt.once import Once, WaitsForItselfError
 from tests.fake_cores import FakeNode, simulation
+from tests.several_cores import NeverHalt
 
 
 @pytest.fixture
 def node() -> Iterator[FakeNode]:
     with simulation() as scheduler:
         yield FakeNode(scheduler, 0, 1, None)
+
+
+@pytest.fixture
+def core() -> Iterator[Core]:
+    before = ebb.current_core()
+    core = Core()
+    core.enter()
+    manager = EventManager(ManualClock())
+    core.install(ebb.EVENT_MANAGER, manager)
+    manager.add_idle_handler(NeverHalt())
+    yield core
+    manager.close()
+    before.enter()
 
 
 class Slow:
@@ -84,3 +102,24 @@ def test_two_events_that_need_each_others_work_are_an_error_not_a_hang(node: Fak
     node.scheduler.run()
     for future in futures:
         assert str(future.error()) in ("1 needs 2 needs 1", "2 needs 1 needs 2")
+
+
+def test_coroutines_that_ask_for_the_same_wait_for_each_other(core: Core) -> None:
+    once, slow = Once(), Slow()
+    log: list[str] = []
+
+    async def asks() -> None:
+        await ready(None)
+        log.append(once.run(1, slow))
+        log.append(once.run(2, lambda: "alone"))
+
+    for later in (True, True, False):
+        ebb.event_manager.spawn(asks, force_async=later)
+    for _ in range(2):
+        ebb.event_manager.turn()
+    assert (slow.calls, log) == (1, [])
+    slow.answer.set_value("made")
+    for _ in range(6):
+        ebb.event_manager.turn()
+    assert sorted(log) == ["alone"] * 3 + ["made"] * 3
+    assert ebb.event_manager.statistics()["failures"] == 0
