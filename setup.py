@@ -54,7 +54,7 @@ def extensions() -> list[Extension]:
         Extension(
             ".".join(path.relative_to(ROOT).with_suffix("").parts),
             [str(path.relative_to(ROOT).with_suffix(".py"))],
-            include_dirs=[str(Path(greenlet.__file__).parent)],  # greenlet.h, for ebbrt/context.pxd
+            include_dirs=[str(Path(greenlet.__file__).parent)],  # greenlet.h, for ebbrt/events/context.pxd
             extra_compile_args=["-O2", "-g0", "-fno-semantic-interposition", "-Wno-unused-function"],
         )
         for path in sources

@@ -13,7 +13,7 @@ from typing import Any
 # By name: the class that a replacement must be a subclass of. Named, so that nothing is imported that is not used.
 INTERFACES = {
     "memory_allocator": "ebbrt.memory:MemoryAllocator",
-    "event_manager": "ebbrt.event_manager:EventManager",
+    "event_manager": "ebbrt.events.event_manager:EventManager",
     "local_id_map": "ebbrt.ebb:LocalIdMap",
     "network_manager": "ebbrt.network:NetworkManager",
     "core_links": "ebbrt.cores:CoreLinks",

@@ -28,9 +28,9 @@ from ebbrt.borrowed import Returns
 from ebbrt.core_channel import CALL, FAILURE, MESSAGE, RESULT, SPAWN, CoreChannel
 from ebbrt.core_ring import HEADER, CoreRing
 from ebbrt.cores import CoreError, CoreLinks, CoreMessageHandler
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import IdleHandler, InterruptHandler
 from ebbrt.future import Future, Promise
-from ebbrt.handlers import IdleHandler, InterruptHandler
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator, NodeMemory
 

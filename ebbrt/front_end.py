@@ -30,22 +30,22 @@ from ebbrt import ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
 from ebbrt.configuration import Configuration
 from ebbrt.core_links import CoreLinksPlan, RingCoreLinks
-from ebbrt.event_manager import EventManager
-from ebbrt.file_server import FileServer
-from ebbrt.file_system import FileSystem, LocalChannel
+from ebbrt.events.event_manager import EventManager
+from ebbrt.files.file_system import FileSystem, LocalChannel
+from ebbrt.files.server import FileServer
 from ebbrt.future import Future
-from ebbrt.global_id_map import GlobalIdMap, IdMapStore
-from ebbrt.id_map_remote import IdMapServer
-from ebbrt.id_map_table import TableStore
+from ebbrt.id_map.global_id_map import GlobalIdMap, IdMapStore
+from ebbrt.id_map.remote import IdMapServer
+from ebbrt.id_map.table import TableStore
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.messages import FRONT_END, NodeId
-from ebbrt.messenger import TcpMessenger
+from ebbrt.messenger.tcp_messenger import TcpMessenger
 from ebbrt.network import AddressInUseError
 from ebbrt.node_allocator import FrontEndNodeAllocator
 from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE, IaasProvider
 from ebbrt.runtime import Identity, Runtime
 from ebbrt.signals import Signals
-from ebbrt.socket_network import SocketNetworkManager
+from ebbrt.sockets.socket_network import SocketNetworkManager
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class FrontEnd:
         """Install the Ebbs whose data are here."""
         store: IdMapStore = TableStore(self._events)
         if id_map is not None:
-            from ebbrt.id_map_zookeeper import ZooKeeperStore  # kazoo: only for those who ask for it
+            from ebbrt.id_map.zookeeper import ZooKeeperStore  # kazoo: only for those who ask for it
 
             store = ZooKeeperStore(self._events, id_map, secrets.token_hex(8))
         global_id_map = GlobalIdMap(self._events, store, IdMapServer(store, self._allocator))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any, Generic, TypeVar, cast
 
 from ebbrt import ebb
-from ebbrt.context import Context
+from ebbrt.events.context import Context
 
 logger = logging.getLogger(__name__)
 

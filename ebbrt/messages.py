@@ -13,7 +13,7 @@ import msgpack
 from ebbrt.future import Future
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
-from ebbrt.messenger_protocol import LARGEST_DATA
+from ebbrt.messenger.protocol import LARGEST_DATA
 
 LARGEST_MESSAGE = LARGEST_DATA  # bytes of data in one message
 # What the layers below put in front of the data, so that a message leaves without being copied.

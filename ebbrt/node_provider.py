@@ -7,12 +7,12 @@ has; the provider, where it runs. Ours is a daemon (``netlab.iaas``) behind a Un
 import socket
 from typing import Any, NamedTuple
 
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import InterruptHandler
+from ebbrt.events.timers import Timer
 from ebbrt.future import Future, Promise, TimedOutError, ready
-from ebbrt.handlers import InterruptHandler
 from ebbrt.lines import LONGEST_LINE, LineError, LineReader, encode
 from ebbrt.messages import NodeId
-from ebbrt.timers import Timer
 
 CONNECT_SECONDS = 5.0
 # What ``netlab run`` puts into the environment of a front-end:

@@ -15,15 +15,15 @@ from ebbrt.command_line import CommandLine
 from ebbrt.cores import CoreLinks
 from ebbrt.ebb import Core, current_core
 from ebbrt.ebb_ids import EbbAllocator
-from ebbrt.event_manager import EventManager
-from ebbrt.file_system import FileSystem, RemoteChannel
+from ebbrt.events.event_manager import EventManager
+from ebbrt.files.file_system import FileSystem, RemoteChannel
 from ebbrt.future import Future, when_all
-from ebbrt.global_id_map import GlobalIdMap
-from ebbrt.id_map_remote import RemoteStore
+from ebbrt.id_map.global_id_map import GlobalIdMap
+from ebbrt.id_map.remote import RemoteStore
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import Messenger, NodeId
-from ebbrt.messenger import TcpMessenger
-from ebbrt.messenger_cores import CoreMessenger, CoreMessengerServer
+from ebbrt.messenger.core_messenger import CoreMessenger, CoreMessengerServer
+from ebbrt.messenger.tcp_messenger import TcpMessenger
 from ebbrt.network import NetworkManager
 from ebbrt.node_allocator import BackEndNodeAllocator, NodeAllocator
 

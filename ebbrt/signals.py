@@ -5,8 +5,8 @@ import signal
 import socket
 from collections.abc import Callable, Mapping
 
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import InterruptHandler
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import InterruptHandler
 
 
 class Signals(InterruptHandler):

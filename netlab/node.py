@@ -26,7 +26,7 @@ from ebbrt import build, ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
 from ebbrt.core_links import RingCoreLinks
 from ebbrt.ebb_ids import EbbAllocator
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future, when_all
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
 from ebbrt.memory import MemoryAllocator

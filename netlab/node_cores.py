@@ -16,8 +16,8 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import InterruptHandler
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import InterruptHandler
 from netlab.errors import NetlabError
 
 PATIENCE = 5.0  # seconds that a core has to end before it is killed

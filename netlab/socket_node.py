@@ -16,11 +16,11 @@ from typing import Any, cast
 from apps.memcached.server import Memcached
 from ebbrt import build, ebb, ebb_ids
 from ebbrt.clock import MonotonicClock
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import NetworkManager
 from ebbrt.signals import Signals
-from ebbrt.socket_network import SocketNetworkManager
+from ebbrt.sockets.socket_network import SocketNetworkManager
 from netlab.node_config import NodeError, check_application, check_cpus
 from netlab.node_statistics import write_statistics
 

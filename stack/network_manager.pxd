@@ -1,4 +1,4 @@
-from ebbrt.handlers cimport TimerSource
+from ebbrt.events.handlers cimport TimerSource
 from ebbrt.network cimport NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
 from stack.stack cimport Stack
 

@@ -7,8 +7,8 @@ straight to the Stack; here its deadlines become the loop's, and applications ge
 from collections.abc import Callable
 from typing import Any
 
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import TimerSource
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import TimerSource
 from ebbrt.network import NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
 from stack.address import format_ipv4, parse_ipv4
 from stack.stack import Stack

@@ -7,8 +7,8 @@ from ebbrt import ebb, ebb_kinds
 from ebbrt.ebb import Core
 from ebbrt.ebb_ids import EbbAllocator
 from ebbrt.future import Promise
-from ebbrt.global_id_map import GlobalIdMap
-from ebbrt.id_map_table import TableStore
+from ebbrt.id_map.global_id_map import GlobalIdMap
+from ebbrt.id_map.table import TableStore
 from tests.several_cores import SeveralCores
 
 

@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from ebbrt.clock import Clock, ManualClock
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import IdleHandler
 from ebbrt.future import Future, Promise, TimedOutError, failed, ready
-from ebbrt.handlers import IdleHandler
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.messages import (

@@ -10,7 +10,7 @@ from typing import Any
 
 from ebbrt.clock import MonotonicClock
 from ebbrt.core_links import CoreLinksPlan, RingCoreLinks
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.memory import MemoryAllocator, NodeMemory
 
 SHARE = 16 << 20

@@ -7,7 +7,7 @@ import pytest
 
 from ebbrt.ebb import GLOBAL_ID_MAP
 from ebbrt.future import Future
-from ebbrt.global_id_map import (
+from ebbrt.id_map.global_id_map import (
     LARGEST_ID,
     LARGEST_VALUE,
     GlobalIdMap,
@@ -17,7 +17,7 @@ from ebbrt.global_id_map import (
     IdMapUnavailableError,
     IdMapUnknownOutcomeError,
 )
-from ebbrt.id_map_remote import IdMapServer, RemoteStore
+from ebbrt.id_map.remote import IdMapServer, RemoteStore
 
 FRONT, BACK, OTHER = 0, 1, 2
 SECOND = 1_000_000_000

@@ -7,7 +7,7 @@ from ebbrt.ebb import MESSENGER, Core
 from ebbrt.future import Future
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import MessageHandler, NodeId, to_message
-from ebbrt.messenger import TcpMessenger
+from ebbrt.messenger.tcp_messenger import TcpMessenger
 from tests.fakes import make_allocator, read_chain
 from tests.node_pair import VirtualNetwork, VirtualNode
 from tests.pipe_network import PipeNetwork, Pipes

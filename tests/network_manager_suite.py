@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import Buffer, MemoryAllocator
 from ebbrt.network import AddressInUseError, NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket

@@ -13,11 +13,11 @@ from ipaddress import IPv4Interface
 from ebbrt import ebb
 from ebbrt.clock import ManualClock
 from ebbrt.constants import FOREVER
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import IdleHandler, TimerSource
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import IdleHandler, TimerSource
+from ebbrt.events.timers import Timer
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
-from ebbrt.timers import Timer
 from stack.network_manager import StackNetworkManager
 from stack.stack import Stack
 from tests.tcplink import LinkDevice

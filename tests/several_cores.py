@@ -2,8 +2,8 @@
 
 from ebbrt.clock import ManualClock
 from ebbrt.core_links import POLLS, RING, CoreLinksPlan, RingCoreLinks
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import IdleHandler
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import IdleHandler
 from ebbrt.memory import MemoryAllocator, NodeMemory
 
 TURNS = 2 * POLLS + 1  # within them a busy core looks at its interrupts, and gives back what it has dropped

@@ -7,8 +7,8 @@ from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from ebbrt.clock import ManualClock
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import TimerSource
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import TimerSource
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.netdevice import FrameHandler

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from ebbrt.clock import Clock
 from ebbrt.constants import FOREVER
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 
 
 class DeadlineEventManager(EventManager):

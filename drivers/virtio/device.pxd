@@ -1,8 +1,8 @@
 import cython
 
 from drivers.virtio.virtqueue cimport DeviceQueue, QueueLayout
-from ebbrt.event_manager cimport EventManager
-from ebbrt.handlers cimport InterruptHandler
+from ebbrt.events.event_manager cimport EventManager
+from ebbrt.events.handlers cimport InterruptHandler
 from ebbrt.memory cimport NodeMemory
 from ebbrt.syscalls cimport IoVector
 

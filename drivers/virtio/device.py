@@ -35,8 +35,8 @@ from drivers.virtio.constants import (
     VIRTIO_NET_F_MTU,
 )
 from drivers.virtio.virtqueue import DeviceQueue, QueueLayout
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import InterruptHandler
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import InterruptHandler
 from ebbrt.memory import NodeMemory
 from ebbrt.syscalls import IoVector
 

@@ -2,9 +2,9 @@ import cython
 
 from drivers.virtio.device cimport NetDevice
 from drivers.virtio.virtqueue cimport DriverQueue, QueueLayout
-from ebbrt.event_manager cimport EventManager
-from ebbrt.handlers cimport IdleHandler, InterruptHandler
-from ebbrt.timers cimport Timer
+from ebbrt.events.event_manager cimport EventManager
+from ebbrt.events.handlers cimport IdleHandler, InterruptHandler
+from ebbrt.events.timers cimport Timer
 from ebbrt.iobuf cimport IOBuf, view
 from ebbrt.memory cimport Buffer, MemoryAllocator, NodeMemory
 from ebbrt.netdevice cimport EthernetDevice, FrameHandler

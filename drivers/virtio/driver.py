@@ -27,12 +27,12 @@ from drivers.virtio.constants import (
 )
 from drivers.virtio.device import NetDevice
 from drivers.virtio.virtqueue import DriverQueue, lay_out
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import IdleHandler, InterruptHandler
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import IdleHandler, InterruptHandler
+from ebbrt.events.timers import Timer
 from ebbrt.iobuf import IOBuf, view
 from ebbrt.memory import Buffer, MemoryAllocator
 from ebbrt.netdevice import EthernetDevice, FrameHandler
-from ebbrt.timers import Timer
 
 RECEIVE_BUFFER = 512
 FRAMES_PER_POLL = 64

@@ -3,7 +3,7 @@
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from ebbrt.constants import DEVICE, DRIVER
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.layers import Stopwatch
 from ebbrt.memory import MemoryAllocator, NodeMemory
 

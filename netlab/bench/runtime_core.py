@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import partial
 
 from ebbrt.clock import MonotonicClock
-from ebbrt.context import Context
 from ebbrt.ebb import EVENT_MANAGER, Core, EbbRef
-from ebbrt.event_manager import EventManager
+from ebbrt.events.context import Context
+from ebbrt.events.event_manager import EventManager
 from netlab.bench.runtime_results import Figure, compared, figure
 
 REPEATS = 20_000

@@ -17,8 +17,8 @@ from functools import partial
 from ipaddress import IPv4Interface
 from typing import Any
 
+from ebbrt.events.handlers import InterruptHandler
 from ebbrt.future import Future, when_all
-from ebbrt.handlers import InterruptHandler
 from ebbrt.lines import LineReader, encode
 from ebbrt.messages import NodeId
 from ebbrt.runtime import MESSENGER_PORT, Identity, Runtime, start

@@ -90,7 +90,7 @@ def operations_virtqueue(chance: random.Random) -> Iterator[object]:
 def operations_node(chance: random.Random) -> Iterator[object]:
     """Stack and memcached against ten connections: streams of requests, in order or not, and some nonsense."""
     from apps.memcached.server import Memcached
-    from ebbrt.event_manager import EventManager
+    from ebbrt.events.event_manager import EventManager
     from stack.network_manager import StackNetworkManager
     from tests.stack_harness import Harness
 

@@ -8,11 +8,11 @@ from typing import Any
 import msgpack
 
 from ebbrt.ebb import FILE_SYSTEM, GLOBAL_ID_MAP
-from ebbrt.file_server import MOST_HANDLES, FileServer
-from ebbrt.file_system import FileSystem, LocalChannel
-from ebbrt.global_id_map import GlobalIdMap
-from ebbrt.id_map_remote import IdMapServer
-from ebbrt.id_map_table import TableStore
+from ebbrt.files.file_system import FileSystem, LocalChannel
+from ebbrt.files.server import MOST_HANDLES, FileServer
+from ebbrt.id_map.global_id_map import GlobalIdMap
+from ebbrt.id_map.remote import IdMapServer
+from ebbrt.id_map.table import TableStore
 from ebbrt.messages import to_message, unpack
 from tests.fake_messenger import FakeNetwork
 

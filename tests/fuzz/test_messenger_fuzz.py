@@ -9,9 +9,9 @@ import pytest
 
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import NodeId, to_message
-from ebbrt.messenger_frames import put_header
-from ebbrt.messenger_handshake import Handshake, Identity
-from ebbrt.messenger_protocol import CALL, HANDSHAKE_TIME, HELLO_LENGTH, MESSAGE, MOST_HANDSHAKES, START
+from ebbrt.messenger.frames import put_header
+from ebbrt.messenger.handshake import Handshake, Identity
+from ebbrt.messenger.protocol import CALL, HANDSHAKE_TIME, HELLO_LENGTH, MESSAGE, MOST_HANDSHAKES, START
 from ebbrt.network import TcpHandler
 from tests.fakes import read_chain
 from tests.messenger_nodes import EBB, SECRET, PipeWorld

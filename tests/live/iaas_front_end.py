@@ -9,14 +9,14 @@ from typing import Any
 
 from ebbrt import ebb
 from ebbrt.clock import MonotonicClock
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.messages import FRONT_END, NodeId, pack, unpack
-from ebbrt.messenger import TcpMessenger
+from ebbrt.messenger.tcp_messenger import TcpMessenger
 from ebbrt.node_allocator import FrontEndNodeAllocator
 from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE, IaasProvider
-from ebbrt.socket_network import SocketNetworkManager
+from ebbrt.sockets.socket_network import SocketNetworkManager
 from tests.live.iaas_applications import ECHO
 
 SECOND = 1_000_000_000

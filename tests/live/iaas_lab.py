@@ -12,14 +12,14 @@ from typing import Any
 
 from ebbrt import ebb
 from ebbrt.clock import MonotonicClock
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.messages import FRONT_END, MessageHandler, NodeId, pack
-from ebbrt.messenger import TcpMessenger
+from ebbrt.messenger.tcp_messenger import TcpMessenger
 from ebbrt.node_provider import Boot, IaasProvider, ProviderListener
-from ebbrt.socket_network import SocketNetworkManager
+from ebbrt.sockets.socket_network import SocketNetworkManager
 from netlab import namespaces
 from netlab.iaas import launch
 from netlab.lab import Lab

@@ -17,9 +17,9 @@ from typing import Any
 
 from ebbrt.command_line import CommandLine
 from ebbrt.ebb import event_manager, file_system, global_id_map, messenger, node_allocator
+from ebbrt.events.handlers import InterruptHandler
 from ebbrt.front_end import run
 from ebbrt.future import Promise, when_all
-from ebbrt.handlers import InterruptHandler
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import MessengerError, NodeId, NodeLostError, pack, unpack
 from ebbrt.node_allocator import AllocatedNode

@@ -9,7 +9,6 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from ebbrt.confined import FileSystemError
 from ebbrt.constants import FOREVER
 from ebbrt.ebb import (
     MEMORY_ALLOCATOR,
@@ -22,9 +21,10 @@ from ebbrt.ebb import (
     node_allocator,
 )
 from ebbrt.ebb_ids import named_id
-from ebbrt.file_system import DEFAULT_TIMEOUT as FILE_TIMEOUT
+from ebbrt.files.confined import FileSystemError
+from ebbrt.files.file_system import DEFAULT_TIMEOUT as FILE_TIMEOUT
 from ebbrt.future import Future, Promise, TimedOutError, ready, when_all
-from ebbrt.global_id_map import IdMapError
+from ebbrt.id_map.global_id_map import IdMapError
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import BackPressureError, MessageHandler, MessengerError, NodeId, pack, unpack

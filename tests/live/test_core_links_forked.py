@@ -8,7 +8,7 @@ import pytest
 
 from ebbrt.core_links import RingCoreLinks
 from ebbrt.cores import CoreError, CoreMessageHandler
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from tests.forked_cores import run_cores

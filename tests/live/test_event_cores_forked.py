@@ -3,10 +3,10 @@
 import pytest
 
 from ebbrt import ebb
-from ebbrt.context import Context
 from ebbrt.core_links import RingCoreLinks
 from ebbrt.ebb import Core, event_manager
-from ebbrt.event_manager import EventManager
+from ebbrt.events.context import Context
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Promise
 from ebbrt.memory import MemoryAllocator
 from tests.forked_cores import run_cores

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from ebbrt.clock import Clock
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import UdpHandler
-from ebbrt.socket_buffers import SIZES
-from ebbrt.socket_network import SocketNetworkManager
-from ebbrt.socket_tcp import FIN_WAIT_2_TIME, SEND_BUFFER
+from ebbrt.sockets.buffers import SIZES
+from ebbrt.sockets.socket_network import SocketNetworkManager
+from ebbrt.sockets.tcp import FIN_WAIT_2_TIME, SEND_BUFFER
 from tests.network_manager_suite import (
     PORT,
     UDP_PORT,

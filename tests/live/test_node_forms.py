@@ -17,7 +17,7 @@ import os, sys
 from ipaddress import IPv4Interface
 from ebbrt import ebb
 from ebbrt.configuration import Configuration
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.network import TcpHandler
 from netlab.node import Node, NodeConfig
 

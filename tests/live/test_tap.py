@@ -16,7 +16,7 @@ from drivers.virtio.driver import VirtioNet
 from drivers.virtio.tap import Tap, TapError, attach_queues, mtu, open_plain_tap, open_tap
 from drivers.virtio.tap_queues import attached_queues
 from ebbrt.clock import MonotonicClock
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from tests.virtio_bench import MAC, KeepFrames
 

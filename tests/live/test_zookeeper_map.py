@@ -11,8 +11,8 @@ from kazoo.client import KazooClient
 
 from ebbrt.clock import MonotonicClock
 from ebbrt.future import Future
-from ebbrt.global_id_map import IdMapUnavailableError, IdMapUnknownOutcomeError
-from ebbrt.id_map_zookeeper import ZooKeeperStore
+from ebbrt.id_map.global_id_map import IdMapUnavailableError, IdMapUnknownOutcomeError
+from ebbrt.id_map.zookeeper import ZooKeeperStore
 from tests.fake_messenger import FakeNetwork
 from tests.id_map_suite import BACK, FRONT, OTHER, SECOND, IdMapSuite, World, outcomes
 from tests.live.zookeeper_server import ZooKeeperServer, why_no_zookeeper

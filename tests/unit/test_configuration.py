@@ -10,8 +10,8 @@ from ebbrt import configuration, ebb
 from ebbrt.clock import ManualClock
 from ebbrt.configuration import INTERFACES, Configuration, ConfigurationError
 from ebbrt.ebb import Core, event_manager
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import InterruptHandler
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import InterruptHandler
 
 REPLACEMENT = "event_manager=apps.examples.deadline_events:DeadlineEventManager"
 
@@ -87,7 +87,7 @@ def test_what_is_not_replaced_is_the_default() -> None:
         ("event_manager=:Class", "names no class"),
         ("event_manager=tests.nowhere:Class", "tests.nowhere cannot be imported"),
         ("event_manager=apps.examples.deadline_events:Missing", "apps.examples.deadline_events has no Missing"),
-        ("event_manager=builtins:dict", "make it a subclass of ebbrt.event_manager:EventManager"),
+        ("event_manager=builtins:dict", "make it a subclass of ebbrt.events.event_manager:EventManager"),
         ("event_manager=builtins:print", "make it a subclass of"),
         ("core_links=apps.examples.deadline_events:DeadlineEventManager", "cannot be the core_links"),
     ],

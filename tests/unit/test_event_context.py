@@ -9,9 +9,9 @@ import pytest
 
 from ebbrt import ebb
 from ebbrt.clock import ManualClock
-from ebbrt.context import Context, ContextError
 from ebbrt.ebb import Core
-from ebbrt.event_manager import EventManager
+from ebbrt.events.context import Context, ContextError
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future, Promise, TimedOutError, ready
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ebbrt import ebb
-from ebbrt.context import Context
 from ebbrt.core_links import CoreLinksPlan
 from ebbrt.ebb import Core, core_links, current_core, event_manager
-from ebbrt.event_manager import EventManager
+from ebbrt.events.context import Context
+from ebbrt.events.event_manager import EventManager
 from ebbrt.memory import NodeMemory
 from tests.ebb_cores import EbbCores
 from tests.messenger_nodes import MessengerNode

@@ -8,7 +8,7 @@ import pytest
 from ebbrt import ebb
 from ebbrt.clock import ManualClock
 from ebbrt.ebb import Core, event_manager
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future, Promise, failed, ready
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import NodeId, NodeLostError, pack, unpack

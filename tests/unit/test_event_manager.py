@@ -10,8 +10,8 @@ import pytest
 
 from ebbrt.clock import ManualClock
 from ebbrt.constants import FOREVER
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import IdleHandler, InterruptHandler, TimerSource
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import IdleHandler, InterruptHandler, TimerSource
 
 
 class Interrupt(InterruptHandler):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ebbrt.ebb import FILE_SYSTEM
-from ebbrt.file_server import (
+from ebbrt.files.file_system import FileStatus, FileSystem, FileSystemError, LocalChannel, RemoteChannel
+from ebbrt.files.server import (
     CLOSE,
     LARGEST_HANDLE,
     LARGEST_OFFSET,
@@ -23,7 +24,6 @@ from ebbrt.file_server import (
     STAT,
     FileServer,
 )
-from ebbrt.file_system import FileStatus, FileSystem, FileSystemError, LocalChannel, RemoteChannel
 from ebbrt.future import Future
 from ebbrt.messages import MessageHandler, RemoteCallError, pack, to_message, unpack
 from tests.fake_messenger import FakeNetwork
@@ -193,7 +193,7 @@ def test_directories_are_made_listed_and_removed(world: World, files: FileSystem
 def test_a_long_directory_is_listed_in_parts(
     world: World, files: FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ebbrt.file_server.LARGEST_LIST", 1000)
+    monkeypatch.setattr("ebbrt.files.server.LARGEST_LIST", 1000)
     names = [f"{number:03}" + "x" * 97 for number in range(35)]
     for name in names:
         (tmp_path / name).touch()
@@ -205,7 +205,7 @@ def test_a_long_directory_is_listed_in_parts(
 def test_a_directory_with_too_many_names_is_refused(
     world: World, files: FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ebbrt.confined.MOST_NAMES", 3)
+    monkeypatch.setattr("ebbrt.files.confined.MOST_NAMES", 3)
     for name in "abc":
         (tmp_path / name).touch()
     assert world.wait(files.readdir()) == ["a", "b", "c"]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ebbrt.file_cache import BLOCK, READ_AHEAD, FileCache
-from ebbrt.file_server import TICK
+from ebbrt.files.cache import BLOCK, READ_AHEAD, FileCache
+from ebbrt.files.server import TICK
 from tests.unit.test_file_system import BACK, OTHER, World
 
 SECOND = 1_000_000_000

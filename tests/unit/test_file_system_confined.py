@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ebbrt.confined import ConfinedDirectory, FileSystemError
+from ebbrt.files.confined import ConfinedDirectory, FileSystemError
 
 READ, WRITE = os.O_RDONLY, os.O_WRONLY
 

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from ebbrt.ebb import GLOBAL_ID_MAP
-from ebbrt.global_id_map import (
+from ebbrt.id_map.global_id_map import (
     LARGEST_VALUE,
     IdMapError,
     IdMapTooLargeError,
     IdMapUnavailableError,
     IdMapUnknownOutcomeError,
 )
-from ebbrt.id_map_remote import FAILED, GET, MOST_PENDING, NEXT_CHANGE, OK, SET, UNAVAILABLE
-from ebbrt.id_map_table import ENTRY_OVERHEAD, TableStore
+from ebbrt.id_map.remote import FAILED, GET, MOST_PENDING, NEXT_CHANGE, OK, SET, UNAVAILABLE
+from ebbrt.id_map.table import ENTRY_OVERHEAD, TableStore
 from ebbrt.messages import MessageHandler, RemoteCallError, pack, to_message, unpack
 from tests.fake_messenger import FakeNetwork
 from tests.id_map_suite import BACK, FRONT, OTHER, SECOND, IdMapSuite, World
@@ -139,7 +139,7 @@ def test_a_full_table_refuses_more_and_room_made_is_room_again(world: World) -> 
 
 
 def test_deletions_are_not_remembered_without_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ebbrt.id_map_table.MOST_DELETED", 5)
+    monkeypatch.setattr("ebbrt.id_map.table.MOST_DELETED", 5)
     for ebb_id in range(20):
         world.wait(world.maps[FRONT].set(ebb_id, b"x"))
         world.wait(world.maps[FRONT].delete(ebb_id))

@@ -4,7 +4,7 @@ import pytest
 from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.l2 import ARP
 
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.network import NetworkManager, TcpHandler, UdpHandler
 from stack.network_manager import StackNetworkManager
 from tests.fakes import make_frame

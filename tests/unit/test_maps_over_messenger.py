@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from ebbrt.ebb import FILE_SYSTEM
-from ebbrt.file_server import FileServer
-from ebbrt.file_system import FileSystem, FileSystemError, LocalChannel, RemoteChannel
+from ebbrt.files.file_system import FileSystem, FileSystemError, LocalChannel, RemoteChannel
+from ebbrt.files.server import FileServer
 from ebbrt.future import Future
-from ebbrt.global_id_map import IdMapUnavailableError
-from ebbrt.id_map_table import TableStore
+from ebbrt.id_map.global_id_map import IdMapUnavailableError
+from ebbrt.id_map.table import TableStore
 from ebbrt.messages import MessageHandler, NodeId
-from ebbrt.messenger import TcpMessenger
+from ebbrt.messenger.tcp_messenger import TcpMessenger
 from tests.id_map_suite import BACK, FRONT, SECOND, IdMapSuite, World
 from tests.node_pair import VirtualNetwork, VirtualNode
 

@@ -14,7 +14,7 @@ from ebbrt.messages import (
     RemoteCallError,
     to_message,
 )
-from ebbrt.messenger_cores import CoreMessenger, CoreMessengerServer
+from ebbrt.messenger.core_messenger import CoreMessenger, CoreMessengerServer
 from tests.fakes import read_chain
 from tests.messenger_nodes import EBB, PipeWorld
 from tests.node_pair import SECOND

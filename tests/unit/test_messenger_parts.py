@@ -8,9 +8,9 @@ from greenlet import getcurrent, greenlet
 from ebbrt.ebb import Core
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import BackPressureError, NodeId, to_message
-from ebbrt.messenger_frames import FrameReader, put_acknowledgment, put_header
-from ebbrt.messenger_handshake import Handshake, Identity
-from ebbrt.messenger_protocol import CALL, FRAME_HEADER, HELLO_LENGTH, QUEUE_LIMIT, TAKEN_LIMIT
+from ebbrt.messenger.frames import FrameReader, put_acknowledgment, put_header
+from ebbrt.messenger.handshake import Handshake, Identity
+from ebbrt.messenger.protocol import CALL, FRAME_HEADER, HELLO_LENGTH, QUEUE_LIMIT, TAKEN_LIMIT
 from tests.fake_network import received
 from tests.fakes import make_allocator, read_chain
 from tests.messenger_nodes import EBB, SECRET, Echo, PipeWorld

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ebbrt.clock import ManualClock
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import TimedOutError
 from ebbrt.lines import LONGEST_LINE, LineError, LineReader, encode
 from ebbrt.messages import NodeId

@@ -8,7 +8,7 @@ import pytest
 from ebbrt import ebb
 from ebbrt.clock import ManualClock
 from ebbrt.ebb import Core
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future, Promise, ready
 from ebbrt.once import Once, WaitsForItselfError
 from tests.fake_cores import FakeNode, simulation

@@ -7,7 +7,7 @@ import pytest
 
 from ebbrt.iobuf import allocate
 from ebbrt.memory import MemoryAllocator
-from ebbrt.socket_buffers import MOST_PIECES, SIZES, ReceiveBuffers, SendQueue
+from ebbrt.sockets.buffers import MOST_PIECES, SIZES, ReceiveBuffers, SendQueue
 from ebbrt.syscalls import IoVector
 from tests.fakes import make_allocator, read_chain
 

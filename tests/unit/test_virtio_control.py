@@ -17,7 +17,7 @@ from drivers.virtio.control import ControlDevice, ControlDriver, ControlError
 from drivers.virtio.device import NetDevice
 from drivers.virtio.virtqueue import lay_out
 from ebbrt.clock import ManualClock
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from tests.virtio_bench import MAC
 

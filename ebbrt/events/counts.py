@@ -17,7 +17,7 @@ from ebbrt.iobuf import IOBuf
 from ebbrt.messages import FRONT_END, NodeId, pack, unpack
 
 if TYPE_CHECKING:
-    from ebbrt.event_manager import EventManager
+    from ebbrt.events.event_manager import EventManager
 
 TIMEOUT = 5_000_000_000  # ns for another node's answer
 NODE = "node"  # what is asked for

@@ -1,7 +1,7 @@
 """The Network Manager Ebb over kernel sockets: what a front-end, an ordinary Linux process, has for a network.
 
 The same interface as on a node's own stack, with the same upcalls in the same order, so that an application runs
-unchanged on both. The parts: ``socket_tcp`` and ``socket_udp``, over ``socket_shared`` and ``socket_buffers``.
+unchanged on both. The parts: ``sockets.tcp`` and ``sockets.udp``, over ``sockets.shared`` and ``sockets.buffers``.
 """
 
 import errno
@@ -9,14 +9,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import READABLE
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import READABLE
+from ebbrt.events.timers import Timer
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import AddressInUseError, NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
-from ebbrt.socket_shared import LAST_PORT, MILLISECOND, Readiness, Shared, check_address, make_socket
-from ebbrt.socket_tcp import SocketConnection
-from ebbrt.socket_udp import KernelUdpSocket
-from ebbrt.timers import Timer
+from ebbrt.sockets.shared import LAST_PORT, MILLISECOND, Readiness, Shared, check_address, make_socket
+from ebbrt.sockets.tcp import SocketConnection
+from ebbrt.sockets.udp import KernelUdpSocket
 
 MOST_ACCEPTED = 16  # connections in one event
 ACCEPT_RETRY = 100 * MILLISECOND  # until an accept that found no descriptor is tried again

@@ -13,12 +13,12 @@ import select
 import socket
 import struct
 
-from ebbrt.handlers import READABLE
+from ebbrt.events.handlers import READABLE
+from ebbrt.events.timers import Timer
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
-from ebbrt.socket_buffers import SendQueue
-from ebbrt.socket_shared import MILLISECOND, Readiness, Shared, is_busy
-from ebbrt.timers import Timer
+from ebbrt.sockets.buffers import SendQueue
+from ebbrt.sockets.shared import MILLISECOND, Readiness, Shared, is_busy
 
 SEND_BUFFER = 256 * 1024  # what send_window() counts from; the kernel's own buffer comes on top
 MOST_WRITES = 16  # in one event

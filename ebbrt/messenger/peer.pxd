@@ -3,7 +3,7 @@ import cython
 from ebbrt.clock cimport Clock
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport MemoryAllocator
-from ebbrt.messenger_frames cimport put_acknowledgment, put_header
+from ebbrt.messenger.frames cimport put_acknowledgment, put_header
 from ebbrt.network cimport TcpConnection
 
 cdef unsigned int ACKNOWLEDGE

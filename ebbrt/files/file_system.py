@@ -21,10 +21,10 @@ import os
 from collections.abc import Coroutine
 from typing import Any, NamedTuple, TypeVar
 
-from ebbrt.confined import FileSystemError
 from ebbrt.ebb import FILE_SYSTEM
-from ebbrt.file_cache import BLOCK, READ_AHEAD, FileCache, FileId
-from ebbrt.file_server import (
+from ebbrt.files.cache import BLOCK, READ_AHEAD, FileCache, FileId
+from ebbrt.files.confined import FileSystemError
+from ebbrt.files.server import (
     AT_THE_END,
     CLOSE,
     FLAGS,
@@ -76,7 +76,7 @@ class FileChannel:
     """The way to the server that has the files."""
 
     async def ask(self, operation: int, *arguments: Any) -> Any:
-        """The operation's result (``ebbrt.file_server``). Raises FileSystemError."""
+        """The operation's result (``ebbrt.files.server``). Raises FileSystemError."""
         raise NotImplementedError
 
 

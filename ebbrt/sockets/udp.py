@@ -8,10 +8,10 @@ import errno
 import socket
 import struct
 
-from ebbrt.handlers import READABLE
+from ebbrt.events.handlers import READABLE
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import AddressInUseError, UdpHandler, UdpSocket
-from ebbrt.socket_shared import LAST_PORT, Readiness, Shared, check_address, is_busy, make_socket
+from ebbrt.sockets.shared import LAST_PORT, Readiness, Shared, check_address, is_busy, make_socket
 
 MOST_DATAGRAMS = 16  # in one event
 IP_RECVERR = 11  # linux/in.h

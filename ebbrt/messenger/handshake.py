@@ -1,6 +1,6 @@
 """The handshake of two Messengers, without I/O: bytes of the peer in, bytes for the peer out.
 
-``messenger_protocol`` describes it. Whoever drives a ``Handshake`` gives it exactly ``needed`` bytes at a time, sends
+``messenger.protocol`` describes it. Whoever drives a ``Handshake`` gives it exactly ``needed`` bytes at a time, sends
 what it returns, and looks at ``problem`` and ``done``.
 """
 
@@ -10,7 +10,7 @@ from random import Random
 from struct import Struct
 
 from ebbrt.messages import NodeId
-from ebbrt.messenger_protocol import (
+from ebbrt.messenger.protocol import (
     ACCEPTOR,
     HELLO_LENGTH,
     HELLO_MAGIC,

@@ -1,13 +1,13 @@
 """Frames of the Messenger: writing a header in front of a message, and taking frames off a stream of received bytes.
 
-``messenger_protocol`` has the layout. Nothing is copied: a message leaves behind a header in its own headroom, and
+``messenger.protocol`` has the layout. Nothing is copied: a message leaves behind a header in its own headroom, and
 what arrives are views of the receive buffers; but of a peer that sends crumbs they are put together (``ebbrt.input``).
 """
 
 from ebbrt.input import Input
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
-from ebbrt.messenger_protocol import FRAME_HEADER, FRAME_MAGIC, HEADERS_BELOW, LARGEST_DATA, PING, START, VERSION
+from ebbrt.messenger.protocol import FRAME_HEADER, FRAME_MAGIC, HEADERS_BELOW, LARGEST_DATA, PING, START, VERSION
 
 
 def put_header(

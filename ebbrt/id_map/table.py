@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.timers import Timer
 from ebbrt.future import Future, Promise, failed, ready
-from ebbrt.global_id_map import ABSENT, Entry, IdMapStore, IdMapTooLargeError, IdMapUnavailableError
-from ebbrt.timers import Timer
+from ebbrt.id_map.global_id_map import ABSENT, Entry, IdMapStore, IdMapTooLargeError, IdMapUnavailableError
 
 # Back-ends fill the table, so it is bounded. An entry counts as its data and what Python spends on it.
 MOST_BYTES = 64 << 20

@@ -7,7 +7,7 @@ shorter one is the last of its file.
 
 from collections import OrderedDict
 
-from ebbrt.file_server import LARGEST_TRANSFER
+from ebbrt.files.server import LARGEST_TRANSFER
 
 BLOCK = 64 << 10  # bytes
 READ_AHEAD = LARGEST_TRANSFER // BLOCK  # blocks fetched at once when a file is read in order

@@ -2,8 +2,8 @@ import cython
 
 from ebbrt.clock cimport Clock
 from ebbrt.iobuf cimport IOBuf
-from ebbrt.messenger_frames cimport FrameReader
-from ebbrt.messenger_peer cimport Peer
+from ebbrt.messenger.frames cimport FrameReader
+from ebbrt.messenger.peer cimport Peer
 from ebbrt.network cimport TcpConnection, TcpHandler
 
 cdef unsigned int FAILURE

@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ebbrt.confined import ConfinedDirectory, FileSystemError
+from ebbrt.files.confined import ConfinedDirectory, FileSystemError
 
 OPEN, CLOSE, PREAD, PWRITE, STAT, READDIR, RENAME, REMOVE, MKDIR = range(1, 10)
 LARGEST_TRANSFER = 512 << 10  # bytes in one request or reply

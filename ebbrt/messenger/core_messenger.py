@@ -30,7 +30,7 @@ from ebbrt.messages import (
     RemoteCallError,
     to_message,
 )
-from ebbrt.messenger_protocol import PIECE_COST, QUEUE_LIMIT
+from ebbrt.messenger.protocol import PIECE_COST, QUEUE_LIMIT
 
 logger = logging.getLogger(__name__)
 

@@ -1,11 +1,11 @@
 import cython
 
 from ebbrt.clock cimport Clock
-from ebbrt.context cimport Context, Stack, Stacks, StackUser
-from ebbrt.grace cimport GracePeriods
-from ebbrt.handlers cimport IdleHandler, InterruptHandler, TimerSource
-from ebbrt.interrupts cimport Interrupts
-from ebbrt.timers cimport Timers
+from ebbrt.events.context cimport Context, Stack, Stacks, StackUser
+from ebbrt.events.grace cimport GracePeriods
+from ebbrt.events.handlers cimport IdleHandler, InterruptHandler, TimerSource
+from ebbrt.events.interrupts cimport Interrupts
+from ebbrt.events.timers cimport Timers
 
 cdef long long FOREVER
 cdef unsigned int TURNS_BETWEEN_LOOKS

@@ -10,13 +10,13 @@ from collections import deque
 
 from ebbrt.ebb import Core
 from ebbrt.ebb_ids import EbbError
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import MESSAGE_HEADROOM, MessengerError, RemoteCallError
-from ebbrt.messenger_peer import Counters, Peer
-from ebbrt.messenger_protocol import CALL, FAILURE, HEADERS_BELOW, LONGEST_FAILURE, MESSAGE, REPLY
+from ebbrt.messenger.peer import Counters, Peer
+from ebbrt.messenger.protocol import CALL, FAILURE, HEADERS_BELOW, LONGEST_FAILURE, MESSAGE, REPLY
 from ebbrt.network import TcpConnection
 
 logger = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 
-from ebbrt.handlers import READABLE, InterruptHandler
+from ebbrt.events.handlers import READABLE, InterruptHandler
 from ebbrt.syscalls import Epoll
 
 

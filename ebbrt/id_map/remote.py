@@ -14,7 +14,7 @@ from typing import Any
 
 from ebbrt.ebb import GLOBAL_ID_MAP
 from ebbrt.future import Future, Promise, failed, ready
-from ebbrt.global_id_map import (
+from ebbrt.id_map.global_id_map import (
     LARGEST_ID,
     LARGEST_VALUE,
     SECOND,

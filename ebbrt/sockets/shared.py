@@ -11,12 +11,12 @@ from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import Protocol
 
-from ebbrt.event_manager import EventManager
-from ebbrt.handlers import InterruptHandler
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.handlers import InterruptHandler
+from ebbrt.events.timers import Timer
 from ebbrt.memory import MemoryAllocator
-from ebbrt.socket_buffers import ReceiveBuffers
+from ebbrt.sockets.buffers import ReceiveBuffers
 from ebbrt.syscalls import IoVector
-from ebbrt.timers import Timer
 
 MILLISECOND = 1_000_000
 STARVED_RETRY = 10 * MILLISECOND  # until a socket that found no node memory looks again

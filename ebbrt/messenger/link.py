@@ -5,11 +5,11 @@ A link that fails says why to its owner, once, and closes. Whatever it has not d
 
 from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf
-from ebbrt.messenger_delivery import Arrival, Deliveries
-from ebbrt.messenger_frames import FrameReader
-from ebbrt.messenger_handshake import Handshake
-from ebbrt.messenger_peer import Peer
-from ebbrt.messenger_protocol import FAILURE, FRAME_HEADER, MESSAGE, PIECE_COST, PING, START
+from ebbrt.messenger.delivery import Arrival, Deliveries
+from ebbrt.messenger.frames import FrameReader
+from ebbrt.messenger.handshake import Handshake
+from ebbrt.messenger.peer import Peer
+from ebbrt.messenger.protocol import FAILURE, FRAME_HEADER, MESSAGE, PIECE_COST, PING, START
 from ebbrt.network import TcpHandler
 
 

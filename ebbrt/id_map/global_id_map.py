@@ -20,11 +20,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.timers import Timer
 from ebbrt.future import Future, failed
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import MessageHandler, NodeId
-from ebbrt.timers import Timer
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class IdMapStore:
 
 
 class IdMapService:
-    """What answers the requests of other nodes; in the front-end (``ebbrt.id_map_remote``)."""
+    """What answers the requests of other nodes; in the front-end (``ebbrt.id_map.remote``)."""
 
     def answer(self, sender: NodeId, data: IOBuf) -> Future[IOBuf]:
         """The reply to one request. Never fails for what the sender did."""

@@ -37,9 +37,9 @@ from kazoo.exceptions import (
     SessionExpiredError,
 )
 
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future, Promise, TimedOutError, failed
-from ebbrt.global_id_map import (
+from ebbrt.id_map.global_id_map import (
     ABSENT,
     SECOND,
     Entry,

@@ -1,10 +1,10 @@
 """The Messenger over TCP: one connection for each pair of nodes, and what happens when there is none.
 
 ``TcpMessenger`` listens, connects to a node when something is sent to it, decides which connection stays, connects
-again when one breaks, and gives up what cannot be delivered. Its parts: ``messenger_protocol`` (what crosses, and what
-is promised: read it first), ``messenger_handshake``, ``messenger_frames``, ``messenger_link`` (one connection),
-``messenger_peer`` (one other node), ``messenger_delivery`` (to the Ebbs). It runs on core 0 of a node; the other cores
-have ``messenger_cores``.
+again when one breaks, and gives up what cannot be delivered. Its parts: ``messenger.protocol`` (what crosses, and what
+is promised: read it first), ``messenger.handshake``, ``messenger.frames``, ``messenger.link`` (one connection),
+``messenger.peer`` (one other node), ``messenger.delivery`` (to the Ebbs). It runs on core 0 of a node; the other cores
+have ``messenger.core_messenger``.
 
 Paper section 3.1.2, without what the original lacked: close, reconnect, simultaneous connects, sends before the
 connection is up.
@@ -15,17 +15,17 @@ from typing import Any
 
 from ebbrt.clock import Clock
 from ebbrt.ebb import Core
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future, failed
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import Messenger, NodeId, NodeLostError
-from ebbrt.messenger_delivery import Deliveries, LocalPeer
-from ebbrt.messenger_frames import FrameReader
-from ebbrt.messenger_handshake import Handshake, Identity
-from ebbrt.messenger_link import Link, LinkOwner
-from ebbrt.messenger_peer import Alarm, Counters, Owner, Peer
-from ebbrt.messenger_protocol import (
+from ebbrt.messenger.delivery import Deliveries, LocalPeer
+from ebbrt.messenger.frames import FrameReader
+from ebbrt.messenger.handshake import Handshake, Identity
+from ebbrt.messenger.link import Link, LinkOwner
+from ebbrt.messenger.peer import Alarm, Counters, Owner, Peer
+from ebbrt.messenger.protocol import (
     FIRST_RETRY,
     FRAME_HEADER,
     HANDSHAKE_TIME,

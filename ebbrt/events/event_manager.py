@@ -18,17 +18,17 @@ from typing import Any, TypeVar
 from ebbrt import ebb
 from ebbrt.clock import Clock
 from ebbrt.constants import FOREVER
-from ebbrt.context import Context, ContextError, Stack, Stacks, StackUser
-from ebbrt.coroutine import CoroutineEvent, resolve
-from ebbrt.event_counts import EventCounts, other_cores
+from ebbrt.events.context import Context, ContextError, Stack, Stacks, StackUser
+from ebbrt.events.coroutine import CoroutineEvent, resolve
+from ebbrt.events.counts import EventCounts, other_cores
+from ebbrt.events.grace import GracePeriods
+from ebbrt.events.handlers import READABLE, IdleHandler, InterruptHandler, TimerSource
+from ebbrt.events.interrupts import Interrupts
+from ebbrt.events.long_events import LongEvents
+from ebbrt.events.timers import Timer, Timers
 from ebbrt.future import Future, Promise, when_all
-from ebbrt.grace import GracePeriods
-from ebbrt.handlers import READABLE, IdleHandler, InterruptHandler, TimerSource
-from ebbrt.interrupts import Interrupts
 from ebbrt.iobuf import IOBuf
-from ebbrt.long_events import LongEvents
 from ebbrt.messages import NodeId
-from ebbrt.timers import Timer, Timers
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,5 @@
 """What a Messenger keeps for each other node: what waits for it, what was taken from it, and the calls it has not
-answered. It outlives the connections to that node; ``messenger_link`` is one of those.
+answered. It outlives the connections to that node; ``messenger.link`` is one of those.
 """
 
 from collections import deque
@@ -7,13 +7,14 @@ from typing import Any
 
 from ebbrt.clock import Clock
 from ebbrt.constants import FOREVER
-from ebbrt.event_manager import EventManager
+from ebbrt.events.event_manager import EventManager
+from ebbrt.events.timers import Timer
 from ebbrt.future import Future, Promise, TimedOutError, failed
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import BackPressureError, MessageTooLargeError, NodeId, NodeLostError
-from ebbrt.messenger_frames import put_acknowledgment, put_header
-from ebbrt.messenger_protocol import (
+from ebbrt.messenger.frames import put_acknowledgment, put_header
+from ebbrt.messenger.protocol import (
     ACKNOWLEDGE,
     ACKNOWLEDGE_BYTES,
     ACKNOWLEDGE_DELAY,
@@ -31,7 +32,6 @@ from ebbrt.messenger_protocol import (
     TAKEN_LIMIT,
 )
 from ebbrt.network import TcpConnection
-from ebbrt.timers import Timer
 
 
 class Counters:

@@ -1,6 +1,6 @@
 import cython
 
-from ebbrt.handlers cimport InterruptHandler
+from ebbrt.events.handlers cimport InterruptHandler
 from ebbrt.syscalls cimport Epoll
 
 cdef class _Wakeup(InterruptHandler):
