@@ -6,7 +6,8 @@ import pytest
 
 from netlab import privilege
 
-pytest.register_assert_rewrite("tests.network_manager_suite")  # its asserts explain themselves as a test module's do
+# Their asserts explain themselves as a test module's do.
+pytest.register_assert_rewrite("tests.network_manager_suite", "tests.messenger_suite", "tests.node_allocator_suite")
 
 
 def why_not_live() -> str:

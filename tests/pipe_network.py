@@ -25,6 +25,7 @@ class Pipes:
         self.events = VirtualEvents(self.clock)
         self.piece = piece
         self.listeners: dict[tuple[str, int], Callable[[TcpConnection], TcpHandler]] = {}
+        self.allocators: dict[str, MemoryAllocator] = {}  # of the nodes, by address
         self.ends: list[PipeEnd] = []
         self.bytes_left = FOREVER
         self.crossed = 0
@@ -123,6 +124,7 @@ class PipeNetwork(NetworkManager):
         self.pipes = pipes
         self.address = address
         self.allocator = allocator
+        pipes.allocators[address] = allocator
 
     def listen(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int = 1024) -> None:
         self.pipes.listeners[self.address, port] = accept
@@ -141,7 +143,7 @@ class PipeNetwork(NetworkManager):
         if accept is None:
             end.finish("refused")
             return
-        end.other = PipeEnd(self.pipes, self.allocator)
+        end.other = PipeEnd(self.pipes, self.pipes.allocators[address])
         end.other.other = end
         end.other.handler = accept(end.other)
         end.other.handler.connection = end.other

@@ -16,15 +16,22 @@ class NeverHalt(IdleHandler):
 
 
 class SeveralCores:
-    """``count`` cores with a share of one node memory each; ``settle`` turns them until nothing happens."""
+    """``count`` cores with ``share`` bytes of one node memory each; ``settle`` turns them until nothing happens.
 
-    def __init__(self, count: int, ring_size: int = RING) -> None:
+    ``first``: core 0's Event Manager, when others use it too.
+    """
+
+    def __init__(
+        self, count: int, ring_size: int = RING, share: int = SHARE, first: EventManager | None = None
+    ) -> None:
         start = (CoreLinksPlan.size(count, ring_size) + 4095) // 4096 * 4096
-        self.memory = NodeMemory(start + count * SHARE)
+        self.memory = NodeMemory(start + count * share)
         self.plan = CoreLinksPlan(self.memory, 0, count, ring_size)
-        self.events = [EventManager(ManualClock(1000)) for _ in range(count)]
+        self.events = [EventManager(ManualClock(1000)) for _ in range(count if first is None else count - 1)]
+        if first is not None:
+            self.events.insert(0, first)
         self.allocators = [
-            MemoryAllocator(self.memory, start + number * SHARE, start + (number + 1) * SHARE)
+            MemoryAllocator(self.memory, start + number * share, start + (number + 1) * share)
             for number in range(count)
         ]
         self.links: list[RingCoreLinks] = []

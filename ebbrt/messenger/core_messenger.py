@@ -97,15 +97,16 @@ class CoreMessenger(Messenger, CoreMessageHandler):
     def node_lost(self, number: int, reason: str) -> None:
         """See Messenger."""
         self._links.send(0, KIND, msgpack.packb([NODE_LOST, number, reason[:LONGEST_TEXT]]))
+        self._is_lost(number, f"node {number} is lost: {reason}")
 
     def receive(self, core: int, data: bytes, chain: IOBuf | None) -> None:
         """What core 0 answers."""
         what, number, *rest = msgpack.unpackb(data)
         if what == PASSED_ON:
-            self._passed_on(number, rest[0], None)
+            self._passed_on(number, rest[0])
         elif what == LOST:
-            self._lost[number] = rest[1]
-            self._passed_on(number, rest[0], NodeLostError(rest[1]))
+            self._is_lost(number, rest[1])
+            self._passed_on(number, rest[0])
         elif what == ANSWERED:
             self._calls.pop(number).set_value(chain if chain is not None else to_message(self._allocator, b""))
         else:
@@ -129,16 +130,18 @@ class CoreMessenger(Messenger, CoreMessageHandler):
             raise BackPressureError(f"{outstanding} bytes wait for node {node}: wait for when_sendable()")
         return cost
 
-    def _passed_on(self, number: int, cost: int, error: NodeLostError | None) -> None:
+    def _is_lost(self, number: int, problem: str) -> None:
+        self._lost[number] = problem
+        for promise in self._room.pop(number, []):
+            promise.set_error(NodeLostError(problem))
+
+    def _passed_on(self, number: int, cost: int) -> None:
         self._outstanding[number] = left = self._outstanding[number] - cost
         if left == 0:
             del self._outstanding[number]
-        if error is not None or left <= QUEUE_LIMIT // 2:
+        if left <= QUEUE_LIMIT // 2:
             for promise in self._room.pop(number, []):
-                if error is None:
-                    promise.set_value(None)
-                else:
-                    promise.set_error(error)
+                promise.set_value(None)
 
 
 class CoreMessengerServer(CoreMessageHandler):

@@ -1,124 +1,106 @@
-"""The Messenger on a core above 0: messages, calls, errors and back-pressure through core 0."""
+"""The Messenger on a core above 0: what every form promises, and how its messages go through core 0."""
+
+import random
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from ebbrt.cores import CoreLinks, CoreMessageHandler
-from ebbrt.future import TimedOutError
-from ebbrt.iobuf import IOBuf
-from ebbrt.messages import (
-    LARGEST_MESSAGE,
-    BackPressureError,
-    MessageTooLargeError,
-    NodeId,
-    NodeLostError,
-    RemoteCallError,
-    to_message,
-)
+from ebbrt.ebb import Core
+from ebbrt.memory import MemoryAllocator
+from ebbrt.messages import BackPressureError, NodeId, NodeLostError
 from ebbrt.messenger.core_messenger import CoreMessenger, CoreMessengerServer
-from tests.fakes import read_chain
-from tests.messenger_nodes import EBB, PipeWorld
+from ebbrt.messenger.tcp_messenger import TcpMessenger
+from tests.fakes import make_allocator
+from tests.messenger_nodes import EBB, PORT, SECRET
+from tests.messenger_suite import MOST_MEMORY, End, MessengerForms, MessengerSuite, fill
 from tests.node_pair import SECOND
+from tests.pipe_network import PipeNetwork, Pipes
+from tests.several_cores import SeveralCores
 
 
-class Links(CoreLinks):
-    """Of cores in one process: what is sent arrives in a later event, as views."""
-
-    def __init__(self, world: PipeWorld, number: int, cores: list["Links"]) -> None:
-        self.world = world
-        self.number = number
-        self.cores = cores
-        self.handlers: dict[int, CoreMessageHandler] = {}
-        cores.append(self)
-
-    def register(self, kind: int, handler: CoreMessageHandler) -> None:
-        self.handlers[kind] = handler
-
-    def send(self, core: int, kind: int, data: bytes, chain: IOBuf | None = None) -> None:
-        assert len(data) <= 4096
-        views = None if chain is None else chain.clone_chain()
-        self.world.pipes.events.spawn(lambda: self.cores[core].handlers[kind].receive(self.number, data, views), True)
-
-
-class Cores:
-    """Node 1 with two cores, and node 2."""
+class CoreForms(MessengerForms):
+    """Core 1 of node 1, over real core links to core 0; node 2 is at the other end of a pipe."""
 
     def __init__(self) -> None:
-        self.world = PipeWorld()
-        cores: list[Links] = []
-        zero, one = Links(self.world, 0, cores), Links(self.world, 1, cores)
-        allocator = self.world.allocator
-        self.messenger = CoreMessenger(one, self.world.nodes[0], allocator)
-        self.server = CoreMessengerServer(zero, self.world.messengers[0], allocator)
-        self.other = self.world.nodes[1]
+        self.pipes = Pipes(512)
+        self.cores = SeveralCores(2, share=MOST_MEMORY, first=self.pipes.events)
+        self.near_id, self.far_id = (NodeId(number, f"198.18.0.{number}", PORT) for number in (1, 2))
+        core, (zeros, ones) = Core(), self.cores.allocators
+        self.core_0 = self._messenger(self.near_id, core, zeros)
+        self.server = CoreMessengerServer(self.cores.links[0], self.core_0, zeros)
+        self.near = End(CoreMessenger(self.cores.links[1], self.near_id, ones), core, ones)
 
-    def message(self, data: bytes) -> IOBuf:
-        return to_message(self.world.allocator, data)
+    def _messenger(self, local: NodeId, core: Core, allocator: MemoryAllocator) -> TcpMessenger:
+        network = PipeNetwork(self.pipes, local.address, allocator)
+        seed = random.Random(local.number)
+        return TcpMessenger(network, self.pipes.events, allocator, core, local, SECRET, self.pipes.clock, seed)
 
-    def send(self, data: bytes) -> None:
-        self.messenger.send(self.other, EBB, self.message(data))
+    def begin(self) -> None:
+        core, allocator = Core(), make_allocator(MOST_MEMORY)
+        self.far = End(self._messenger(self.far_id, core, allocator), core, allocator)
 
+    def now(self) -> int:
+        return self.pipes.clock.now()
 
-def test_messages_and_calls_of_another_core() -> None:
-    cores = Cores()
-    for data in (b"one", b"", b"two"):
-        cores.send(data)
-    call = cores.messenger.call(cores.other, EBB, cores.message(b"three"), SECOND)
-    cores.world.pipes.run(call.done)
-    assert read_chain(call.result()) == b"three"
-    assert cores.world.echoes[1].received == [b"one", b"", b"two", b"three"]
-    assert cores.world.echoes[1].senders == [cores.messenger.local()] * 4
-    assert cores.world.allocator.memory.payload_bytes_copied == 0
-    cores.world.close()
+    def run(self, until: Callable[[], bool]) -> None:
+        end = self.now() + 60 * SECOND
+        self.cores.settle()
+        while not until():
+            due = self.pipes.events.next_due()
+            assert due <= end, "it did not come about within 60 s of virtual time"
+            self.pipes.clock.time = max(self.now(), due)
+            self.cores.settle()
 
+    def settle(self) -> None:
+        self.cores.settle()
 
-def test_errors_come_back_as_what_they_are() -> None:
-    cores = Cores()
-    nobody = NodeId(9, "198.18.0.9", 9100)
-    late = cores.messenger.call(nobody, EBB, cores.message(b"?"), SECOND)
-    wrong = cores.messenger.call(cores.other, 99999, cores.message(b"?"), SECOND)
-    cores.world.pipes.run(lambda: late.done() and wrong.done())
-    assert isinstance(late.error(), TimedOutError)
-    assert isinstance(wrong.error(), RemoteCallError)
-    with pytest.raises(MessageTooLargeError):
-        cores.send(bytes(LARGEST_MESSAGE + 1))
-    cores.world.close()
+    def close(self) -> None:
+        self.core_0.close()
+        assert [manager.failures for manager in self.cores.events] == [0, 0]
+        self.cores.close()
 
 
-def test_a_lost_node_is_lost_on_every_core() -> None:
-    cores = Cores()
-    cores.messenger.node_lost(2, "freed")
-    cores.send(b"too late")
-    cores.world.pipes.settle()
+@pytest.fixture
+def cores() -> Iterator[CoreForms]:
+    forms = CoreForms()
+    yield forms
+    forms.close()
+
+
+class TestOnCore1(MessengerSuite):
+    @pytest.fixture
+    def absent(self, cores: CoreForms) -> MessengerForms:
+        return cores
+
+
+# What is its own
+
+
+def test_messages_cross_to_core_0_without_being_copied(cores: CoreForms) -> None:
+    cores.begin()
+    cores.near.send(cores.far_id, bytes(100_000))
+    call = cores.near.call(cores.far_id, bytes(100_000))
+    cores.run(call.done)
+    assert cores.cores.memory.payload_bytes_copied == 0
+
+
+def test_a_node_that_core_0_knows_is_lost_is_lost_here_after_a_message(cores: CoreForms) -> None:
+    cores.core_0.node_lost(cores.far_id.number, "freed")
+    cores.near.send(cores.far_id, b"too late")
+    cores.settle()
     with pytest.raises(NodeLostError, match="freed"):
-        cores.send(b"later still")
-    assert isinstance(cores.messenger.when_sendable(cores.other).error(), NodeLostError)
-    cores.world.close()
+        cores.near.send(cores.far_id, b"later still")
 
 
-def test_what_waits_for_core_0_is_bounded_and_keeps_its_order() -> None:
-    cores = Cores()
-    accept = cores.world.pipes.listeners.pop((cores.other.address, cores.other.port))
-    sent: list[bytes] = []
+def test_core_0_is_told_of_a_lost_node(cores: CoreForms) -> None:
+    cores.near.messenger.node_lost(cores.far_id.number, "freed")
+    cores.settle()
+    with pytest.raises(NodeLostError, match="freed"):
+        cores.core_0.send(cores.far_id, EBB, cores.near.message(b"?"))
 
-    def send_one() -> None:
-        data = b"%d" % len(sent) * 20_000
-        cores.send(data)
-        sent.append(data)
-        cores.world.pipes.settle()
 
-    def send_all() -> None:
-        while True:
-            send_one()
-
-    with pytest.raises(BackPressureError):
-        send_all()
-    room = cores.messenger.when_sendable(cores.other)
-    call = cores.messenger.call(cores.other, EBB, cores.message(b"?"), SECOND)
-    cores.world.pipes.settle()
+def test_a_call_does_not_overtake_what_waits_on_core_0(cores: CoreForms) -> None:
+    fill(cores)
+    call = cores.near.call(cores.far_id, b"so small that there is room for it here")
+    cores.settle()
     assert isinstance(call.error(), BackPressureError)
-    assert not room.done()
-    cores.world.pipes.listeners[cores.other.address, cores.other.port] = accept
-    cores.world.pipes.run(room.done)
-    cores.world.pipes.run(lambda: len(cores.world.echoes[1].received) == len(sent))
-    assert cores.world.echoes[1].received == sent
-    cores.world.close()
