@@ -14,7 +14,7 @@ from ebbrt import ebb
 from ebbrt.command_line import CommandLine
 from ebbrt.cores import CoreLinks
 from ebbrt.ebb import Core, current_core
-from ebbrt.ebb_ids import EbbAllocator
+from ebbrt.ebb_ids import EbbAllocator, EbbError
 from ebbrt.events.event_manager import EventManager
 from ebbrt.files.file_system import FileSystem, RemoteChannel
 from ebbrt.future import Future, when_all
@@ -128,6 +128,7 @@ def _start_here(identity: Identity) -> None:
     """The same on a core other than 0."""
     runtime = Runtime(current_core(), identity)
     links: CoreLinks = runtime.core.representative(ebb.CORE_LINKS)
+    runtime.core.register(ebb.NODE_ALLOCATOR, _only_on_core_0)
     runtime.core.install(ebb.MESSENGER, CoreMessenger(links, identity.local, runtime.allocator))
     _ask_front_end(runtime)
 
@@ -139,3 +140,7 @@ def _ask_front_end(runtime: Runtime) -> None:
     runtime.core.install(ebb.GLOBAL_ID_MAP, GlobalIdMap(runtime.events, store))
     channel = RemoteChannel(runtime.messenger, front_end, allocator)
     runtime.core.install(ebb.FILE_SYSTEM, FileSystem(channel, allocator))
+
+
+def _only_on_core_0(core: Core, ebb_id: int) -> object:
+    raise EbbError("nodes are allocated on core 0: have it do so with core_links.call(0, ...)")
