@@ -39,3 +39,5 @@ cdef class EbbRef:
     cdef Translation _here
 
 cpdef object ebb_id_of(EbbRef reference)
+
+cpdef Core current_core()

@@ -6,7 +6,7 @@ cdef extern from "greenlet.h":
 cdef unsigned long long _contexts
 
 cdef class Context:
-    cdef readonly object core
+    cdef readonly unsigned int core
     cdef readonly object number
 
 cdef class Stack:

@@ -1,6 +1,7 @@
 import cython
 
 from ebbrt.clock cimport Clock
+from ebbrt.ebb cimport current_core
 from ebbrt.events.context cimport Context, Stack, Stacks, StackUser
 from ebbrt.events.grace cimport GracePeriods
 from ebbrt.events.handlers cimport IdleHandler, InterruptHandler, TimerSource

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from ebbrt import ebb
 from ebbrt.clock import Clock
 from ebbrt.constants import FOREVER
+from ebbrt.ebb import current_core
 from ebbrt.events.context import Context, ContextError, Stack, Stacks, StackUser
 from ebbrt.events.coroutine import CoroutineEvent, resolve
 from ebbrt.events.counts import EventCounts, other_cores
@@ -120,7 +121,7 @@ class EventManager(StackUser):
 
     def event_id(self) -> tuple[int, int]:
         """The running event's id: the number of its core, and its own there. Raises ContextError outside of one."""
-        return ebb.current_core().number, self._running_event().number
+        return current_core().number, self._running_event().number
 
     def local_storage(self) -> dict[Any, Any]:
         """A dictionary of the running event's own, gone with it. Raises ContextError outside of an event."""
@@ -162,7 +163,7 @@ class EventManager(StackUser):
         when too many events have blocked.
         """
         self.check_can_block()
-        if context.core != ebb.current_core().number:
+        if context.core != current_core().number:
             raise ContextError(f"{context} can only be saved on its own core")
         if context.number in self._parked:
             raise ContextError(f"{context} is saved already, by another event: each needs one of its own")
@@ -183,7 +184,7 @@ class EventManager(StackUser):
         Raises ContextError when it is not saved there, or has been activated already; from another core this is
         reported over there.
         """
-        if context.core == ebb.current_core().number:
+        if context.core == current_core().number:
             self._tasks.append(self._take_parked(context))
         else:
             ebb.core_links.spawn(context.core, activate_here, context)
@@ -193,7 +194,7 @@ class EventManager(StackUser):
 
         Raises ContextError as ``activate_context``.
         """
-        if context.core != ebb.current_core().number:
+        if context.core != current_core().number:
             raise ContextError(f"{context} is of another core: activate it asynchronously")
         event = self._event
         origin = self._origin

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from ebbrt.clock import Clock
+from ebbrt.ebb import EVENT_MANAGER, Core
 from ebbrt.events.event_manager import EventManager
+from ebbrt.future import Promise
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import UdpHandler
@@ -229,19 +231,27 @@ def test_a_datagram_that_finds_too_little_memory_is_dropped_and_counted(forms: S
 
 
 def test_all_waits_for_an_upcall_that_blocks(forms: SocketsForms) -> None:
-    """As when it blocks on a future: the loop turns before the upcall has returned."""
+    """The loop turns before the upcall has returned."""
+
+    def pause() -> None:
+        promise: Promise[None] = Promise()
+        forms.events.set_timer(20 * MILLISECOND, lambda: promise.set_value(None))
+        promise.future.block()
 
     def block(peer: Peer) -> None:
         if peer.chains == 1:
             client.connection.send(forms.client.buffer(b"two"))
             client.connection.close()
             before = forms.events.interrupts
-            forms.settle()
+            pause()
             assert forms.events.interrupts <= before + 2
             assert peer.connection.send(forms.server.buffer(b"later"))
-            forms.settle()
+            pause()
             seen.append((bytes(peer.data), bytes(client.data)))
 
+    core = Core()
+    core.install(EVENT_MANAGER, forms.events)
+    core.enter()
     seen: list[tuple[bytes, bytes]] = []
     client, server = open_pair(forms, acting("data", block))
     client.connection.send(forms.client.buffer(b"one"))
