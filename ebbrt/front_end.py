@@ -30,6 +30,7 @@ from ebbrt import ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
 from ebbrt.configuration import Configuration
 from ebbrt.core_links import CoreLinksPlan, RingCoreLinks
+from ebbrt.ebb_ids import EbbError
 from ebbrt.events.event_manager import EventManager
 from ebbrt.files.file_system import FileSystem, LocalChannel
 from ebbrt.files.server import FileServer
@@ -75,30 +76,58 @@ class FrontEnd:
         configuration: Configuration | None = None,
         argv: tuple[str, ...] | None = None,
     ) -> None:
-        make = (Configuration() if configuration is None else configuration).make
-        memory = NodeMemory(MEMORY + CoreLinksPlan.size(1))
+        self._argv = tuple(sys.argv) if argv is None else argv
+        self._secret = secrets.token_bytes(SECRET_BYTES)
         self.core = ebb.Core()
+        with contextlib.ExitStack() as opened:  # closed again, last first, if the rest cannot be had
+            self._boot(opened, address, Configuration() if configuration is None else configuration)
+            self._install_files(opened, files)
+            self._install_map(opened, id_map)
+            self.runtime, self._messenger = self._listen(address)
+            opened.callback(self._messenger.close)
+            if iaas is not None:
+                self._install_node_allocator(opened, iaas)
+            else:
+                self.core.register(ebb.NODE_ALLOCATOR, _no_nodes)
+            self._opened = opened.pop_all()
+
+    def _boot(self, opened: contextlib.ExitStack, address: str, configuration: Configuration) -> None:
+        """Install what every core boots with."""
+        make = configuration.make
+        memory = NodeMemory(MEMORY + CoreLinksPlan.size(1))
         self._allocator: MemoryAllocator = make("memory_allocator", MemoryAllocator, memory, 0, MEMORY)
         self._events: EventManager = make("event_manager", EventManager, MonotonicClock())
-        self._network: SocketNetworkManager = make(
+        opened.callback(self._events.close)
+        plan = CoreLinksPlan(memory, MEMORY, 1)
+        opened.callback(plan.close)
+        network: SocketNetworkManager = make(
             "network_manager", SocketNetworkManager, self._events, self._allocator, address
         )
-        self._links_plan = CoreLinksPlan(memory, MEMORY, 1)
+        opened.callback(network.close)
         self.core.install(ebb.MEMORY_ALLOCATOR, self._allocator)
         self.core.install(ebb.EVENT_MANAGER, self._events)
         self.core.install(ebb.LOCAL_ID_MAP, make("local_id_map", ebb.LocalIdMap))
-        self.core.install(ebb.NETWORK_MANAGER, self._network)
-        links = make("core_links", RingCoreLinks, self._links_plan, 0, self._events, self._allocator)
+        self.core.install(ebb.NETWORK_MANAGER, network)
+        links = make("core_links", RingCoreLinks, plan, 0, self._events, self._allocator)
         self.core.install(ebb.CORE_LINKS, links)
         ebb_kinds.start(self.core)
         self.core.enter()
-        self._secret = secrets.token_bytes(SECRET_BYTES)
-        self._argv = tuple(sys.argv) if argv is None else argv
-        self.runtime, self._messenger = self._listen(address)
-        self._file_server = FileServer(None if files is None else str(files))
-        self._map = self._install_shared(id_map)
-        if iaas is not None:
-            self._install_node_allocator(iaas)
+
+    def _install_files(self, opened: contextlib.ExitStack, files: Path | None) -> None:
+        server = FileServer(None if files is None else str(files))
+        opened.callback(server.close)
+        self._files = FileSystem(LocalChannel(server), self._allocator, server)
+        self.core.install(ebb.FILE_SYSTEM, self._files)
+
+    def _install_map(self, opened: contextlib.ExitStack, id_map: str | None) -> None:
+        store: IdMapStore = TableStore(self._events)
+        if id_map is not None:
+            from ebbrt.id_map.zookeeper import ZooKeeperStore  # kazoo: only for those who ask for it
+
+            store = ZooKeeperStore(self._events, id_map, secrets.token_hex(8))
+        self._map = GlobalIdMap(self._events, store, IdMapServer(store, self._allocator))
+        opened.callback(self._close_map)
+        self.core.install(ebb.GLOBAL_ID_MAP, self._map)
 
     def _listen(self, address: str) -> tuple[Runtime, TcpMessenger]:
         """The runtime, and its Messenger on the first port that is free."""
@@ -109,24 +138,12 @@ class FrontEnd:
                 return runtime, runtime.listen_for_messages(SystemRandom())
         raise AddressInUseError(f"no port from {FIRST_PORT} to {FIRST_PORT + PORTS - 1} of {address} is free")
 
-    def _install_shared(self, id_map: str | None) -> GlobalIdMap:
-        """Install the Ebbs whose data are here."""
-        store: IdMapStore = TableStore(self._events)
-        if id_map is not None:
-            from ebbrt.id_map.zookeeper import ZooKeeperStore  # kazoo: only for those who ask for it
-
-            store = ZooKeeperStore(self._events, id_map, secrets.token_hex(8))
-        global_id_map = GlobalIdMap(self._events, store, IdMapServer(store, self._allocator))
-        self.core.install(ebb.GLOBAL_ID_MAP, global_id_map)
-        self._files = FileSystem(LocalChannel(self._file_server), self._allocator, self._file_server)
-        self.core.install(ebb.FILE_SYSTEM, self._files)
-        return global_id_map
-
-    def _install_node_allocator(self, iaas: str) -> None:
+    def _install_node_allocator(self, opened: contextlib.ExitStack, iaas: str) -> None:
         provider = IaasProvider(self._events, iaas)
         node_allocator = FrontEndNodeAllocator(provider, self._messenger, self._allocator, self._secret, self._argv)
         node_allocator.on_ready = self._events.joined
         node_allocator.on_lost = self._node_lost
+        opened.callback(node_allocator.close)
         self.core.install(ebb.NODE_ALLOCATOR, node_allocator)
 
     def _node_lost(self, number: int, reason: str) -> None:
@@ -151,9 +168,10 @@ class FrontEnd:
             with Signals(self._events, actions):
                 result = self._events.run_coroutine(_call(main, self.runtime))
                 self._run_until(result)
+                has_ended = result.done()  # closing fails what has not
         finally:
             self.close()
-        if result.done():
+        if has_ended:
             return result.result()
         if ended_by == [signal.SIGTERM]:
             raise SystemExit(128 + signal.SIGTERM)
@@ -167,19 +185,21 @@ class FrontEnd:
 
     def close(self) -> None:
         """Give back every node, and all that was opened."""
-        node_allocator: FrontEndNodeAllocator | None = self.core.representative(ebb.NODE_ALLOCATOR)
-        if node_allocator is not None:
-            node_allocator.close()
-        self._messenger.close()
+        self._opened.close()
+
+    def _close_map(self) -> None:
         closed = self._map.close(CLOSE_TIME)
         while not closed.done():  # what ``main`` has left may stop the loop too
             self._run_until(closed)
         if closed.error() is not None:
             logger.warning("%s", closed.error())
-        self._file_server.close()
-        self._network.close()
-        self._links_plan.close()
-        self._events.close()
+
+
+def _no_nodes(core: ebb.Core, ebb_id: int) -> object:
+    """The Node Allocator of a front-end that has nobody to ask."""
+    raise EbbError(
+        f"no provider of nodes was named: start this program with `netlab run`, which sets {SOCKET_VARIABLE}"
+    )
 
 
 async def _call(main: Callable[[Runtime], Any], runtime: Runtime) -> Any:

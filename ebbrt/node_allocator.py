@@ -17,16 +17,29 @@ from pathlib import Path
 from typing import Any
 
 from ebbrt.ebb import NODE_ALLOCATOR
-from ebbrt.future import Future, Promise, ready
+from ebbrt.future import Future, Promise, TimedOutError, ready
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.messages import FRONT_END, MessageHandler, Messenger, MessengerError, NodeId, pack, unpack
-from ebbrt.node_provider import Boot, NodeProvider, ProviderListener
+from ebbrt.node_provider import (
+    Boot,
+    NodeAllocationError,
+    NodeFailedError,
+    NodeLimitError,
+    NodeProvider,
+    ProviderListener,
+    ProviderLostError,
+)
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 10_000_000_000  # ns, for a boot or an end
 FREED = "it was freed"
+
+# What a provider fails with; a back-end gets the same from the front-end.
+_ERRORS: dict[str, Callable[[str], Exception]] = {
+    error.__name__: error for error in (NodeLimitError, NodeFailedError, ProviderLostError, TimedOutError)
+}
 
 
 class AllocatedNode:
@@ -182,13 +195,14 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         if not isinstance(question, dict):
             raise ValueError("a Node Allocator is asked with a dictionary")
         if question.get("do") == "hello":  # a node that boots sees whether it reaches the front-end
-            return pack(self._allocator, None)
+            return self._answer(ready(None))
         if question.get("do") == "allocate":
-            return self._allocate_for(sender, question)
+            return self._answer(self._allocate_for(sender, question))
         if question.get("do") == "free":
-            node = self._nodes.get(question["number"])
-            ended = ready(None) if node is None else self.free(node, question["timeout"])
-            return ended.then(lambda _: pack(self._allocator, None))
+            number = question["number"]
+            node = self._nodes.get(number)
+            ending = self._ending.get(number, ready(None))
+            return self._answer(ending if node is None else self.free(node, question["timeout"]))
         raise ValueError("a Node Allocator is asked to allocate or to free")
 
     def receive_message(self, sender: NodeId, data: IOBuf) -> None:
@@ -202,7 +216,7 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
                 else:
                     self._unwanted.add(number)
 
-    def _allocate_for(self, sender: NodeId, question: dict[str, Any]) -> Future[IOBuf]:
+    def _allocate_for(self, sender: NodeId, question: dict[str, Any]) -> Future[NodeId]:
         token = question["token"]
         application, cores, timeout = question["application"], question["cores"], question["timeout"]
         _check(1, application, cores, timeout)
@@ -210,7 +224,19 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         number = self._last_number
         self._asked_by[number] = (sender, token)
         future.when_done(lambda done: self._asked_by.pop(number, None) if done.error() is not None else None)
-        return future.then(lambda node: pack(self._allocator, list(node.id)))
+        return future.then(lambda node: node.id)
+
+    def _answer(self, asked: Future[Any]) -> Future[IOBuf]:
+        """What a back-end gets: ``[result]``, or ``[None, class of the error, its text]``."""
+        promise: Promise[IOBuf] = Promise()
+
+        def settle(done: Future[Any]) -> None:
+            error = done.error()
+            failure = [] if error is None else [type(error).__name__, str(error)]
+            promise.set_value(pack(self._allocator, [None if error is not None else done.result(), *failure]))
+
+        asked.when_done(settle)
+        return promise.future
 
     def _allocate(self, application: str, cores: int, memory: int | None, timeout: int) -> Future[AllocatedNode]:
         self._last_number += 1
@@ -282,7 +308,7 @@ class BackEndNodeAllocator(NodeAllocator, MessageHandler):
         memory: int | None = None,
         timeout: int = TIMEOUT,
     ) -> list[Future[AllocatedNode]]:
-        """See ``NodeAllocator``; what went wrong in the front-end comes as RemoteCallError, with its text."""
+        """See ``NodeAllocator``; a future fails with MessengerError too, when the front-end cannot be asked."""
         _check(count, application, cores, timeout)
         question = {
             "do": "allocate",
@@ -328,7 +354,16 @@ class BackEndNodeAllocator(NodeAllocator, MessageHandler):
 
     def _ask(self, question: dict[str, Any], timeout: int) -> Future[Any]:
         data = pack(self._allocator, question)
-        return self._messenger.call(self._front_end, NODE_ALLOCATOR, data, timeout).then(unpack)
+        return self._messenger.call(self._front_end, NODE_ALLOCATOR, data, timeout).then(_result)
+
+
+def _result(answer: IOBuf) -> Any:
+    """What the front-end was asked for. Raises what it failed with there."""
+    value, *failure = unpack(answer)
+    if failure:
+        kind, text = failure
+        raise _ERRORS.get(kind, NodeAllocationError)(text)
+    return value
 
 
 def importable(application: str) -> str:

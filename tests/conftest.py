@@ -7,7 +7,8 @@ import pytest
 from netlab import privilege
 
 # Their asserts explain themselves as a test module's do.
-pytest.register_assert_rewrite("tests.network_manager_suite", "tests.messenger_suite", "tests.node_allocator_suite")
+for suite in ("command_line", "messenger", "network_manager", "node_allocator"):
+    pytest.register_assert_rewrite(f"tests.{suite}_suite")
 
 
 def why_not_live() -> str:

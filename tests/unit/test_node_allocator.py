@@ -1,19 +1,63 @@
-"""The Node Allocator over a provider and a Messenger that only note what they are asked."""
+"""The Node Allocator: what both forms promise, over whole nodes under virtual time; then what each has of its own.
+
+The latter over a provider and a Messenger that only note what they are asked.
+"""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from ebbrt.ebb import NODE_ALLOCATOR
 from ebbrt.future import Future, Promise, TimedOutError, failed, ready
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import Messenger, NodeId, RemoteCallError, pack, unpack
 from ebbrt.node_allocator import AllocatedNode, BackEndNodeAllocator, FrontEndNodeAllocator, importable
 from ebbrt.node_provider import Boot, NodeFailedError, NodeProvider
 from tests.fakes import make_allocator
+from tests.messenger_nodes import MessengerNode
+from tests.node_allocator_suite import AllocatorForms, NodeAllocatorSuite, ToldProvider
+from tests.node_pair import VirtualNetwork
 
 FRONT_END = NodeId(0, "198.18.0.1", 9100)
 BACK_END = NodeId(7, "198.18.0.7", 9100)
+
+
+class Forms(AllocatorForms):
+    """A front-end and a back-end; the one of the two that is tested."""
+
+    def __init__(self, form: str) -> None:
+        self.wire = VirtualNetwork()
+        machine, other = self.wire.nodes
+        front, back = MessengerNode(machine, number=0), MessengerNode(other, number=200)
+        self.provider = ToldProvider(machine.events)
+        front_end = FrontEndNodeAllocator(self.provider, front.messenger, machine.allocator, b"secret", (), "/here")
+        machine.core.install(NODE_ALLOCATOR, front_end)
+        back_end = BackEndNodeAllocator(back.messenger, other.allocator, front.id)
+        other.core.install(NODE_ALLOCATOR, back_end)
+        self.allocator, self.node = (front_end, front) if form == "front-end" else (back_end, back)
+
+    def run(self, until: Callable[[], bool]) -> None:
+        self.wire.run(until)
+
+    def settle(self) -> None:
+        self.wire.advance(0.1)
+
+    def close(self) -> None:
+        for machine in self.wire.nodes:
+            assert machine.events.failures == 0
+        self.wire.close()
+
+
+class TestBothForms(NodeAllocatorSuite):
+    @pytest.fixture(params=["front-end", "back-end"])
+    def forms(self, request: pytest.FixtureRequest) -> Iterator[AllocatorForms]:
+        forms = Forms(request.param)
+        yield forms
+        forms.close()
+
+
+# The front-end's own
 
 
 class NotedProvider(NodeProvider):
@@ -125,17 +169,6 @@ def test_whoever_keeps_something_for_nodes_can_be_told_of_their_end(front_end: F
     assert told == [(1, "killed"), (2, "it was freed")]
 
 
-def test_a_node_that_dies_tells_why(front_end: FrontEnd) -> None:
-    node = front_end.node()
-    assert not node.lost.done()
-    front_end.allocator.node_lost(1, "killed")
-    assert node.lost.result() == "killed"
-    assert front_end.messenger.lost == [(1, "killed")]
-    assert front_end.allocator.nodes() == []
-    assert front_end.allocator.free(node).done()  # nothing to do
-    assert front_end.provider.frees == {}
-
-
 def test_free_is_done_when_the_provider_says_so_and_once(front_end: FrontEnd) -> None:
     node = front_end.node()
     first = front_end.allocator.free(node)
@@ -150,23 +183,6 @@ def test_free_is_done_when_the_provider_says_so_and_once(front_end: FrontEnd) ->
     assert second.result() is None
     assert front_end.allocator.free(node).done()
     assert front_end.allocator.statistics() == {"allocated": 1, "failed": 0, "freed": 1, "lost": 0, "nodes": 0}
-
-
-def test_with_the_provider_go_all_nodes(front_end: FrontEnd) -> None:
-    nodes = [front_end.node(), front_end.node()]
-    front_end.allocator.provider_lost("the daemon is gone")
-    assert [node.lost.result() for node in nodes] == ["the daemon is gone"] * 2
-    assert [number for number, _ in front_end.messenger.lost] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("count", "application", "cores"),
-    [(0, "app:main", 1), (1, "app", 1), (1, "app:", 1), (1, ":main", 1), (1, "a b:main", 1), (1, "app:main", 0)],
-)
-def test_what_cannot_be_asked_for_is_refused(front_end: FrontEnd, count: int, application: str, cores: int) -> None:
-    with pytest.raises(ValueError):
-        front_end.allocator.allocate(count, application, cores)
-    assert front_end.provider.boots == []
 
 
 def test_a_script_is_imported_by_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,20 +220,6 @@ def back_end(front_end: FrontEnd) -> BackEnd:
 
 def test_a_back_end_reaches_its_front_end(back_end: BackEnd) -> None:
     assert back_end.allocator.hello(1000).result() is None
-
-
-def test_a_back_end_allocates_and_frees_through_the_front_end(front_end: FrontEnd, back_end: BackEnd) -> None:
-    future = back_end.allocator.allocate(1, "app:main")[0]
-    front_end.provider.ready(0)
-    node = future.result()
-    assert node.id == NodeId(1, "198.18.1.1", 9100)
-    assert back_end.allocator.nodes() == [node]
-    assert [node.id for node in front_end.allocator.nodes()] == [node.id]
-    freed = back_end.allocator.free(node)
-    assert not freed.done()
-    front_end.provider.frees[1].set_value(None)
-    assert freed.result() is None
-    assert front_end.allocator.nodes() == []
 
 
 def test_a_back_end_is_told_of_its_nodes_death(front_end: FrontEnd, back_end: BackEnd) -> None:
