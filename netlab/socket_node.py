@@ -67,7 +67,7 @@ class SocketNode:
         except OSError as error:
             node.close()
             raise NodeError(
-                f"cannot listen on {config.address}:{config.port}: {error.strerror or error}",
+                error.strerror or f"cannot listen on {config.address}:{config.port}: {error}",
                 "Choose another address or port with --ip and --port.",
             ) from error
         return node

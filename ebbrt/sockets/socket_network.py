@@ -139,7 +139,7 @@ class _Listener:
         except OSError as error:
             self._socket.close()
             if error.errno != errno.EADDRINUSE:
-                where = f"TCP port {port} of {shared.address}"
+                where = f"{shared.address}:{port}"
                 raise OSError(error.errno, f"cannot listen on {where}: {error.strerror}") from None
             raise AddressInUseError(f"something listens on TCP port {port} already") from None
         shared.events.watch(self._socket.fileno(), Readiness(self.interrupt), READABLE)

@@ -56,7 +56,7 @@ class User(ProviderListener, MessageHandler):
 
     def receive_call(self, sender: NodeId, data: IOBuf) -> IOBuf:
         """Hello."""
-        return pack(self.memory, None)
+        return pack(self.memory, [None])
 
     def node_lost(self, number: int, reason: str) -> None:
         self.lost[number] = reason
