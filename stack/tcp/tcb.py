@@ -9,7 +9,6 @@ from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpHandler
 from stack.neighbour import Neighbour
-from stack.tcp.congestion import NewReno
 from stack.tcp.connections import Flow
 from stack.tcp.constants import (
     CLOSED,
@@ -21,6 +20,7 @@ from stack.tcp.constants import (
     MILLISECOND,
     TIMER_NONE,
 )
+from stack.tcp.controllers import congestion_controller
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.isn import initial_numbers
 from stack.tcp.reassembly import Reassembly
@@ -61,7 +61,8 @@ class Tcb(Flow):
         self.rtt = RoundTripEstimator()
         self.rtt_sequence = 0  # the acknowledgment that ends the measurement under way
         self.rtt_start = 0  # 0: none under way
-        self.congestion = NewReno(DEFAULT_MSS, self.iss)
+        self.congestion = congestion_controller(engine.congestion_control, DEFAULT_MSS)
+        self.congestion.recover = self.iss
         self.last_send = now
 
         self.irs = 0
