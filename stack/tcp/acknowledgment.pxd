@@ -1,6 +1,6 @@
 import cython
 
-from stack.tcp.congestion cimport NewReno
+from stack.tcp.congestion cimport CongestionControl
 from stack.tcp.delivery cimport tell_closed, tell_window_opened
 from stack.tcp.engine cimport Counters
 from stack.tcp.handshake cimport syn_received_acknowledged
@@ -28,10 +28,10 @@ cdef unsigned int TIMER_RETRANSMIT
 @cython.locals(ack=cython.uint)
 cpdef bint acknowledgment_arrives(Tcb connection, Segment segment, long long now) except -1
 cpdef bint our_fin_acknowledged(Tcb connection, long long now) except -1
-@cython.locals(ack=cython.uint, flight=cython.uint, count=cython.uint, congestion=NewReno)
+@cython.locals(ack=cython.uint, flight=cython.uint, count=cython.uint, congestion=CongestionControl, rtt=cython.longlong)
 cdef void _progress(Tcb connection, Segment segment, long long now) except *
-@cython.locals(elapsed=cython.uint)
-cdef void _measure(Tcb connection, Segment segment, long long now) noexcept
+@cython.locals(elapsed=cython.longlong)
+cdef long long _measure(Tcb connection, Segment segment, long long now) noexcept
 @cython.locals(counters=Counters)
 cdef void _no_progress(Tcb connection, Segment segment, long long now) except *
 cdef void _update_window(Tcb connection, Segment segment) noexcept

@@ -85,7 +85,7 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
     connection.snd_una = ack
     if seq_lt(connection.snd_nxt, ack):
         connection.snd_nxt = ack
-    _measure(connection, segment, now)
+    rtt = _measure(connection, segment, now)
     connection.retries = 0
     connection.probes = 0
     if connection.snd_una == connection.snd_max:
@@ -94,22 +94,27 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
         arm(connection, TIMER_RETRANSMIT, now + connection.rtt.rto)  # RFC 6298 (5.3)
     congestion = connection.congestion
     if not congestion.in_recovery:
-        congestion.acknowledged(count, flight)
-    elif congestion.recovering(ack, count, connection.flight()):
+        congestion.duplicate_acks = 0
+        congestion.acknowledged(count, flight, rtt, now)
+    elif congestion.recovering(ack, count, connection.flight(), now):
         retransmit_first(connection, now)
 
 
-def _measure(connection: Tcb, segment: Segment, now: int) -> None:
-    """One round-trip sample for each window, by the clock; after a retransmission by the echoed timestamp."""
+def _measure(connection: Tcb, segment: Segment, now: int) -> int:
+    """One round-trip sample for each window, by the clock; after a retransmission by the echoed timestamp; 0: none."""
+    elapsed = 0
     if connection.rtt_start:
         if seq_le(connection.rtt_sequence, segment.acknowledgment):
-            connection.rtt.sample(now - connection.rtt_start)
+            elapsed = now - connection.rtt_start
+            connection.rtt.sample(elapsed)
             connection.rtt_start = 0
     elif connection.retries and connection.timestamps and segment.timestamp_echo:
         # Karn's ambiguity does not arise: the echo tells which transmission was answered (RFC 7323 section 4).
         elapsed = (connection.timestamp(now) - segment.timestamp_echo) & MASK32
-        if elapsed < HALF32:
-            connection.rtt.sample(elapsed * MILLISECOND)
+        elapsed = elapsed * MILLISECOND if elapsed < HALF32 else 0
+        if elapsed:
+            connection.rtt.sample(elapsed)
+    return elapsed
 
 
 def _no_progress(connection: Tcb, segment: Segment, now: int) -> None:
@@ -120,7 +125,7 @@ def _no_progress(connection: Tcb, segment: Segment, now: int) -> None:
         return  # the answer to a probe
     counters = connection.engine.counters
     counters.duplicate_acks_received += 1
-    if connection.congestion.duplicate(segment.acknowledgment, connection.flight(), connection.snd_max):
+    if connection.congestion.duplicate(segment.acknowledgment, connection.flight(), connection.snd_max, now):
         counters.fast_retransmits += 1
         retransmit_first(connection, now)
 

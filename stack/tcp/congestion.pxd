@@ -1,19 +1,33 @@
+from stack.tcp.hystart cimport HyStart
 from stack.tcp.sequence cimport seq_le
 
 cdef unsigned int MOST_WINDOW
+cdef unsigned int INITIAL_WINDOW
 
-cdef class NewReno:
-    cdef readonly unsigned int mss
-    cdef readonly unsigned int cwnd
+cdef class CongestionControl:
+    cdef public unsigned int mss
+    cdef public unsigned int cwnd
+    cdef public unsigned int ssthresh
     cdef readonly unsigned int initial_window
-    cdef readonly unsigned int ssthresh
-    cdef readonly unsigned int duplicate_acks
-    cdef readonly bint in_recovery
-    cdef readonly unsigned int recover
-    cdef unsigned int _bytes_acked
-    cpdef void acknowledged(self, unsigned int count, unsigned int flight) noexcept
-    cpdef bint duplicate(self, unsigned int ack, unsigned int flight, unsigned int snd_max) noexcept
-    cpdef bint recovering(self, unsigned int ack, unsigned int count, unsigned int flight) noexcept
-    cpdef void timeout(self, unsigned int flight, unsigned int snd_max, bint first) noexcept
-    cpdef void restart(self) noexcept
-    cdef void _halve(self, unsigned int flight) noexcept
+    cdef public unsigned int duplicate_acks
+    cdef public bint in_recovery
+    cdef public unsigned int recover
+    cdef HyStart _hystart
+    cdef unsigned int _undo_cwnd
+    cdef unsigned int _undo_ssthresh
+    cpdef void start(self, unsigned int mss, bint syn_lost) noexcept
+    cpdef str name(self)
+    cpdef void acknowledged(self, unsigned int count, unsigned int flight, long long rtt, long long now) except *
+    cpdef void application_limited(self, long long now) except *
+    cpdef void avoid(self, unsigned int count, long long rtt, long long now) except *
+    cpdef void reduce(self, unsigned int flight, long long now) except *
+    cpdef void leave_recovery(self, long long now) except *
+    cpdef void timeout(self, unsigned int flight, bint first, long long now) except *
+    cpdef void undo(self, long long now) except *
+    cpdef void restart(self, long long idle, long long now) except *
+    cpdef bint in_slow_start(self) noexcept
+    cpdef void take_over(self, CongestionControl other) except *
+    cdef void remember(self) noexcept
+    cpdef bint duplicate(self, unsigned int ack, unsigned int flight, unsigned int snd_max, long long now) except -1
+    cpdef bint recovering(self, unsigned int ack, unsigned int count, unsigned int flight, long long now) except -1
+    cdef void _slow_start(self, unsigned int count, unsigned int flight, long long rtt) except *

@@ -1,47 +1,111 @@
-"""NewReno congestion control: slow start, congestion avoidance, fast retransmit and fast recovery.
+"""Congestion control: how much may be in flight. The base class of the controllers, and what they have in common.
 
-RFC 5681 and RFC 6582, with the initial window of RFC 6928. Windows are bytes. This class only decides how much may be
-in flight and when to enter and leave recovery; ``stack.tcp.acknowledgment`` does the retransmitting.
+Recovery (``stack.tcp.recovery``) says *that* something was lost, and when that was a mistake; a controller says what
+it does to the window. All of them begin with the initial window of RFC 6928 and in slow start, which HyStart++ may
+end (``stack.tcp.hystart``); they differ in congestion avoidance and in how much a loss takes away. They are chosen
+by name, in ``stack.tcp.controllers``. Read ``stack.tcp.new_reno`` first: it is the smallest.
 
 Slow start grows by every byte an ACK covers (RFC 3465 with no limit L, as Linux), not by one segment for each ACK:
 peers with large receive offload acknowledge many segments at once.
+
+Windows are bytes and times nanoseconds. All is integer arithmetic, so that both builds give the same windows.
 """
 
+from stack.tcp.constants import INITIAL_WINDOW, MOST_WINDOW
+from stack.tcp.hystart import HyStart
 from stack.tcp.sequence import seq_le
 
-MOST_WINDOW = 1 << 30  # the largest window that window scaling can express
 
+class CongestionControl:
+    """The congestion window of one connection: ``cwnd`` and ``ssthresh``, in bytes.
 
-class NewReno:
-    """The congestion window of one connection.
-
-    ``initial_sequence``: what ``recover`` starts from (RFC 6582 3.2); ``syn_lost``: begin with one segment.
+    ``mss``: bytes in a full segment, options taken off.
+    In recovery ``cwnd`` is whatever recovery says; it is this class's again from ``leave_recovery`` or ``timeout`` on.
     """
 
-    def __init__(self, mss: int, initial_sequence: int, syn_lost: bool = False) -> None:
-        self.mss = mss
-        self.cwnd = mss if syn_lost else min(10 * mss, max(2 * mss, 14600))  # RFC 6928 section 2
-        self.initial_window = self.cwnd
+    def __init__(self, mss: int) -> None:
+        self.start(mss, False)
         self.ssthresh = MOST_WINDOW
+        self._hystart: HyStart | None = None
+        self._undo_cwnd = 0  # 0: there is nothing to take back
+        self._undo_ssthresh = 0
         self.duplicate_acks = 0
         self.in_recovery = False
-        self.recover = initial_sequence
-        self._bytes_acked = 0
+        self.recover = 0
 
-    def acknowledged(self, count: int, flight: int) -> None:
-        """``count`` new bytes were acknowledged outside recovery, of ``flight`` that were outstanding."""
-        self.duplicate_acks = 0
+    def start(self, mss: int, syn_lost: bool) -> None:
+        """The segment size is agreed: the initial window, one segment if the SYN was lost (RFC 6928 section 2)."""
+        self.mss = mss
+        self.cwnd = mss if syn_lost else min(10 * mss, max(2 * mss, INITIAL_WINDOW))
+        self.initial_window = self.cwnd
+
+    def name(self) -> str:
+        """What an application chooses it by."""
+        raise NotImplementedError
+
+    def acknowledged(self, count: int, flight: int, rtt: int, now: int) -> None:
+        """``count`` new bytes were acknowledged outside recovery, of ``flight`` that were outstanding.
+
+        ``rtt``: a round trip that this acknowledgment measured, or 0.
+        """
         if 2 * flight < self.cwnd:
-            return  # the application, not the window, was the limit: nothing was learnt (RFC 7661)
-        if self.cwnd < self.ssthresh:
-            self.cwnd = min(self.cwnd + count, MOST_WINDOW)
-            return
-        self._bytes_acked += count
-        if self._bytes_acked >= self.cwnd:  # RFC 5681 section 3.1: one segment for each window's worth
-            self._bytes_acked -= self.cwnd
-            self.cwnd = min(self.cwnd + self.mss, MOST_WINDOW)
+            self.application_limited(now)
+        elif self.cwnd < self.ssthresh:
+            self._slow_start(count, flight, rtt)
+        else:
+            self.avoid(count, rtt, now)
 
-    def duplicate(self, ack: int, flight: int, snd_max: int) -> bool:
+    def application_limited(self, now: int) -> None:
+        """Not the window was the limit: nothing was learnt from this acknowledgment (RFC 7661 section 4.3)."""
+
+    def avoid(self, count: int, rtt: int, now: int) -> None:
+        """Congestion avoidance: ``count`` new bytes were acknowledged, the window being used."""
+        raise NotImplementedError
+
+    def reduce(self, flight: int, now: int) -> None:
+        """Something was lost or marked, the first in this round trip, with ``flight`` bytes outstanding.
+
+        Sets ``ssthresh``, and remembers what ``undo`` needs. ``cwnd`` is left to recovery.
+        """
+        raise NotImplementedError
+
+    def leave_recovery(self, now: int) -> None:
+        """All that was outstanding when recovery began has arrived: congestion avoidance goes on from ssthresh."""
+        self.cwnd = self.ssthresh
+
+    def timeout(self, flight: int, first: bool, now: int) -> None:
+        """The retransmission timer ran out; ``first``: for data that no reduction was made for yet."""
+        if first:
+            self.reduce(flight, now)  # RFC 5681 section 3.1, equation 4
+        self.cwnd = self.mss
+
+    def undo(self, now: int) -> None:
+        """The last reduction was a mistake, nothing had been lost: back to the windows before it."""
+        if self._undo_cwnd:
+            self.cwnd = max(self.cwnd, self._undo_cwnd)
+            self.ssthresh = max(self.ssthresh, self._undo_ssthresh)
+            self._undo_cwnd = 0
+
+    def restart(self, idle: int, now: int) -> None:
+        """Sending begins again after ``idle`` nanoseconds, more than one timeout (RFC 5681 section 4.1)."""
+        self.cwnd = min(self.cwnd, self.initial_window)
+
+    def in_slow_start(self) -> bool:
+        """Whether the window grows as fast as it may."""
+        return self.cwnd < self.ssthresh
+
+    def take_over(self, other: "CongestionControl") -> None:
+        """Continue with the windows of another controller, when the application changes its mind."""
+        self.cwnd = other.cwnd
+        self.initial_window = other.initial_window
+        self.ssthresh = other.ssthresh
+
+    def remember(self) -> None:
+        """Keep the windows for ``undo``."""
+        self._undo_cwnd = self.cwnd
+        self._undo_ssthresh = self.ssthresh
+
+    def duplicate(self, ack: int, flight: int, snd_max: int, now: int) -> bool:
         """A duplicate ACK came; whether to retransmit the first unacknowledged segment now (RFC 5681 3.2, 2 to 4)."""
         if self.in_recovery:
             self.cwnd = min(self.cwnd + self.mss, MOST_WINDOW)
@@ -49,19 +113,19 @@ class NewReno:
         self.duplicate_acks += 1
         if self.duplicate_acks != 3 or seq_le(ack, self.recover):
             return False
-        self._halve(flight)
+        self.reduce(flight, now)
         self.cwnd = self.ssthresh + 3 * self.mss
         self.recover = snd_max
         self.in_recovery = True
         return True
 
-    def recovering(self, ack: int, count: int, flight: int) -> bool:
+    def recovering(self, ack: int, count: int, flight: int, now: int) -> bool:
         """New bytes were acknowledged in recovery; True for a partial ACK: retransmit the next hole (RFC 6582 3.2)."""
         if seq_le(self.recover, ack):
+            self.leave_recovery(now)
             self.cwnd = min(self.ssthresh, max(flight, self.mss) + self.mss)
             self.in_recovery = False
             self.duplicate_acks = 0
-            self._bytes_acked = 0
             return False
         self.cwnd -= min(count, self.cwnd)
         if count >= self.mss:
@@ -69,19 +133,15 @@ class NewReno:
         self.cwnd = max(self.cwnd, self.mss)
         return True
 
-    def timeout(self, flight: int, snd_max: int, first: bool) -> None:
-        """The retransmission timer ran out; ``first``: not for a segment already sent again by the timer."""
-        if first:
-            self._halve(flight)  # RFC 5681 section 3.1, equation 4
-        self.cwnd = self.mss
-        self.recover = snd_max  # RFC 6582 section 4.3
-        self.in_recovery = False
-        self.duplicate_acks = 0
-        self._bytes_acked = 0
-
-    def restart(self) -> None:
-        """Sending begins again after an idle period of more than one timeout (RFC 5681 section 4.1)."""
-        self.cwnd = min(self.cwnd, self.initial_window)
-
-    def _halve(self, flight: int) -> None:
-        self.ssthresh = max(flight // 2, 2 * self.mss)
+    def _slow_start(self, count: int, flight: int, rtt: int) -> None:
+        """Up to ssthresh by what was acknowledged; the first time, without a threshold, as HyStart++ says."""
+        if self.ssthresh < MOST_WINDOW:
+            self._hystart = None
+            self.cwnd = min(self.cwnd + count, self.ssthresh)
+            return
+        if self._hystart is None:
+            self._hystart = HyStart()
+        self.cwnd = min(self.cwnd + self._hystart.growth(count, flight, rtt), MOST_WINDOW)
+        if self._hystart.finished():
+            self._hystart = None
+            self.ssthresh = self.cwnd

@@ -76,6 +76,8 @@ LEAST_MSS = 88  # 76 after timestamps: below it headers cost more than they carr
 RECEIVE_BUFFER = 256 * 1024  # bytes of sequence space a peer may fill
 SEND_BUFFER = 256 * 1024  # what send_window() counts from
 MEMORY_PER_WINDOW = 2  # bytes of node memory a byte of receive window may pin
+MOST_WINDOW = 1 << 30  # the largest that window scaling can express; a slow start threshold that was never set
+INITIAL_WINDOW = 14600  # bytes, RFC 6928 section 2
 MOST_PIECES = 64  # IOBufs in one transmitted segment: a descriptor each
 MOST_HOLES = 256  # separate ranges kept out of order
 

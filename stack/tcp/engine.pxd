@@ -56,5 +56,6 @@ cdef class Engine:
     cdef readonly TcpOptions options
     cdef public bint nagle
     cdef public bint delayed_ack
+    cdef public str congestion_control
     cdef public unsigned int receive_buffer
     cdef public unsigned int send_buffer

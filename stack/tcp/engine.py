@@ -11,6 +11,7 @@ from ebbrt.network import TcpConnection, TcpHandler
 from stack.internet import Internet
 from stack.tcp.connections import ConnectionTable
 from stack.tcp.constants import DROP_NAMES, RECEIVE_BUFFER, SEND_BUFFER, STATE_NAMES
+from stack.tcp.controllers import DEFAULT_CONTROLLER
 from stack.tcp.timer_heap import TimerHeap
 from stack.wire.tcp import TcpHeader, TcpOptions
 
@@ -68,7 +69,8 @@ class Engine:
     """The shared part of a TCP: connections hold it, and it knows them only through its table.
 
     ``ended`` is there on a node of several cores only, and put there by `stack.tcp.tcp`.
-    ``nagle``, ``delayed_ack``, ``receive_buffer`` and ``send_buffer`` are what new connections start with.
+    ``nagle``, ``delayed_ack``, ``congestion_control`` (a name of ``stack.tcp.controllers``), ``receive_buffer`` and
+    ``send_buffer`` are what new connections start with.
     """
 
     def __init__(
@@ -89,5 +91,6 @@ class Engine:
         self.options = TcpOptions()
         self.nagle = True
         self.delayed_ack = True
+        self.congestion_control = DEFAULT_CONTROLLER
         self.receive_buffer = RECEIVE_BUFFER
         self.send_buffer = SEND_BUFFER

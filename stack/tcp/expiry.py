@@ -87,7 +87,10 @@ def _retransmission_timeout(connection: Tcb, now: int) -> None:
     if connection.retries > MOST_RETRANSMISSIONS:
         end(connection, "timeout")
         return
-    connection.congestion.timeout(connection.flight(), connection.snd_max, connection.retries == 1)
+    connection.congestion.timeout(connection.flight(), connection.retries == 1, now)
+    connection.congestion.recover = connection.snd_max
+    connection.congestion.in_recovery = False
+    connection.congestion.duplicate_acks = 0
     connection.rtt.back_off()
     connection.rtt_start = 0
     connection.snd_nxt = connection.snd_una

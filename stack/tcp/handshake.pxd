@@ -1,7 +1,6 @@
 import cython
 
 from ebbrt.network cimport TcpHandler
-from stack.tcp.congestion cimport NewReno
 from stack.tcp.connection cimport Connection
 from stack.tcp.delivery cimport tell_connected
 from stack.internet cimport Internet

@@ -1,6 +1,5 @@
 """Opening: a SYN for a listener (RFC 9293 section 3.10.7.2), an answer to our SYN (3.10.7.3), being established."""
 
-from stack.tcp.congestion import NewReno
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
     ACK,
@@ -119,7 +118,7 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
     if connection.retries == 0:
         connection.rtt.sample(now - connection.last_send)
     connection.snd_una = segment.acknowledgment
-    connection.congestion = NewReno(connection.snd_mss, connection.iss, connection.retries > 0)
+    connection.congestion.start(connection.snd_mss, connection.retries > 0)
     connection.retries = 0
     disarm(connection)
     transition(connection, SYN_ACKNOWLEDGED)

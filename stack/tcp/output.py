@@ -61,7 +61,7 @@ def _send_next(connection: Tcb, now: int) -> bool:
         return False
     in_flight = (connection.snd_nxt - connection.snd_una) & MASK32
     if in_flight == 0 and connection.flight() == 0 and now - connection.last_send > connection.rtt.rto:
-        connection.congestion.restart()
+        connection.congestion.restart(now - connection.last_send, now)
     window = min(connection.snd_wnd, connection.congestion.cwnd)
     room = window - in_flight if window > in_flight else 0
     length = min(unsent, room)

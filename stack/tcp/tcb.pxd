@@ -1,5 +1,5 @@
 from ebbrt.iobuf cimport IOBuf
-from stack.tcp.congestion cimport NewReno
+from stack.tcp.congestion cimport CongestionControl
 from stack.tcp.connections cimport Flow
 from stack.tcp.engine cimport Engine, Listener
 from stack.tcp.reassembly cimport Reassembly
@@ -38,7 +38,7 @@ cdef class Tcb(Flow):
     cdef readonly RoundTripEstimator rtt
     cdef public unsigned int rtt_sequence
     cdef public long long rtt_start
-    cdef public NewReno congestion
+    cdef public CongestionControl congestion
     cdef public long long last_send
     cdef public unsigned int irs
     cdef public unsigned int rcv_nxt

@@ -8,7 +8,6 @@ Data and the few one-line facts about it; what is done with it is in the modules
 from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpHandler
-from stack.tcp.congestion import NewReno
 from stack.tcp.connections import Flow
 from stack.tcp.constants import (
     CLOSED,
@@ -19,6 +18,7 @@ from stack.tcp.constants import (
     MILLISECOND,
     TIMER_NONE,
 )
+from stack.tcp.controllers import congestion_controller
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.isn import initial_numbers
 from stack.tcp.reassembly import Reassembly
@@ -57,7 +57,8 @@ class Tcb(Flow):
         self.rtt = RoundTripEstimator()
         self.rtt_sequence = 0  # the acknowledgment that ends the measurement under way
         self.rtt_start = 0  # 0: none under way
-        self.congestion = NewReno(DEFAULT_MSS, self.iss)
+        self.congestion = congestion_controller(engine.congestion_control, DEFAULT_MSS)
+        self.congestion.recover = self.iss
         self.last_send = now
 
         self.irs = 0
