@@ -112,13 +112,13 @@ class Node:
         chance = hardware.chance if not number or config.seed is None else random.Random(config.seed + number)
         self.stack = Stack(
             allocator=self.allocator,
-            device=TimedDevice(self.driver, self.stopwatch) if self.stopwatch else self.driver,
-            interface=config.address,
             clock=self.clock,
             random=chance,
             secret=hardware.secret,
             steering=Steering(self.links, self.memory, hardware.steering) if hardware.cores > 1 else None,
         )
+        driver = TimedDevice(self.driver, self.stopwatch) if self.stopwatch else self.driver
+        self.interface = self.stack.add_interface(driver, config.address)
         self.network: NetworkManager = make("network_manager", StackNetworkManager, self.stack, self.events)
         if self.stopwatch:
             self.network = TimedNetwork(self.network, self.stopwatch)
@@ -168,7 +168,7 @@ class Node:
 
     def start(self) -> None:
         """DRIVER_OK for this core's pair of virtqueues."""
-        self.driver.start(TimedFrameHandler(self.stack, self.stopwatch) if self.stopwatch else self.stack)
+        self.driver.start(TimedFrameHandler(self.interface, self.stopwatch) if self.stopwatch else self.interface)
 
     def _bring_up(self) -> None:
         """Core 0: wait until the other cores are ready, have the device use all pairs of virtqueues, then receive.

@@ -1,16 +1,29 @@
-"""IPv4 addresses as people write them, and as the stack uses them: 32-bit integers."""
+"""Addresses as people write them, and as the stack uses them: pairs of 64-bit integers, (high, low).
+
+IPv4's are the mapped addresses ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2): high is 0, low 0xFFFF << 32 | address.
+"""
 
 from functools import lru_cache
 from ipaddress import IPv4Address
 
-
-@lru_cache(4096)
-def parse_ipv4(text: str) -> int:
-    """The integer of a dotted quad. Raises ValueError, naming the text, when it is none."""
-    return int(IPv4Address(text))
+IPV4_MAPPED = 0xFFFF
+MASK32 = 0xFFFFFFFF
 
 
 @lru_cache(4096)
-def format_ipv4(address: int) -> str:
-    """The dotted quad of an integer."""
-    return str(IPv4Address(address))
+def parse_address(text: str) -> tuple[int, int]:
+    """(high, low) of an address in text. Raises ValueError, naming the text, when it is none."""
+    return mapped(int(IPv4Address(text)))
+
+
+@lru_cache(4096)
+def format_address(high: int, low: int) -> str:
+    """The text of an address."""
+    assert high == 0
+    assert low >> 32 == IPV4_MAPPED
+    return str(IPv4Address(low & MASK32))
+
+
+def mapped(ipv4: int) -> tuple[int, int]:
+    """(high, low) of an IPv4 address given as a 32-bit integer."""
+    return 0, IPV4_MAPPED << 32 | ipv4

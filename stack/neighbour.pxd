@@ -48,8 +48,8 @@ cdef class WaitingFrame:
 cdef class NeighbourTable:
     cdef MemoryAllocator allocator
     cdef EthernetDevice device
-    cdef unsigned int address
-    cdef unsigned int mask
+    cdef public unsigned int address
+    cdef public unsigned int mask
     cdef unsigned long long mac
     cdef dict _neighbours
     cdef dict _asking

@@ -79,11 +79,11 @@ class WaitingFrame:
 class NeighbourTable:
     """The neighbours of one interface with IPv4 address ``address``; ``mask`` tells who is on the link."""
 
-    def __init__(self, allocator: MemoryAllocator, device: EthernetDevice, address: int, mask: int) -> None:
+    def __init__(self, allocator: MemoryAllocator, device: EthernetDevice) -> None:
         self.allocator = allocator
         self.device = device
-        self.address = address
-        self.mask = mask
+        self.address = 0
+        self.mask = 0
         self.mac = int.from_bytes(device.mac, "big")
         self._neighbours: dict[int, Neighbour] = {}
         self._asking: dict[int, Neighbour] = {}  # those with an unanswered request

@@ -10,7 +10,7 @@ from typing import Any
 from ebbrt.events.event_manager import EventManager
 from ebbrt.events.handlers import TimerSource
 from ebbrt.network import NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
-from stack.address import format_ipv4, parse_ipv4
+from stack.address import format_address, mapped, parse_address
 from stack.stack import Stack
 
 
@@ -42,7 +42,7 @@ class StackNetworkManager(NetworkManager):
 
     def connect(self, address: str, port: int, handler: TcpHandler) -> TcpConnection:
         """See NetworkManager."""
-        return self.stack.tcp.connect(parse_ipv4(address), port, handler)
+        return self.stack.tcp.connect(parse_address(address), port, handler)
 
     def bind_udp(self, port: int, handler: UdpHandler) -> UdpSocket:
         """See NetworkManager."""
@@ -50,7 +50,7 @@ class StackNetworkManager(NetworkManager):
 
     def local_address(self) -> str:
         """The node's IPv4 address."""
-        return format_ipv4(self.stack.ip.address)
+        return format_address(*mapped(self.stack.interfaces[0].ipv4_address))
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """The stack's counters by layer."""

@@ -1,33 +1,32 @@
-"""One node's network stack: Ethernet, ARP, IPv4, ICMP, UDP and TCP over one device.
+"""One core's network stack: interfaces, IP on them, ICMP, UDP and TCP.
 
-It is an engine: it has no file descriptor and starts nothing by itself. The driver gives it frames
-(``receive_frame``); whoever runs it calls ``poll(now)`` when ``next_deadline()`` has come; frames leave through the
-device it was given. Clock and randomness are given too, so that a seed fixes every byte it sends. Every received frame
-is counted once in each layer that took it, with what became of it. Read ``ipv4`` next, then ``neighbour`` and
-``stack.tcp``; ``network_manager`` joins a Stack to the event loop.
+It is an engine: it has no file descriptor and starts nothing by itself. A driver gives frames to an ``Interface`` of
+it; whoever runs it calls ``poll(now)`` when ``next_deadline()`` has come; frames leave through the devices it was
+given. Clock and randomness are given too, so that a seed fixes every byte it sends. Read ``interface`` and
+``transport`` next, then ``ipv4.ipv4`` and ``tcp``; ``network_manager`` joins a Stack to the event loop.
 """
 
 import random
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 from ebbrt.clock import Clock
-from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
-from ebbrt.netdevice import EthernetDevice, FrameHandler
-from stack.constants import ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, PROTOCOL_TCP
-from stack.icmp import Icmp
-from stack.ipv4 import IPv4
+from ebbrt.netdevice import EthernetDevice
+from stack.constants import LINK_AND_IPV4_HEADERS
+from stack.interface import Interface
+from stack.internet import Internet
+from stack.ipv4.icmp import Icmp
+from stack.ipv4.ipv4 import IPv4
+from stack.routes import RouteTable
 from stack.steering import Steering
 from stack.tcp.tcp import Tcp
 from stack.udp import Udp
-from stack.wire.ethernet import EthernetHeader
 
 
-class Stack(FrameHandler):
-    """The stack of one node on one device.
+class Stack:
+    """The stack of one node, or of one of its cores.
 
-    interface: the node's address and its network; gateway: the way to every other network.
     random: seeded by the caller; draws ports and identifiers. secret: keys TCP's initial sequence numbers (RFC 6528).
     steering: on a node of several cores, which have a stack each; their ``secret`` is the same.
     """
@@ -35,91 +34,67 @@ class Stack(FrameHandler):
     def __init__(
         self,
         allocator: MemoryAllocator,
-        device: EthernetDevice,
-        interface: IPv4Interface,
         clock: Clock,
         random: random.Random,
         secret: bytes,
-        gateway: IPv4Address | None = None,
         steering: Steering | None = None,
     ) -> None:
+        self.allocator = allocator
         self.clock = clock
-        self.interface = interface
-        self.ip = IPv4(allocator, device, interface, gateway, random.getrandbits(16))
+        self.interfaces: list[Interface] = []
+        self.routes = RouteTable()
+        self.internet = Internet(allocator)
+        self.internet.steering = steering
         if steering is not None:
-            self.ip.steering = steering
-            steering.attach(self.ip, clock)
-        self.icmp = Icmp(self.ip, allocator)
-        self.udp = Udp(self.ip, self.icmp, allocator, clock, random)
-        self.tcp = Tcp(self.ip, allocator, clock, random, secret)
-        self.ip.register(PROTOCOL_TCP, self.tcp)
-        self._mac = int.from_bytes(device.mac, "big")
-        self._ethernet = EthernetHeader(allocator.memory)
-        # Each received frame is counted in ``received`` and in one of the next five.
-        self._received = 0
-        self._too_short = 0
-        self._not_for_us = 0
-        self._unknown_ethertype = 0
-        self._arp = 0
-        self._ipv4 = 0
+            steering.attach(self)
+        self.ipv4 = IPv4(self.internet, self.interfaces, self.routes, random.getrandbits(16))
+        self.internet.ipv4 = self.ipv4
+        self.icmp = Icmp(self.ipv4, allocator)
+        self.udp = Udp(self.internet, self.icmp, allocator, clock, random)
+        self.tcp = Tcp(self.internet, allocator, clock, random, secret)
 
-    def receive_frame(self, frame: IOBuf, checksum_valid: bool) -> None:
-        """Take one Ethernet frame and do all that follows from it.
+    def add_interface(self, device: EthernetDevice, address: IPv4Interface) -> Interface:
+        """An interface on ``device``: give its driver's frames to it. ``address``: ours, and its network."""
+        interface = Interface(len(self.interfaces), device, self.allocator, self.clock, self.ipv4)
+        interface.steering = self.internet.steering
+        interface.set_ipv4(address)
+        self.interfaces.append(interface)
+        self.internet.headroom = max(self.internet.headroom, device.headroom + LINK_AND_IPV4_HEADERS)
+        return interface
 
-        Whatever is in it, the stack raises nothing; what an application raises in an upcall goes to the caller.
-        """
-        now = self.clock.now()
-        self._received += 1
-        if frame.length < ETHERNET_HEADER:
-            self._too_short += 1
-            return
-        ethernet = self._ethernet.at(frame.start)
-        destination = ethernet.destination()
-        to_group = destination >> 40 & 1 != 0
-        if destination != self._mac and not to_group:
-            self._not_for_us += 1
-            return
-        ethertype = ethernet.ethertype()
-        frame.advance(ETHERNET_HEADER)
-        while frame.length == 0 and frame.next is not None:
-            frame = frame.next
-        if ethertype == ETHERTYPE_IPV4:
-            self._ipv4 += 1
-            self.ip.receive(frame, to_group, checksum_valid, now)
-        elif ethertype == ETHERTYPE_ARP:
-            self._arp += 1
-            if self.ip.neighbours.receive(frame, now, True) and self.ip.steering is not None:
-                self.ip.steering.share_arp(frame)
-        else:
-            self._unknown_ethertype += 1
+    def add_gateway(self, gateway: IPv4Address) -> None:
+        """Send everything that is on no network of ours to ``gateway``. Raises ValueError when it is on none."""
+        for interface in self.interfaces:
+            if (int(gateway) ^ interface.ipv4_address) & interface.ipv4_mask == 0:
+                self.routes.add(IPv4Network("0.0.0.0/0"), gateway, interface)
+                return
+        raise ValueError(f"the gateway {gateway} is in no network of an interface")
 
     def poll(self, now: int) -> None:
         """Do what is due at ``now``: retransmissions, requests, expiry."""
-        self.ip.poll(now)
+        self.ipv4.poll(now)
         self.tcp.poll(now)
 
     def next_deadline(self) -> int:
         """When ``poll`` is due, in the clock's nanoseconds, or FOREVER; it may be early, never late."""
         deadline = self.tcp.next_deadline()
-        resolution = self.ip.next_deadline()
+        resolution = self.ipv4.next_deadline()
         return resolution if resolution < deadline else deadline
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Counters by layer: nested dicts of integers."""
-        steering = self.ip.steering
+        steering = self.internet.steering
         return {
-            "ethernet": {
-                "received": self._received,
-                "too_short": self._too_short,
-                "not_for_us": self._not_for_us,
-                "unknown_ethertype": self._unknown_ethertype,
-                "arp": self._arp,
-                "ipv4": self._ipv4,
-            },
-            "arp": self.ip.neighbours.statistics(),
-            "ipv4": self.ip.statistics(),
+            "ethernet": _sum([interface.statistics() for interface in self.interfaces]),
+            "arp": _sum([interface.neighbours.statistics() for interface in self.interfaces]),
+            "ipv4": self.ipv4.statistics(),
             "icmp": self.icmp.statistics(),
             "udp": self.udp.statistics(),
             "tcp": self.tcp.statistics(),
             **({"steering": steering.statistics()} if steering is not None else {}),
         }
+
+
+def _sum(counters: list[dict[str, int]]) -> dict[str, int]:
+    """The counters of several interfaces, added up."""
+    return {name: sum([part[name] for part in counters]) for name in counters[0]} if counters else {}

@@ -24,21 +24,21 @@ one core to another; more are dropped, as a full queue of the device would.
 import struct
 from typing import TYPE_CHECKING
 
-from ebbrt.clock import Clock
 from ebbrt.cores import CoreLinks, CoreMessageHandler
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import NodeMemory
 from stack.constants import ICMP_HEADER, PROTOCOL_TCP, PROTOCOL_UDP
+from stack.transport import Received
 
 if TYPE_CHECKING:
-    from stack.ipv4 import IPv4
+    from stack.stack import Stack
 
 KIND = 1  # of our messages on the core links
 MOST_UNDER_WAY = 512  # packets: about what a queue of a TAP holds
 ROW = 65536 // 8  # bytes: a bit for each port
 COUNTER = 8
 
-_MESSAGE = struct.Struct("=BH")  # what it is, and the core that received it from the device
+_MESSAGE = struct.Struct("=BHB")  # what it is, the core that received it from the device, and on which interface
 _PACKET = 0
 _ARP = 1
 _LATE = 2  # a packet of a connection that a core knows to have ended
@@ -54,9 +54,8 @@ class Steering(CoreMessageHandler):
         self.links = links
         self.number = links.number
         self.count = links.count
-        self._ip: IPv4 | None = None
-        self._clock: Clock | None = None
-        self._handed: IOBuf | None = None  # the packet from another core that was given to IPv4 last,
+        self._stack: Stack | None = None
+        self._handed: IOBuf | None = None  # the packet from another core that was given to IP last,
         self._handed_origin = 0  # and the core that the device gave it to,
         self._handed_late = False  # and whether a core knew the end of its connection
         rows = [memory.view(start + index * ROW, ROW) for index in range(2 * self.count)]
@@ -75,10 +74,9 @@ class Steering(CoreMessageHandler):
         """Bytes of node memory that ``count`` cores share."""
         return count * (2 * ROW + count * COUNTER)
 
-    def attach(self, ip: "IPv4", clock: Clock) -> None:
-        """Give what other cores hand over to ``ip``."""
-        self._ip = ip
-        self._clock = clock
+    def attach(self, stack: "Stack") -> None:
+        """Give what other cores hand over to ``stack``."""
+        self._stack = stack
 
     # Ports
 
@@ -105,34 +103,32 @@ class Steering(CoreMessageHandler):
     # Out
 
     def was_late(self, packet: IOBuf) -> bool:
-        """Whether a core that handed on the packet IPv4 is delivering knew it to be of a connection that has ended."""
+        """Whether a core that handed on the packet IP is delivering knew it to be of a connection that has ended."""
         return packet is self._handed and self._handed_late
 
     def pass_on(self, protocol: int, port: int, packet: IOBuf, late: bool = False) -> bool:
-        """Hand the packet that IPv4 is delivering to the next core that uses ``port``; False when there is none left.
+        """Hand the packet that IP is delivering to the next core that uses ``port``; False when there is none left.
 
-        packet: the chain IPv4 delivered; its transport checksum is good. Not to be used again when it was handed over.
+        packet: the chain IP delivered; its transport checksum is good. Not to be used again when it was handed over.
         late: what ``was_late`` is to say of it over there.
         """
-        ip = self._ip
-        assert ip is not None
+        received = self._received()
         origin = self._handed_origin if packet is self._handed else self.number
         for step in range(1, self.count):
             core = (self.number + step) % self.count
             if core == origin:
                 return False
             if self._is_claimed(protocol, port, core):
-                packet.retreat(packet.start - ip.received_start)  # headers lie in one piece (ebbrt.netdevice)
-                self._send(core, _LATE if late else _PACKET, origin, packet)
+                packet.retreat(packet.start - received.start)  # headers lie in one piece (ebbrt.netdevice)
+                self._send(core, _LATE if late else _PACKET, origin, received.interface.index, packet)
                 return True
         return False
 
     def share_error(self, packet: IOBuf) -> None:
         """Tell of an ICMP error those other cores that use the port it quotes. ``packet``: from ICMP's header on."""
-        ip = self._ip
-        assert ip is not None
         if packet is self._handed:
             return
+        received = self._received()
         quoted = packet.memory.view(packet.start + ICMP_HEADER, packet.length - ICMP_HEADER)
         protocol = quoted[9]
         ports = 4 * (quoted[0] & 15)
@@ -142,40 +138,44 @@ class Steering(CoreMessageHandler):
         for core in range(self.count):
             if core != self.number and self._is_claimed(protocol, port, core):
                 copy = packet.clone_chain()
-                copy.retreat(copy.start - ip.received_start)
-                self._send(core, _PACKET, self.number, copy)
+                copy.retreat(copy.start - received.start)
+                self._send(core, _PACKET, self.number, received.interface.index, copy)
 
-    def share_arp(self, packet: IOBuf) -> None:
-        """Let all other cores see an ARP packet that is in order."""
+    def share_arp(self, packet: IOBuf, interface: int) -> None:
+        """Let all other cores see an ARP packet that is in order; ``interface``: the index of where it came in."""
         for core in range(self.count):
             if core != self.number:
-                self._send(core, _ARP, self.number, packet.clone_chain())
+                self._send(core, _ARP, self.number, interface, packet.clone_chain())
 
-    def _send(self, core: int, what: int, origin: int, chain: IOBuf) -> None:
+    def _received(self) -> Received:
+        assert self._stack is not None
+        return self._stack.internet.received
+
+    def _send(self, core: int, what: int, origin: int, interface: int, chain: IOBuf) -> None:
         if self._sent[core] - self._taken[core * self.count + self.number] >= MOST_UNDER_WAY:
             self.dropped_full += 1
             return
         self._sent[core] += 1
         self.handed_over += 1
-        self.links.send(core, KIND, _MESSAGE.pack(what, origin), chain)
+        self.links.send(core, KIND, _MESSAGE.pack(what, origin, interface), chain)
 
     # In
 
     def receive(self, core: int, data: bytes, chain: IOBuf | None) -> None:
         """See CoreMessageHandler."""
-        ip, clock = self._ip, self._clock
-        assert ip is not None
-        assert clock is not None
+        assert self._stack is not None
         assert chain is not None
         self._taken[self.number * self.count + core] += 1
         self.received += 1
-        what, origin = _MESSAGE.unpack(data)
+        what, origin, index = _MESSAGE.unpack(data)
+        interface = self._stack.interfaces[index]
+        now = self._stack.clock.now()
         if what == _ARP:
-            ip.neighbours.receive(chain, clock.now(), False)
+            interface.neighbours.receive(chain, now, False)
             return
         self._handed, self._handed_origin, self._handed_late = chain, origin, what == _LATE
         try:
-            ip.receive(chain, False, True, clock.now())
+            interface.ipv4.receive(chain, interface, False, True, now)
         finally:
             self._handed = None
 

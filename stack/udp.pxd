@@ -4,12 +4,13 @@ from ebbrt.clock cimport Clock
 from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.memory cimport MemoryAllocator
 from ebbrt.network cimport UdpHandler, UdpSocket
-from stack.icmp cimport Icmp
-from stack.ipv4 cimport IPv4
-from stack.transport cimport Transport
+from stack.internet cimport Internet
+from stack.ipv4.icmp cimport Icmp
+from stack.transport cimport IcmpError, Path, Received, Transport
 from stack.wire.checksum cimport transport_sum
 from stack.wire.udp cimport UdpHeader
 
+cdef unsigned int ERROR_PORT
 cdef unsigned int ICMP_UNREACHABLE
 cdef unsigned int IPV4_LONGEST
 cdef unsigned int PROTOCOL_UDP
@@ -20,7 +21,7 @@ cdef unsigned int FIRST_EPHEMERAL
 cdef unsigned int LAST_PORT
 
 cdef class Udp(Transport):
-    cdef IPv4 ip
+    cdef Internet internet
     cdef Icmp icmp
     cdef MemoryAllocator allocator
     cdef Clock clock
@@ -37,28 +38,11 @@ cdef class Udp(Transport):
     cdef unsigned long long sent
     cdef unsigned long long send_dropped
     @cython.locals(header=UdpHeader, datagram_length=cython.uint, source_port=cython.uint, socket=StackUdpSocket)
-    cpdef void receive_segment(
-        self,
-        IOBuf packet,
-        unsigned int length,
-        unsigned int source,
-        unsigned int destination,
-        bint checksum_valid,
-        long long now,
-    ) except *
-    @cython.locals(socket=StackUdpSocket, refused=cython.bint)
-    cpdef void icmp_error(
-        self,
-        unsigned int error_type,
-        unsigned int code,
-        unsigned int source_port,
-        unsigned int destination,
-        unsigned int destination_port,
-        unsigned int sequence,
-        long long now,
-    ) except *
-    @cython.locals(length=cython.uint, header=IOBuf)
-    cpdef bint send(self, unsigned int port, IOBuf data, unsigned int destination, unsigned int destination_port) except -1
+    cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
+    @cython.locals(socket=StackUdpSocket)
+    cpdef void icmp_error(self, IcmpError error, long long now) except *
+    @cython.locals(length=cython.uint, header=IOBuf, path=Path)
+    cpdef bint send(self, unsigned int port, IOBuf data, object destination, unsigned int destination_port) except -1
     cpdef void unbind(self, unsigned int port) except *
 
 cdef class StackUdpSocket(UdpSocket):

@@ -6,8 +6,9 @@ from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import AddressInUseError, UdpHandler, UdpSocket
-from stack.address import format_ipv4, parse_ipv4
+from stack.address import format_address, parse_address
 from stack.constants import (
+    ERROR_PORT,
     ICMP_UNREACHABLE,
     IPV4_LONGEST,
     PROTOCOL_UDP,
@@ -15,9 +16,9 @@ from stack.constants import (
     UDP_HEADER,
     UNREACHABLE_PORT,
 )
-from stack.icmp import Icmp
-from stack.ipv4 import IPv4
-from stack.transport import Transport
+from stack.internet import Internet
+from stack.ipv4.icmp import Icmp
+from stack.transport import IcmpError, Received, Transport
 from stack.wire.checksum import transport_sum
 from stack.wire.udp import UdpHeader
 
@@ -26,10 +27,12 @@ LAST_PORT = 65535
 
 
 class Udp(Transport):
-    """UDP for one ``IPv4``, where it registers itself."""
+    """UDP over both versions of IP; it registers itself with ``internet``."""
 
-    def __init__(self, ip: IPv4, icmp: Icmp, allocator: MemoryAllocator, clock: Clock, random: random.Random) -> None:
-        self.ip = ip
+    def __init__(
+        self, internet: Internet, icmp: Icmp, allocator: MemoryAllocator, clock: Clock, random: random.Random
+    ) -> None:
+        self.internet = internet
         self.icmp = icmp
         self.allocator = allocator
         self.clock = clock
@@ -46,7 +49,7 @@ class Udp(Transport):
         self.handed_over = 0
         self.sent = 0
         self.send_dropped = 0
-        ip.register(PROTOCOL_UDP, self)
+        internet.register(PROTOCOL_UDP, self)
 
     def bind(self, port: int, handler: UdpHandler) -> "StackUdpSocket":
         """A socket on ``port``, or on a free one for 0. Raises AddressInUseError, ValueError for no port."""
@@ -59,13 +62,11 @@ class Udp(Transport):
         socket = StackUdpSocket(self, port, handler)
         handler.socket = socket
         self._sockets[port] = socket
-        if self.ip.steering is not None:
-            self.ip.steering.claim(PROTOCOL_UDP, port)
+        if self.internet.steering is not None:
+            self.internet.steering.claim(PROTOCOL_UDP, port)
         return socket
 
-    def receive_segment(
-        self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
-    ) -> None:
+    def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:
         """Take one datagram."""
         self.received += 1
         if packet.length < UDP_HEADER:
@@ -76,14 +77,14 @@ class Udp(Transport):
         if datagram_length < UDP_HEADER or datagram_length > length:
             self.bad_length += 1
             return
-        if not checksum_valid and header.checksum() != 0:
-            if transport_sum(packet, datagram_length, PROTOCOL_UDP, source, destination) != 0xFFFF:
+        if not received.checksum_valid and header.checksum() != 0:
+            if transport_sum(packet, datagram_length, PROTOCOL_UDP, received.address_sum) != 0xFFFF:
                 self.bad_checksum += 1
                 return
         source_port = header.source_port()
         socket = self._sockets.get(header.destination_port())
         if socket is None:
-            steering = self.ip.steering
+            steering = self.internet.steering
             if steering is not None and steering.pass_on(PROTOCOL_UDP, header.destination_port(), packet):
                 self.handed_over += 1
                 return
@@ -96,35 +97,27 @@ class Udp(Transport):
         packet.advance(UDP_HEADER)
         while packet.length == 0 and packet.next is not None:
             packet = packet.next
-        socket.handler.receive(packet, format_ipv4(source), source_port)
+        socket.handler.receive(packet, format_address(received.source_high, received.source_low), source_port)
 
-    def icmp_error(
-        self,
-        error_type: int,
-        code: int,
-        source_port: int,
-        destination: int,
-        destination_port: int,
-        sequence: int,
-        now: int,
-    ) -> None:
+    def icmp_error(self, error: IcmpError, now: int) -> None:
         """Tell the socket that a datagram of its did not arrive (RFC 1122 section 4.1.3.3)."""
-        socket = self._sockets.get(source_port)
+        socket = self._sockets.get(error.local_port)
         if socket is not None:
-            refused = error_type == ICMP_UNREACHABLE and code == UNREACHABLE_PORT
-            reason = "refused" if refused else "unreachable"
-            socket.handler.undelivered(reason, format_ipv4(destination), destination_port)
+            reason = "refused" if error.kind == ERROR_PORT else "unreachable"
+            address = format_address(error.remote_high, error.remote_low)
+            socket.handler.undelivered(reason, address, error.remote_port)
 
-    def send(self, port: int, data: IOBuf, destination: int, destination_port: int) -> bool:
+    def send(self, port: int, data: IOBuf, destination: tuple[int, int], destination_port: int) -> bool:
         """Send ``data`` in one datagram from ``port``; False, counted, when it could not leave."""
         length = UDP_HEADER + data.chain_length()
-        header = allocate(self.allocator, UDP_HEADER, self.ip.headroom) if length <= IPV4_LONGEST else None
+        header = allocate(self.allocator, UDP_HEADER, self.internet.headroom) if length <= IPV4_LONGEST else None
         if header is None:
             self.send_dropped += 1
             return False
         self._header.at(header.start).write(port, destination_port, length)
         header.next = data
-        if not self.ip.send(header, length, PROTOCOL_UDP, destination, None, UDP_CHECKSUM_OFFSET, 0, self.clock.now()):
+        path = self.internet.path(None, destination)
+        if not path.send(header, length, PROTOCOL_UDP, UDP_CHECKSUM_OFFSET, 0, 0, self.clock.now()):
             self.send_dropped += 1
             return False
         self.sent += 1
@@ -133,8 +126,8 @@ class Udp(Transport):
     def unbind(self, port: int) -> None:
         """Forget the socket on ``port``."""
         self._sockets.pop(port, None)
-        if self.ip.steering is not None:
-            self.ip.steering.release(PROTOCOL_UDP, port)
+        if self.internet.steering is not None:
+            self.internet.steering.release(PROTOCOL_UDP, port)
 
     def statistics(self) -> dict[str, int]:
         """Received datagrams by outcome; sent ones, and those that could not leave."""
@@ -154,7 +147,7 @@ class Udp(Transport):
     def _free_port(self) -> int:
         """A port from the ephemeral range, at random (RFC 6056 section 3.3.1)."""
         first, last = FIRST_EPHEMERAL, LAST_PORT
-        steering = self.ip.steering
+        steering = self.internet.steering
         if steering is not None:
             first, last = steering.own_ports(first, last)
         count = last - first + 1
@@ -181,7 +174,7 @@ class StackUdpSocket(UdpSocket):
 
     def send(self, data: IOBuf, address: str, port: int) -> bool:
         """See UdpSocket."""
-        return self.udp is not None and self.udp.send(self.port, data, parse_ipv4(address), port)
+        return self.udp is not None and self.udp.send(self.port, data, parse_address(address), port)
 
     def close(self) -> None:
         """See UdpSocket."""

@@ -75,12 +75,11 @@ class VirtualNode:
         self.device.carry = lambda frame: network.carry(self, frame)
         self.stack = Stack(
             self.allocator,
-            self.device,
-            IPv4Interface(f"{self.address}/24"),
             network.clock,
             random.Random(number),
             bytes(range(number, number + 16)),
         )
+        self.interface = self.stack.add_interface(self.device, IPv4Interface(f"{self.address}/24"))
         self.network = StackNetworkManager(self.stack, self.events)
         self.core = ebb.Core()
         self.core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
@@ -104,7 +103,7 @@ class VirtualNode:
             iobuf.owns_headroom = False
             iobuf.trim_end(iobuf.length - len(frame))
             iobuf.write(0, frame)
-            self.events.spawn(lambda: self.stack.receive_frame(iobuf, False), True)
+            self.events.spawn(lambda: self.interface.receive_frame(iobuf, False), True)
 
     def settle(self) -> None:
         """Turn the loop until nothing is left to do at this time."""

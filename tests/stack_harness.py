@@ -30,13 +30,13 @@ class Harness:
         self.clock = ManualClock(SECOND)
         self.stack = Stack(
             self.allocator,
-            self.device,
-            IPv4Interface(f"{NODE}/15"),
             self.clock,
             random.Random(1),
             b"sixteen byte key",
-            None if gateway is None else IPv4Address(gateway),
         )
+        self.interface = self.stack.add_interface(self.device, IPv4Interface(f"{NODE}/15"))
+        if gateway is not None:
+            self.stack.add_gateway(IPv4Address(gateway))
         if knows_peer:
             self.introduce()
 
@@ -47,7 +47,7 @@ class Harness:
 
     def give(self, frame: Packet | bytes, *cuts: int, checksum_valid: bool = False) -> None:
         """Receive one frame."""
-        self.stack.receive_frame(make_frame(self.allocator, bytes(frame), *cuts), checksum_valid)
+        self.interface.receive_frame(make_frame(self.allocator, bytes(frame), *cuts), checksum_valid)
 
     def give_ip(self, packet: Packet | bytes, *cuts: int, checksum_valid: bool = False) -> None:
         """Receive one IPv4 packet from the peer."""

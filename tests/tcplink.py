@@ -1,6 +1,6 @@
 """Two TCP engines joined by a wire in memory under virtual time, with seeded loss, reordering and duplication.
 
-Each ``Host`` is a real IPv4 and a real Tcp on a device that puts frames on the ``Wire``; the receiving side verifies
+Each ``Host`` is a real Stack on a device that puts frames on the ``Wire``; the receiving side verifies
 every checksum in software. ``Wire.run`` carries frames and fires timers in the order of time, so a seed fixes a run.
 """
 
@@ -15,8 +15,8 @@ from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.netdevice import EthernetDevice
 from ebbrt.network import TcpConnection, TcpHandler
-from stack.ipv4 import IPv4
-from stack.tcp.tcp import Tcp
+from stack.address import mapped
+from stack.stack import Stack
 from tests.fakes import ones_complement_sum, read_chain
 
 ETHERNET = 14
@@ -100,15 +100,16 @@ class Host:
         self.allocator = MemoryAllocator(NodeMemory(memory))
         self.device = LinkDevice(bytes([2, 0, 0, 0, 0, number]), mtu, checksum_offload, largest_segment)
         self.address = int.from_bytes(bytes([198, 18, 0, number]), "big")
-        self.ip = IPv4(self.allocator, self.device, IPv4Interface(f"198.18.0.{number}/24"), None, 1)
-        self.tcp = Tcp(self.ip, self.allocator, clock, random.Random(number), bytes(range(number, number + 16)))
-        self.ip.register(6, self.tcp)
+        secret = bytes(range(number, number + 16))
+        self.stack = Stack(self.allocator, clock, random.Random(number), secret)
+        self.interface = self.stack.add_interface(self.device, IPv4Interface(f"198.18.0.{number}/24"))
+        self.tcp = self.stack.tcp
         self.received_buffer = received_buffer
         self.frames: list[bytes] = []  # sent by this host
 
     def knows(self, number: int) -> None:
         """Resolve a neighbour's address without ARP."""
-        self.ip.neighbour(self.address & 0xFFFFFF00 | number).set_permanent(0x020000000000 | number)
+        self.interface.neighbours.lookup(self.address & 0xFFFFFF00 | number).set_permanent(0x020000000000 | number)
 
     def buffer(self, data: bytes, headroom: int = 128) -> IOBuf:
         """What an application sends."""
@@ -124,8 +125,7 @@ class Host:
         iobuf.owns_headroom = False
         iobuf.trim_end(iobuf.length - len(frame))
         iobuf.write(0, frame)
-        iobuf.advance(ETHERNET)
-        self.ip.receive(iobuf, False, False, self.clock.now())
+        self.interface.receive_frame(iobuf, False)
 
 
 class Wire:
@@ -239,7 +239,7 @@ def open_pair(
 
     wire.b.tcp.listen(port, accept, 128)
     client = Recorder()
-    connection = wire.a.tcp.connect(wire.b.address, port, client)
+    connection = wire.a.tcp.connect(mapped(wire.b.address), port, client)
     wire.run(lambda: bool(accepted) and "connected" in client.events)
     server = accepted[0]
     return connection, client, server.connection, server

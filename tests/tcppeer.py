@@ -5,6 +5,9 @@ from scapy.layers.l2 import Ether
 
 from ebbrt.clock import ManualClock
 from ebbrt.network import TcpConnection
+from stack.address import mapped
+from stack.constants import ERROR_UNREACHABLE
+from stack.transport import IcmpError
 from tests.tcplink import SECOND, Host, Recorder
 
 PORT = 80
@@ -85,10 +88,21 @@ class Peer:
         self.send("A")
         return self.handlers[0]
 
+    def unreachable(self, node_port: int, sequence: int) -> None:
+        """Somebody says that a segment of the node with this sequence number did not reach the peer's host."""
+        error = IcmpError()
+        error.kind = ERROR_UNREACHABLE
+        error.local_high, error.local_low = mapped(self.node.address)
+        error.local_port = node_port
+        error.remote_high, error.remote_low = mapped(self.node.address + 1)
+        error.remote_port = self.port
+        error.sequence = sequence
+        self.node.tcp.icmp_error(error, self.clock.now())
+
     def connecting(self) -> Recorder:
         """Let the node open a connection to this peer: its SYN has been seen."""
         handler = Recorder()
-        self.node.tcp.connect(self.node.address + 1, self.port, handler)
+        self.node.tcp.connect(mapped(self.node.address + 1), self.port, handler)
         syn = self.take()[0]
         assert syn.flags == "S"
         self.node_port = syn.sport

@@ -5,7 +5,7 @@ they lead to is sent when the upcall has returned.
 """
 
 from ebbrt.iobuf import IOBuf
-from stack.address import format_ipv4
+from stack.address import format_address
 from stack.tcp.constants import (
     CLOSE_WAIT,
     CLOSED,
@@ -86,5 +86,5 @@ class Connection(Tcb):
         assert self.state == CLOSED
 
     def remote(self) -> tuple[str, int]:
-        """Address in dotted form, and port."""
-        return format_ipv4(self.remote_address), self.remote_port
+        """Address in text, and port."""
+        return format_address(self.path.destination_high, self.path.destination_low), self.remote_port

@@ -1,13 +1,14 @@
 import cython
 
 from ebbrt.network cimport TcpConnection
+from stack.transport cimport Path
 
 cdef unsigned long long MASK64
 cdef unsigned long long GOLDEN
 cdef unsigned int LEAST_BUCKETS
 
 cdef class Flow(TcpConnection):
-    cdef readonly unsigned int remote_address
+    cdef readonly Path path
     cdef readonly unsigned int remote_port
     cdef readonly unsigned int local_port
     cdef Flow hash_next
@@ -17,8 +18,16 @@ cdef class ConnectionTable:
     cdef unsigned long long _seed
     cdef unsigned int _mask
     cdef list _buckets
-    @cython.locals(flow=Flow)
-    cpdef Flow find(self, unsigned int remote_address, unsigned int remote_port, unsigned int local_port)
+    @cython.locals(flow=Flow, path=Path)
+    cpdef Flow find(
+        self,
+        unsigned long long local_high,
+        unsigned long long local_low,
+        unsigned int local_port,
+        unsigned long long remote_high,
+        unsigned long long remote_low,
+        unsigned int remote_port,
+    )
     cpdef void insert(self, Flow flow) except *
     @cython.locals(index=cython.uint, previous=Flow, current=Flow)
     cpdef void remove(self, Flow flow) except *
@@ -28,7 +37,13 @@ cdef class ConnectionTable:
     cdef void _grow(self) except *
     @cython.locals(index=cython.uint)
     cdef void _link(self, Flow flow) except *
+    @cython.locals(path=Path)
+    cdef unsigned int _index(self, Flow flow) noexcept
     @cython.locals(mixed=cython.ulonglong)
     cdef unsigned int _hash(
-        self, unsigned long long remote_address, unsigned int remote_port, unsigned int local_port
+        self,
+        unsigned long long remote_high,
+        unsigned long long remote_low,
+        unsigned int remote_port,
+        unsigned int local_port,
     ) noexcept

@@ -8,6 +8,7 @@ a peer who chooses addresses and ports cannot choose buckets.
 from collections.abc import Iterator
 
 from ebbrt.network import TcpConnection
+from stack.transport import Path
 
 LEAST_BUCKETS = 64
 GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio: odd, and its bits look random
@@ -15,17 +16,32 @@ MASK64 = 0xFFFFFFFFFFFFFFFF
 
 
 class Flow(TcpConnection):
-    """Who is connected with whom: what the table knows of a connection, whose base class this is."""
+    """Who is connected with whom: what the table knows of a connection, whose base class this is.
 
-    def __init__(self, remote_address: int, remote_port: int, local_port: int) -> None:
-        self.remote_address = remote_address
+    path: the way to the peer, which has both addresses.
+    """
+
+    def __init__(self, path: Path, remote_port: int, local_port: int) -> None:
+        self.path = path
         self.remote_port = remote_port
         self.local_port = local_port
         self.hash_next: Flow | None = None
 
+    def key(self) -> tuple[int, ...]:
+        """What no other connection has in common with it."""
+        path = self.path
+        return (
+            path.source_high,
+            path.source_low,
+            self.local_port,
+            path.destination_high,
+            path.destination_low,
+            self.remote_port,
+        )
+
 
 class ConnectionTable:
-    """Connections by remote address, remote port and local port. ``seed``: 8 secret bytes or more."""
+    """Connections by both addresses and ports. ``seed``: 8 secret bytes or more."""
 
     def __init__(self, seed: bytes) -> None:
         self.count = 0
@@ -33,16 +49,27 @@ class ConnectionTable:
         self._mask = LEAST_BUCKETS - 1
         self._buckets: list[Flow | None] = [None] * LEAST_BUCKETS
 
-    def find(self, remote_address: int, remote_port: int, local_port: int) -> Flow | None:
-        """The connection of that four-tuple (there is one local address), or None."""
-        flow = self._buckets[self._hash(remote_address, remote_port, local_port) & self._mask]
+    def find(
+        self,
+        local_high: int,
+        local_low: int,
+        local_port: int,
+        remote_high: int,
+        remote_low: int,
+        remote_port: int,
+    ) -> Flow | None:
+        """The connection between those addresses and ports, or None."""
+        flow = self._buckets[self._hash(remote_high, remote_low, remote_port, local_port) & self._mask]
         while flow is not None:
-            if (
-                flow.remote_port == remote_port
-                and flow.remote_address == remote_address
-                and flow.local_port == local_port
-            ):
-                return flow
+            if flow.remote_port == remote_port and flow.local_port == local_port:
+                path = flow.path
+                if (
+                    path.destination_low == remote_low
+                    and path.destination_high == remote_high
+                    and path.source_low == local_low
+                    and path.source_high == local_high
+                ):
+                    return flow
             flow = flow.hash_next
         return None
 
@@ -55,7 +82,7 @@ class ConnectionTable:
 
     def remove(self, flow: Flow) -> None:
         """Take a connection out; one that is not in the table is left alone."""
-        index = self._hash(flow.remote_address, flow.remote_port, flow.local_port) & self._mask
+        index = self._index(flow)
         previous = None
         current = self._buckets[index]
         while current is not None and current is not flow:
@@ -90,13 +117,20 @@ class ConnectionTable:
             self._link(flow)
 
     def _link(self, flow: Flow) -> None:
-        index = self._hash(flow.remote_address, flow.remote_port, flow.local_port) & self._mask
+        index = self._index(flow)
         flow.hash_next = self._buckets[index]
         self._buckets[index] = flow
 
-    def _hash(self, remote_address: int, remote_port: int, local_port: int) -> int:
-        """Two multiplications mix address and ports with the seed; the upper bits are the good ones."""
-        mixed = (remote_address << 32 | remote_port << 16 | local_port) ^ self._seed
+    def _index(self, flow: Flow) -> int:
+        """Its bucket."""
+        path = flow.path
+        return self._hash(path.destination_high, path.destination_low, flow.remote_port, flow.local_port) & self._mask
+
+    def _hash(self, remote_high: int, remote_low: int, remote_port: int, local_port: int) -> int:
+        """Multiplications mix the remote address and the ports with the seed; the upper bits are the good ones."""
+        mixed = ((remote_high ^ self._seed) * GOLDEN) & MASK64
+        mixed = ((mixed ^ mixed >> 32 ^ remote_low) * GOLDEN) & MASK64
+        mixed ^= mixed >> 32 ^ (remote_port << 16 | local_port)
         mixed = (mixed * GOLDEN) & MASK64
         mixed ^= mixed >> 32
         mixed = (mixed * self._seed) & MASK64

@@ -19,7 +19,6 @@ CHECKSUM_OFFSET = 16  # of the checksum field in the header
 HEADER_LENGTH = 20
 TIMESTAMPS_LENGTH = 12  # two NOPs and the option
 SYN_OPTIONS_MOST = 20  # MSS, timestamps, window scale
-IP_HEADER_LENGTH = 20
 
 # States, RFC 9293 section 3.3.2; see stack/tcp/state.py.
 CLOSED = 0

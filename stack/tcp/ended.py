@@ -11,6 +11,7 @@ from stack.tcp.constants import MASK32, RST, SYN
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le
 from stack.tcp.tcb import Tcb
+from stack.transport import Received
 
 MOST = 1024  # about what queues hold when many connections end at once; beyond, the oldest is forgotten
 
@@ -19,19 +20,28 @@ class EndedConnections:
     """Who was connected, and up to where the peer's sequence numbers were received."""
 
     def __init__(self) -> None:
-        self._ended: dict[tuple[int, int, int], int] = {}
+        self._ended: dict[tuple[int, ...], int] = {}
 
     def add(self, connection: Tcb) -> None:
         """The peer has acknowledged all, our FIN included, or has reset it: it needs no answer any more."""
-        key = (connection.remote_address, connection.remote_port, connection.local_port)
+        key = connection.key()
         self._ended.pop(key, None)  # the youngest is the last
         self._ended[key] = connection.rcv_nxt
         if len(self._ended) > MOST:
             del self._ended[next(iter(self._ended))]
 
-    def knows(self, segment: Segment) -> bool:
+    def knows(self, segment: Segment, received: Received) -> bool:
         """Whether the segment is of such a connection, and all that it says had been received."""
-        received = self._ended.get((segment.source, segment.source_port, segment.destination_port))
-        if received is None or segment.flags & (SYN | RST):
+        end = self._ended.get(
+            (
+                received.destination_high,
+                received.destination_low,
+                segment.destination_port,
+                received.source_high,
+                received.source_low,
+                segment.source_port,
+            )
+        )
+        if end is None or segment.flags & (SYN | RST):
             return False
-        return seq_le((segment.sequence + segment.space()) & MASK32, received)
+        return seq_le((segment.sequence + segment.space()) & MASK32, end)

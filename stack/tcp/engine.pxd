@@ -1,6 +1,6 @@
 from ebbrt.clock cimport Clock
 from ebbrt.memory cimport MemoryAllocator
-from stack.ipv4 cimport IPv4
+from stack.internet cimport Internet
 from stack.tcp.connections cimport ConnectionTable
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.wire.tcp cimport TcpHeader, TcpOptions
@@ -41,7 +41,7 @@ cdef class Counters:
     cpdef void drop(self, unsigned int reason) noexcept
 
 cdef class Engine:
-    cdef readonly IPv4 ip
+    cdef readonly Internet ip
     cdef readonly MemoryAllocator allocator
     cdef readonly Clock clock
     cdef readonly object random

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ebbrt.clock import Clock
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import TcpConnection, TcpHandler
-from stack.ipv4 import IPv4
+from stack.internet import Internet
 from stack.tcp.connections import ConnectionTable
 from stack.tcp.constants import DROP_NAMES, RECEIVE_BUFFER, SEND_BUFFER, STATE_NAMES
 from stack.tcp.timer_heap import TimerHeap
@@ -72,7 +72,7 @@ class Engine:
     """
 
     def __init__(
-        self, ip: IPv4, allocator: MemoryAllocator, clock: Clock, chance: random.Random, secret: bytes
+        self, ip: Internet, allocator: MemoryAllocator, clock: Clock, chance: random.Random, secret: bytes
     ) -> None:
         self.ip = ip
         self.allocator = allocator

@@ -4,6 +4,7 @@ from ebbrt.network cimport TcpHandler
 from stack.tcp.congestion cimport NewReno
 from stack.tcp.connection cimport Connection
 from stack.tcp.delivery cimport tell_connected
+from stack.internet cimport Internet
 from stack.tcp.engine cimport Engine, Listener
 from stack.tcp.lifecycle cimport end, passive_open, transition
 from stack.tcp.output cimport send_reset, send_reset_for, send_syn
@@ -21,7 +22,6 @@ cdef unsigned int DROP_BAD_ADDRESS
 cdef unsigned int DROP_BLIND_RESET
 cdef unsigned int DROP_NO_CONNECTION
 cdef unsigned int DROP_UNACCEPTABLE_HANDSHAKE
-cdef unsigned int FIRST_MULTICAST
 cdef unsigned int LEAST_MSS
 cdef unsigned int RST
 cdef unsigned int SYN

@@ -28,8 +28,6 @@ from stack.tcp.state import ACTIVE_OPEN, CLOSE, RECEIVE_SYN, SYN_ACKNOWLEDGED
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, disarm
 
-FIRST_MULTICAST = 0xE0000000
-
 
 def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: int) -> None:
     """Section 3.10.7.2: a segment for a port on which someone listens, from a peer we know nothing of."""
@@ -43,13 +41,13 @@ def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: in
     if not segment.flags & SYN:
         engine.counters.drop(DROP_NO_CONNECTION)
         return
-    if segment.source == 0 or segment.source >= FIRST_MULTICAST or segment.source_port == 0:
-        engine.counters.drop(DROP_BAD_ADDRESS)  # RFC 9293 MUST-57, RFC 1122 section 3.2.1.3
+    if segment.source_port == 0:
+        engine.counters.drop(DROP_BAD_ADDRESS)
         return
     if listener.pending >= listener.backlog:
         engine.counters.drop(DROP_BACKLOG_FULL)  # the peer sends its SYN again
         return
-    connection = Connection(engine, segment.source, segment.source_port, segment.destination_port, now)
+    connection = Connection(engine, engine.ip.path_back(), segment.source_port, segment.destination_port, now)
     engine.connections.insert(connection)
     engine.counters.passive_opens += 1
     listener.pending += 1
@@ -66,7 +64,7 @@ def open_actively(connection: Connection, now: int) -> None:
     connection.engine.connections.insert(connection)
     connection.engine.counters.active_opens += 1
     transition(connection, ACTIVE_OPEN)
-    if not connection.engine.ip.is_host(connection.remote_address):
+    if not connection.path.leads_to_host():
         end(connection, "unreachable")
         return
     send_syn(connection, now)

@@ -1,7 +1,7 @@
 import cython
 
 from ebbrt.iobuf cimport IOBuf
-from stack.ipv4 cimport IPv4
+from stack.internet cimport Internet
 from stack.tcp.acknowledgment cimport acknowledgment_arrives, our_fin_acknowledged, tell_room
 from stack.tcp.delivery cimport deliver, tell_peer_closed
 from stack.tcp.engine cimport Counters, Engine, Listener
@@ -13,13 +13,13 @@ from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm
+from stack.transport cimport Received
 
 cdef unsigned int MASK32
 cdef unsigned int ACK
 cdef unsigned int CLOSED
 cdef unsigned int DROP_AFTER_END
 cdef unsigned int DROP_AFTER_FIN
-cdef unsigned int DROP_BAD_ADDRESS
 cdef unsigned int DROP_BLIND_RESET
 cdef unsigned int DROP_DUPLICATE
 cdef unsigned int DROP_NO_ACK
@@ -52,9 +52,7 @@ cpdef void segment_arrives(
     Segment segment,
     IOBuf packet,
     unsigned int length,
-    unsigned int source,
-    unsigned int destination,
-    bint checksum_valid,
+    Received received,
     long long now,
 ) except *
 cdef bint _hand_over(Engine engine, Segment segment, IOBuf packet) except -1

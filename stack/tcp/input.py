@@ -13,7 +13,6 @@ from stack.tcp.constants import (
     CLOSED,
     DROP_AFTER_END,
     DROP_AFTER_FIN,
-    DROP_BAD_ADDRESS,
     DROP_BLIND_RESET,
     DROP_DUPLICATE,
     DROP_NO_ACK,
@@ -52,6 +51,7 @@ from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import RECEIVE_FIN
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm
+from stack.transport import Received
 
 
 def segment_arrives(
@@ -59,21 +59,23 @@ def segment_arrives(
     segment: Segment,
     packet: IOBuf,
     length: int,
-    source: int,
-    destination: int,
-    checksum_valid: bool,
+    received: Received,
     now: int,
 ) -> None:
     """Take one packet of TCP; ``segment`` is the engine's scratch."""
     engine.counters.segments_received += 1
-    wrong = segment.read(engine, packet, length, source, destination, checksum_valid)
+    wrong = segment.read(engine, packet, length, received)
     if wrong >= 0:
         engine.counters.drop(wrong)
         return
-    if destination != engine.ip.address:
-        engine.counters.drop(DROP_BAD_ADDRESS)
-        return
-    connection = engine.connections.find(source, segment.source_port, segment.destination_port)
+    connection = engine.connections.find(
+        received.destination_high,
+        received.destination_low,
+        segment.destination_port,
+        received.source_high,
+        received.source_low,
+        segment.source_port,
+    )
     if connection is None:
         if engine.ip.steering is None or not _hand_over(engine, segment, packet):
             _no_connection(engine, segment, now)
@@ -98,7 +100,7 @@ def _hand_over(engine: Engine, segment: Segment, packet: IOBuf) -> bool:
         return False
     steering = engine.ip.steering
     assert steering is not None
-    late = steering.was_late(packet) or engine.ended.knows(segment)  # type: ignore[union-attr]
+    late = steering.was_late(packet) or engine.ended.knows(segment, engine.ip.received)  # type: ignore[union-attr]
     if steering.pass_on(PROTOCOL_TCP, segment.destination_port, packet, late):
         engine.counters.handed_over += 1
     elif late:

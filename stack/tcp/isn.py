@@ -7,17 +7,19 @@ ports, and TIME-WAIT can tell a new SYN from an old one.
 
 from hashlib import blake2b
 
+from stack.transport import Path
+
 TICK = 4_000  # nanoseconds for each step of the initial sequence number
 
 
-def initial_numbers(
-    secret: bytes, local_address: int, local_port: int, remote_address: int, remote_port: int, now: int
-) -> tuple[int, int]:
+def initial_numbers(secret: bytes, path: Path, local_port: int, remote_port: int, now: int) -> tuple[int, int]:
     """(initial sequence number, offset of the timestamp clock) of a connection opened at ``now``."""
     tuple_bytes = (
-        local_address.to_bytes(4, "big")
+        path.source_high.to_bytes(8, "big")
+        + path.source_low.to_bytes(8, "big")
         + local_port.to_bytes(2, "big")
-        + remote_address.to_bytes(4, "big")
+        + path.destination_high.to_bytes(8, "big")
+        + path.destination_low.to_bytes(8, "big")
         + remote_port.to_bytes(2, "big")
     )
     digest = blake2b(tuple_bytes, digest_size=8, key=secret).digest()

@@ -1,13 +1,14 @@
 import cython
 
 from ebbrt.iobuf cimport IOBuf, allocate
-from stack.ipv4 cimport IPv4
+from stack.internet cimport Internet
 from stack.tcp.engine cimport Engine
 from stack.tcp.segment cimport Segment
 from stack.tcp.send_queue cimport SendQueue
 from stack.tcp.sequence cimport seq_lt
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, arm_delayed_ack, disarm
+from stack.transport cimport Path
 from stack.wire.tcp cimport write_mss, write_timestamps, write_window_scale
 
 cdef unsigned int MASK32

@@ -67,7 +67,7 @@ def _send_next(connection: Tcb, now: int) -> bool:
     length = min(unsent, room)
     mss = connection.snd_mss
     if length >= mss:
-        most = connection.engine.ip.largest_segment // mss * mss
+        most = connection.path.largest_segment // mss * mss
         if length > max(most, mss):
             length = max(most, mss)
         elif length % mss and (length < unsent or (connection.nagle and not fin)):
@@ -209,16 +209,7 @@ def send_reset_for(engine: Engine, segment: Segment, now: int) -> None:
     )
     engine.counters.resets_sent += 1
     engine.counters.segments_sent += 1
-    engine.ip.send(
-        packet,
-        HEADER_LENGTH,
-        PROTOCOL_TCP,
-        segment.source,
-        engine.ip.neighbour(segment.source),
-        CHECKSUM_OFFSET,
-        0,
-        now,
-    )
+    engine.ip.path_back().send(packet, HEADER_LENGTH, PROTOCOL_TCP, CHECKSUM_OFFSET, 0, 0, now)
 
 
 def receive_window(connection: Tcb) -> int:
@@ -241,12 +232,13 @@ def receive_window(connection: Tcb) -> int:
 def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequence: int, now: int) -> None:
     """Put a header before ``length`` bytes of payload and hand the segment to IP."""
     engine = connection.engine
+    headroom = connection.path.headroom
     header_length = HEADER_LENGTH + (TIMESTAMPS_LENGTH if connection.timestamps else 0)
-    if chain is not None and chain.headroom() >= engine.ip.headroom + header_length:
+    if chain is not None and chain.headroom() >= headroom + header_length:
         chain.retreat(header_length)
         packet = chain
     else:
-        header = allocate(engine.allocator, header_length, engine.ip.headroom)
+        header = allocate(engine.allocator, header_length, headroom)
         if header is None:
             engine.counters.no_memory += 1  # lost, as on a wire
             return
@@ -285,14 +277,13 @@ def _finish(
         connection.local_port, connection.remote_port, sequence, acknowledgment, header_length, flags, window
     )
     engine.counters.segments_sent += 1
-    engine.ip.send(
+    connection.path.send(
         packet,
         header_length + length,
         PROTOCOL_TCP,
-        connection.remote_address,
-        connection.neighbour,
         CHECKSUM_OFFSET,
         connection.snd_mss if length > connection.snd_mss else 0,
+        0,
         now,
     )
 

@@ -2,6 +2,7 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf
 from stack.tcp.engine cimport Engine
+from stack.transport cimport Received
 from stack.wire.checksum cimport transport_sum
 from stack.wire.tcp cimport TcpHeader, TcpOptions
 
@@ -16,7 +17,6 @@ cdef unsigned int PROTOCOL_TCP
 cdef unsigned int SYN
 
 cdef class Segment:
-    cdef readonly unsigned int source
     cdef readonly unsigned int source_port
     cdef readonly unsigned int destination_port
     cdef public unsigned int sequence
@@ -36,8 +36,6 @@ cdef class Segment:
         Engine engine,
         IOBuf packet,
         unsigned int length,
-        unsigned int source,
-        unsigned int destination,
-        bint checksum_valid,
+        Received received,
     ) except -2
     cpdef unsigned int space(self) noexcept

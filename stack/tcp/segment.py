@@ -17,6 +17,7 @@ from stack.tcp.constants import (
     SYN,
 )
 from stack.tcp.engine import Engine
+from stack.transport import Received
 from stack.wire.checksum import transport_sum
 
 
@@ -24,7 +25,6 @@ class Segment:
     """SEG.* of RFC 9293 section 3.3.1. ``length`` is that of the payload alone; ``payload`` is None without one."""
 
     def __init__(self) -> None:
-        self.source = 0
         self.source_port = 0
         self.destination_port = 0
         self.sequence = 0
@@ -39,9 +39,7 @@ class Segment:
         self.timestamp_value = 0
         self.timestamp_echo = 0
 
-    def read(
-        self, engine: Engine, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool
-    ) -> int:
+    def read(self, engine: Engine, packet: IOBuf, length: int, received: Received) -> int:
         """Take a packet apart and check it; -1 when it is good, else why it is to be dropped."""
         if length < HEADER_LENGTH:
             return DROP_TOO_SHORT
@@ -54,12 +52,11 @@ class Segment:
             return DROP_BAD_DATA_OFFSET
         if data_offset > packet.length:
             return DROP_SPLIT_HEADER
-        if not checksum_valid and transport_sum(packet, length, PROTOCOL_TCP, source, destination) != 0xFFFF:
+        if not received.checksum_valid and transport_sum(packet, length, PROTOCOL_TCP, received.address_sum) != 0xFFFF:
             return DROP_BAD_CHECKSUM
         options = engine.options
         if not options.parse(packet.memory, packet.start + HEADER_LENGTH, data_offset - HEADER_LENGTH):
             return DROP_BAD_OPTIONS
-        self.source = source
         self.source_port = header.source_port()
         self.destination_port = header.destination_port()
         self.sequence = header.sequence()

@@ -1,5 +1,4 @@
 from ebbrt.iobuf cimport IOBuf
-from stack.neighbour cimport Neighbour
 from stack.tcp.congestion cimport NewReno
 from stack.tcp.connections cimport Flow
 from stack.tcp.engine cimport Engine, Listener
@@ -12,7 +11,6 @@ cdef unsigned int CLOSED
 cdef unsigned int DEFAULT_MSS
 cdef long long FOREVER
 cdef unsigned int HEADER_LENGTH
-cdef unsigned int IP_HEADER_LENGTH
 cdef unsigned int MEMORY_PER_WINDOW
 cdef long long MILLISECOND
 cdef unsigned int TIMER_NONE
@@ -20,7 +18,6 @@ cdef unsigned int TIMER_NONE
 cdef class Tcb(Flow):
     cdef readonly Engine engine
     cdef public Listener listener
-    cdef readonly Neighbour neighbour
     cdef public unsigned int state
     cdef public bint nagle
     cdef public bint delayed_ack

@@ -8,14 +8,12 @@ Data and the few one-line facts about it; what is done with it is in the modules
 from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpHandler
-from stack.neighbour import Neighbour
 from stack.tcp.congestion import NewReno
 from stack.tcp.connections import Flow
 from stack.tcp.constants import (
     CLOSED,
     DEFAULT_MSS,
     HEADER_LENGTH,
-    IP_HEADER_LENGTH,
     MASK32,
     MEMORY_PER_WINDOW,
     MILLISECOND,
@@ -26,6 +24,7 @@ from stack.tcp.isn import initial_numbers
 from stack.tcp.reassembly import Reassembly
 from stack.tcp.rtt import RoundTripEstimator
 from stack.tcp.send_queue import SendQueue
+from stack.transport import Path
 
 NO_HANDLER = TcpHandler()  # what a connection points to before it has a handler, and after the last upcall
 
@@ -33,20 +32,17 @@ NO_HANDLER = TcpHandler()  # what a connection points to before it has a handler
 class Tcb(Flow):
     """One connection. Sequence numbers are 32-bit, times nanoseconds, windows bytes."""
 
-    def __init__(self, engine: Engine, remote_address: int, remote_port: int, local_port: int, now: int) -> None:
-        Flow.__init__(self, remote_address, remote_port, local_port)
+    def __init__(self, engine: Engine, path: Path, remote_port: int, local_port: int, now: int) -> None:
+        Flow.__init__(self, path, remote_port, local_port)
         self.engine = engine
         self.handler = NO_HANDLER
         self.listener: Listener | None = None  # whose backlog counts this handshake
-        self.neighbour: Neighbour | None = engine.ip.neighbour(remote_address)
         self.state = CLOSED
         self.nagle = engine.nagle
         self.delayed_ack = engine.delayed_ack
         self.send_buffer = engine.send_buffer
 
-        self.iss, self.timestamp_offset = initial_numbers(
-            engine.secret, engine.ip.address, local_port, remote_address, remote_port, now
-        )
+        self.iss, self.timestamp_offset = initial_numbers(engine.secret, path, local_port, remote_port, now)
         self.snd_una = self.iss  # oldest unacknowledged
         self.snd_nxt = self.iss  # next to send; goes back to snd_una when everything is to be sent again
         self.snd_max = self.iss  # next that was never sent
@@ -104,7 +100,7 @@ class Tcb(Flow):
 
     def our_mss(self) -> int:
         """The maximum segment size we tell the peer: what fits our own link (RFC 6691: options not counted)."""
-        return self.engine.ip.mtu - IP_HEADER_LENGTH - HEADER_LENGTH
+        return self.path.mtu - self.path.header_length - HEADER_LENGTH
 
     def flight(self) -> int:
         """Bytes sent and not acknowledged; a SYN or FIN counts as one."""

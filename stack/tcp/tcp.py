@@ -11,8 +11,8 @@ from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
-from stack.constants import ICMP_UNREACHABLE
-from stack.ipv4 import IPv4
+from stack.constants import ERROR_PARAMETER, ERROR_TIME_EXCEEDED, ERROR_TOO_BIG
+from stack.internet import Internet
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
     DROP_NAMES,
@@ -31,7 +31,7 @@ from stack.tcp.lifecycle import end
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.tcb import Tcb
-from stack.transport import Transport
+from stack.transport import IcmpError, Path, Received, Transport
 
 
 class Tcp(Transport):
@@ -42,11 +42,12 @@ class Tcp(Transport):
     """
 
     def __init__(
-        self, ip: IPv4, allocator: MemoryAllocator, clock: Clock, chance: random.Random, secret: bytes
+        self, ip: Internet, allocator: MemoryAllocator, clock: Clock, chance: random.Random, secret: bytes
     ) -> None:
         if not 16 <= len(secret) <= 64:
             raise ValueError(f"the secret must have 16 to 64 bytes, not {len(secret)}")
         self.engine = Engine(ip, allocator, clock, chance, secret)
+        ip.register(PROTOCOL_TCP, self)
         self._segment = Segment()
         self._first_port = FIRST_EPHEMERAL_PORT
         self._last_port = LAST_EPHEMERAL_PORT
@@ -57,33 +58,29 @@ class Tcp(Transport):
             for port in range(self._first_port, self._last_port + 1):
                 steering.claim(PROTOCOL_TCP, port)
 
-    def receive_segment(
-        self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
-    ) -> None:
+    def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:
         """Take one packet from IP: a chain of exactly ``length`` bytes that starts at the TCP header."""
-        segment_arrives(self.engine, self._segment, packet, length, source, destination, checksum_valid, now)
+        segment_arrives(self.engine, self._segment, packet, length, received, now)
 
-    def icmp_error(
-        self,
-        error_type: int,
-        code: int,
-        source_port: int,
-        destination: int,
-        destination_port: int,
-        sequence: int,
-        now: int,
-    ) -> None:
+    def icmp_error(self, error: IcmpError, now: int) -> None:
         """A packet of ours could not be delivered.
 
         It ends an attempt to connect, if it quotes our own SYN; an open connection goes on and retransmits, since
         errors pass and anyone may forge them (RFC 5927 section 5.2, RFC 5461).
         """
         self.engine.counters.icmp_errors += 1
-        connection = self.engine.connections.find(destination, destination_port, source_port)
-        if connection is None or error_type != ICMP_UNREACHABLE:
+        connection = self.engine.connections.find(
+            error.local_high,
+            error.local_low,
+            error.local_port,
+            error.remote_high,
+            error.remote_low,
+            error.remote_port,
+        )
+        if connection is None or error.kind in (ERROR_TOO_BIG, ERROR_TIME_EXCEEDED, ERROR_PARAMETER):
             return
         assert isinstance(connection, Tcb)
-        quoted_ours = seq_le(connection.snd_una, sequence) and seq_lt(sequence, connection.snd_max)
+        quoted_ours = seq_le(connection.snd_una, error.sequence) and seq_lt(error.sequence, connection.snd_max)
         if connection.state == SYN_SENT and quoted_ours:
             end(connection, "unreachable")
 
@@ -108,15 +105,16 @@ class Tcp(Transport):
         if self.engine.ip.steering is not None:
             self.engine.ip.steering.claim(PROTOCOL_TCP, port)
 
-    def connect(self, remote_address: int, port: int, handler: TcpHandler) -> TcpConnection:
-        """Open a connection; ``handler`` is told the outcome, perhaps before this returns.
+    def connect(self, address: tuple[int, int], port: int, handler: TcpHandler) -> TcpConnection:
+        """Open a connection to ``address`` (high, low); ``handler`` is told the outcome, perhaps before this returns.
 
         Raises AddressInUseError when every local port is connected with that peer already.
         """
         if not 0 < port <= 0xFFFF:
             raise ValueError(f"{port} is not a TCP port")
         now = self.engine.clock.now()
-        connection = Connection(self.engine, remote_address, port, self._local_port(remote_address, port), now)
+        path = self.engine.ip.path(None, address)
+        connection = Connection(self.engine, path, port, self._local_port(path, port), now)
         connection.handler = handler
         handler.connection = connection
         open_actively(connection, now)
@@ -158,15 +156,21 @@ class Tcp(Transport):
             "drops": dict(zip(DROP_NAMES, counters.drops, strict=True)),
         }
 
-    def _local_port(self, remote_address: int, port: int) -> int:
+    def _local_port(self, path: Path, port: int) -> int:
         """An ephemeral port from a random start on (RFC 6056 section 3.3.1) that is free towards that peer."""
         steering = self.engine.ip.steering
         count = self._last_port - self._first_port + 1
         start = self.engine.random.randrange(count)
         for offset in range(count):
             candidate = self._first_port + (start + offset) % count
-            if self.engine.connections.find(remote_address, port, candidate) is None:
+            if self._is_free(path, candidate, port):
                 if candidate not in self.engine.listeners:
                     if steering is None or not steering.is_claimed_elsewhere(PROTOCOL_TCP, candidate):
                         return candidate
         raise AddressInUseError(f"no local port is free towards port {port} of that peer")
+
+    def _is_free(self, path: Path, local_port: int, remote_port: int) -> bool:
+        found = self.engine.connections.find(
+            path.source_high, path.source_low, local_port, path.destination_high, path.destination_low, remote_port
+        )
+        return found is None

@@ -12,10 +12,9 @@ cpdef unsigned int fold(unsigned long long total) noexcept
 cpdef unsigned int memory_sum(NodeMemory memory, unsigned long long start, unsigned int length) noexcept
 @cython.locals(total=cython.uint, done=cython.uint, count=cython.uint, part=cython.uint, piece=IOBuf)
 cpdef unsigned int chain_sum(IOBuf chain, unsigned int length) noexcept
-cpdef unsigned int pseudo_header_sum(
-    unsigned long long source, unsigned long long destination, unsigned int protocol, unsigned int length
-) noexcept
+cpdef unsigned int address_sum(unsigned long long value) noexcept
+cpdef unsigned int pseudo_header_sum(unsigned int addresses, unsigned int protocol, unsigned int length) noexcept
 cpdef unsigned int transport_sum(
-    IOBuf packet, unsigned int length, unsigned int protocol, unsigned int source, unsigned int destination
+    IOBuf packet, unsigned int length, unsigned int protocol, unsigned int addresses
 ) noexcept
 cpdef unsigned int update(unsigned int checksum, unsigned int old, unsigned int new) noexcept

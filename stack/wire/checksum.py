@@ -73,14 +73,19 @@ def chain_sum(chain: IOBuf, length: int) -> int:
     return fold(total)
 
 
-def pseudo_header_sum(source: int, destination: int, protocol: int, length: int) -> int:
-    """The sum of TCP's and UDP's pseudo header over IPv4 (RFC 9293 section 3.1, RFC 768)."""
-    return fold((source >> 16) + (source & 0xFFFF) + (destination >> 16) + (destination & 0xFFFF) + protocol + length)
+def address_sum(value: int) -> int:
+    """The sum of the words of an IPv4 address, or of one half of an IPv6 address; not folded."""
+    return (value >> 48) + (value >> 32 & 0xFFFF) + (value >> 16 & 0xFFFF) + (value & 0xFFFF)
 
 
-def transport_sum(packet: IOBuf, length: int, protocol: int, source: int, destination: int) -> int:
+def pseudo_header_sum(addresses: int, protocol: int, length: int) -> int:
+    """The sum of a pseudo header whose ``addresses`` have that sum (RFC 9293 section 3.1, RFC 768, RFC 8200 8.1)."""
+    return fold(addresses + (length >> 16) + (length & 0xFFFF) + protocol)
+
+
+def transport_sum(packet: IOBuf, length: int, protocol: int, addresses: int) -> int:
     """The sum of a TCP segment or UDP datagram and its pseudo header: 0xFFFF when the checksum in it is right."""
-    return fold(pseudo_header_sum(source, destination, protocol, length) + chain_sum(packet, length))
+    return fold(pseudo_header_sum(addresses, protocol, length) + chain_sum(packet, length))
 
 
 def update(checksum: int, old: int, new: int) -> int:

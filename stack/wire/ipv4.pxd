@@ -35,6 +35,7 @@ cdef class Ipv4Header:
     cpdef unsigned int check(self, unsigned int contiguous, unsigned int available) noexcept
     cpdef unsigned int version(self) noexcept
     cpdef unsigned int header_length(self) noexcept
+    cpdef unsigned int type_of_service(self) noexcept
     cpdef unsigned int total_length(self) noexcept
     cpdef unsigned int identification(self) noexcept
     cpdef bint is_fragment(self) noexcept
@@ -52,6 +53,8 @@ cdef class Ipv4Header:
         unsigned int protocol,
         unsigned int source,
         unsigned int destination,
+        unsigned int type_of_service,
+        unsigned int addresses,
     ) noexcept
     @cython.locals(at=cython.ulonglong)
     cdef unsigned int _word(self, unsigned int field) noexcept

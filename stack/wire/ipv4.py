@@ -70,6 +70,10 @@ class Ipv4Header:
         """Bytes in the header, with options."""
         return (self.mem[self.offset + VERSION_AND_LENGTH] & 0xF) << 2
 
+    def type_of_service(self) -> int:
+        """The byte that is DS field and ECN today (RFC 2474, RFC 3168)."""
+        return self.mem[self.offset + TYPE_OF_SERVICE]
+
     def total_length(self) -> int:
         """Bytes in the packet, with its header."""
         return self._word(TOTAL_LENGTH)
@@ -106,11 +110,23 @@ class Ipv4Header:
         """The 4 bytes from ``at`` behind the header on: a transport's ports, or what follows them."""
         return self._double_word(self.header_length() + at)
 
-    def write(self, total_length: int, identification: int, protocol: int, source: int, destination: int) -> None:
-        """Write a whole header without options: DF set, the default time to live, the checksum computed."""
+    def write(
+        self,
+        total_length: int,
+        identification: int,
+        protocol: int,
+        source: int,
+        destination: int,
+        type_of_service: int,
+        addresses: int,
+    ) -> None:
+        """Write a whole header without options: DF set, the default time to live, the checksum computed.
+
+        addresses: the sum of the words of both addresses (``address_sum``).
+        """
         at = self.offset
         self.mem[at] = VERSION_4_NO_OPTIONS
-        self.mem[at + TYPE_OF_SERVICE] = 0
+        self.mem[at + TYPE_OF_SERVICE] = type_of_service
         self._set_word(TOTAL_LENGTH, total_length)
         self._set_word(IDENTIFICATION, identification)
         self._set_word(FLAGS_AND_OFFSET, DONT_FRAGMENT)
@@ -121,9 +137,8 @@ class Ipv4Header:
         self._set_word(DESTINATION, destination >> 16)
         self._set_word(DESTINATION + 2, destination & 0xFFFF)
         # The words are all at hand: summing them beats reading the header back.
-        total = (VERSION_4_NO_OPTIONS << 8) + total_length + identification + DONT_FRAGMENT + (DEFAULT_TTL << 8)
-        total += protocol + (source >> 16) + (source & 0xFFFF) + (destination >> 16) + (destination & 0xFFFF)
-        self._set_word(CHECKSUM, 0xFFFF ^ fold(total))
+        total = (VERSION_4_NO_OPTIONS << 8 | type_of_service) + total_length + identification + DONT_FRAGMENT
+        self._set_word(CHECKSUM, 0xFFFF ^ fold(total + (DEFAULT_TTL << 8 | protocol) + addresses))
 
     def _word(self, field: int) -> int:
         at = self.offset + field

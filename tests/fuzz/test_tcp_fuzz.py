@@ -3,6 +3,8 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stack.address import mapped
+from stack.transport import Received
 from tests.tcppeer import Peer
 
 STREAM = bytes(i * 7 % 251 for i in range(4000))
@@ -71,10 +73,14 @@ def test_random_bytes_are_counted(packets):
     """Whatever is in a packet, it is counted: dropped with a reason."""
     peer = Peer()
     peer.listen()
+    received = Received()
+    received.source_high, received.source_low = mapped(peer.node.address + 1)
+    received.destination_high, received.destination_low = mapped(peer.node.address)
+    received.checksum_valid = True
     for data in packets:
         iobuf = peer.node.buffer(data + b"\0", headroom=0)
         iobuf.trim_end(1)
-        peer.node.tcp.receive_segment(iobuf, len(data), peer.node.address + 1, peer.node.address, True, 0)
+        peer.node.tcp.receive_segment(iobuf, len(data), received, 0)
     statistics = peer.node.tcp.statistics()
     opened = statistics["connections"]["passive_opens"]
     assert statistics["segments"]["received"] == len(packets)

@@ -40,11 +40,12 @@ def test_large_sum_keeps_its_carries() -> None:
     assert checksum.chain_sum(chain, len(data)) == ones_complement_sum(data)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 255), st.integers(0, 65535))
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 255), st.integers(0, 65535))
 def test_pseudo_header(source: int, destination: int, protocol: int, length: int) -> None:
-    header = source.to_bytes(4, "big") + destination.to_bytes(4, "big")
+    header = source.to_bytes(8, "big") + destination.to_bytes(8, "big")
     header += bytes([0, protocol]) + length.to_bytes(2, "big")
-    assert checksum.pseudo_header_sum(source, destination, protocol, length) == ones_complement_sum(header)
+    addresses = checksum.address_sum(source) + checksum.address_sum(destination)
+    assert checksum.pseudo_header_sum(addresses, protocol, length) == ones_complement_sum(header)
 
 
 @given(st.binary(min_size=2, max_size=40).filter(any), st.integers(0, 65535))

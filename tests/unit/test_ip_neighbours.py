@@ -6,6 +6,7 @@ from scapy.layers.l2 import ARP, Ether
 from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import UdpHandler
+from stack.address import MASK32, parse_address
 from tests.fakes import make_frame
 from tests.stack_harness import (
     BROADCAST_LINK,
@@ -18,6 +19,8 @@ from tests.stack_harness import (
     Harness,
     verified,
 )
+
+PEER_NUMBER = parse_address(PEER)[1] & MASK32
 
 OTHER_LINK = "02:00:00:00:00:77"
 
@@ -75,8 +78,9 @@ def test_gives_up_and_tells_the_owner() -> None:
     harness = Harness(knows_peer=False)
     application = Application()
     harness.stack.udp.bind(7, application).send(payload(harness), PEER, 9)
-    neighbour = harness.stack.ip.neighbour(harness.stack.ip.address ^ 1)
-    assert neighbour is harness.stack.ip.neighbour(harness.stack.ip.address ^ 1)
+    neighbours = harness.interface.neighbours
+    neighbour = neighbours.lookup(PEER_NUMBER)
+    assert neighbour is neighbours.lookup(PEER_NUMBER)
     for _ in range(3):
         assert application.lost == []
         assert harness.stack.next_deadline() == harness.clock.now() + SECOND
@@ -164,8 +168,7 @@ def test_refuses_impossible_senders() -> None:
 
 def test_flood_does_not_displace_who_is_in_use() -> None:
     harness = Harness()
-    ip = harness.stack.ip
-    held = ip.neighbour(ip.address ^ 1)
+    held = harness.interface.neighbours.lookup(PEER_NUMBER)
     socket = harness.stack.udp.bind(7, Application())
     for number in range(5000):
         sender = f"198.18.{1 + number // 250}.{1 + number % 250}"
@@ -179,15 +182,16 @@ def test_flood_does_not_displace_who_is_in_use() -> None:
 
 def test_holder_of_an_evicted_neighbour_can_go_on() -> None:
     harness = Harness()
-    ip = harness.stack.ip
-    held = ip.neighbour(ip.address ^ 1)
+    neighbours = harness.interface.neighbours
+    path = harness.stack.internet.path(None, parse_address(PEER))
+    held = neighbours.lookup(PEER_NUMBER)
     for number in range(1024):
-        ip.neighbour(ip.address + 256 + number)
+        neighbours.lookup(PEER_NUMBER + 256 + number)
     assert held.is_gone()
     packet = make_frame(harness.allocator, bytes(64))
     packet.owns_headroom = True
     packet.advance(40)
-    assert ip.send(packet, 24, 200, ip.address ^ 1, held, 0, 0, harness.clock.now())
+    assert path.send(packet, 24, 200, 0, 0, 0, harness.clock.now())
     harness.take()
     harness.give(arp_reply())
     assert harness.take()[0][IP].proto == 200

@@ -167,7 +167,7 @@ def test_echo_sends_the_received_memory_itself() -> None:
         harness.allocator, bytes(Ether(src=PEER_LINK, dst=NODE_LINK) / from_peer(ICMP() / Raw(b"data")))
     )
     payload = frame.start + 42
-    harness.stack.receive_frame(frame, False)
+    harness.interface.receive_frame(frame, False)
     assert harness.device.sent[0].pieces[1] == (payload, 4)
 
 

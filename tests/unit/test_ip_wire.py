@@ -7,6 +7,7 @@ from scapy.layers.l2 import ARP, Ether
 
 from stack import constants
 from stack.wire.arp import ArpPacket
+from stack.wire.checksum import address_sum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.icmp import IcmpHeader
 from stack.wire.ipv4 import Ipv4Header
@@ -63,10 +64,13 @@ def test_arp(operation: int, sender_mac: int, sender: int, target_mac: int, targ
     assert frame.peek(0, 28) == expected
 
 
-@given(st.integers(20, 65535), U16, U8, U32, U32)
-def test_ipv4(total_length: int, identification: int, protocol: int, source: int, destination: int) -> None:
+@given(st.integers(20, 65535), U16, U8, U32, U32, U8)
+def test_ipv4(
+    total_length: int, identification: int, protocol: int, source: int, destination: int, service: int
+) -> None:
     expected = bytes(
         IP(
+            tos=service,
             len=total_length,
             id=identification,
             flags="DF",
@@ -83,9 +87,11 @@ def test_ipv4(total_length: int, identification: int, protocol: int, source: int
     assert view.check(20, total_length - 1) == constants.IPV4_BAD_TOTAL_LENGTH
     assert (view.header_length(), view.total_length(), view.identification()) == (20, total_length, identification)
     assert (view.protocol(), view.source(), view.destination()) == (protocol, source, destination)
-    assert (view.time_to_live(), view.is_fragment(), view.fragment_offset()) == (64, False, 0)
+    assert (view.time_to_live(), view.type_of_service(), view.is_fragment()) == (64, service, False)
+    assert view.fragment_offset() == 0
     frame.write(0, bytes(20))
-    view.write(total_length, identification, protocol, source, destination)
+    addresses = address_sum(source) + address_sum(destination)
+    view.write(total_length, identification, protocol, source, destination, service, addresses)
     assert frame.peek(0, 20) == expected
 
 

@@ -13,7 +13,7 @@ from scapy.packet import Packet
 from ebbrt.clock import ManualClock
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpHandler, UdpHandler
-from stack.address import parse_ipv4
+from stack.address import parse_address
 from stack.constants import PROTOCOL_TCP, PROTOCOL_UDP
 from stack.stack import Stack
 from stack.steering import MOST_UNDER_WAY, Steering
@@ -22,7 +22,7 @@ from tests.several_cores import SeveralCores
 from tests.stack_harness import BROADCAST_LINK, NODE, NODE_LINK, PEER, PEER_LINK, SECOND
 
 CORES = 4
-PEER_NUMBER = parse_ipv4(PEER)
+PEER_NUMBER = parse_address(PEER)
 
 
 class Keep(TcpHandler):
@@ -73,8 +73,6 @@ class FourCores:
         self.stacks = [
             Stack(
                 self.cores.allocators[number],
-                self.devices[number],
-                IPv4Interface(f"{NODE}/15"),
                 self.clock,
                 random.Random(number),
                 b"sixteen byte key",
@@ -82,11 +80,13 @@ class FourCores:
             )
             for number in range(CORES)
         ]
+        for stack, device in zip(self.stacks, self.devices, strict=True):
+            stack.add_interface(device, IPv4Interface(f"{NODE}/15"))
 
     def give(self, core: int, packet: Packet, settle: bool = True) -> None:
         """Let the device give ``core`` a packet from the peer."""
         frame = bytes(Ether(src=PEER_LINK, dst=NODE_LINK) / packet)
-        self.stacks[core].receive_frame(make_frame(self.cores.allocators[core], frame), False)
+        self.stacks[core].interfaces[0].receive_frame(make_frame(self.cores.allocators[core], frame), False)
         if settle:
             self.cores.settle()
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from ebbrt.network import AddressInUseError
+from stack.address import mapped
 from tests.tcplink import SECOND, Recorder, Wire, open_pair
 from tests.tcppeer import PORT, Peer
 
@@ -333,7 +334,7 @@ def test_a_thousand_connections_leave_nothing():
     for _ in range(1000):
         handler = Recorder()
         handlers.append(handler)
-        wire.a.tcp.connect(wire.b.address, PORT, handler).send(wire.a.buffer(b"ping"))
+        wire.a.tcp.connect(mapped(wire.b.address), PORT, handler).send(wire.a.buffer(b"ping"))
     wire.run(lambda: all(handler.data == b"ping" for handler in handlers))
     assert wire.b.tcp.statistics()["states"]["established"] == 1000
     for handler in handlers:
@@ -372,16 +373,15 @@ def test_ports():
 def test_unreachable_ends_only_a_connection_that_is_not_open():
     peer = Peer()
     handler = peer.connecting()
-    other = peer.node.address + 1
-    peer.node.tcp.icmp_error(3, 1, peer.node_port, other, peer.port, peer.ack + 5, peer.clock.now())
+    peer.unreachable(peer.node_port, peer.ack + 5)
     assert peer.state() == "syn_sent"
-    peer.node.tcp.icmp_error(3, 1, peer.node_port, other, peer.port, peer.ack - 1, peer.clock.now())
+    peer.unreachable(peer.node_port, peer.ack - 1)
     assert handler.reason == "unreachable"
     peer = Peer()
     handler = peer.established()
     handler.connection.send(peer.node.buffer(b"x"))
     sequence = peer.take()[0].seq
-    peer.node.tcp.icmp_error(3, 1, PORT, other, peer.port, sequence, peer.clock.now())
+    peer.unreachable(PORT, sequence)
     assert peer.state() == "established"
 
 

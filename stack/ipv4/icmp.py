@@ -16,9 +16,10 @@ from stack.constants import (
     ICMP_UNREACHABLE,
     PROTOCOL_ICMP,
     UNREACHABLE_PROTOCOL,
+    UNREACHABLE_TOO_BIG,
 )
-from stack.ipv4 import IPv4
-from stack.transport import Transport
+from stack.ipv4.ipv4 import IPv4
+from stack.transport import IcmpError, Received, Transport
 from stack.wire.checksum import chain_sum, memory_sum, update
 from stack.wire.icmp import IcmpHeader
 
@@ -51,12 +52,11 @@ class Icmp(Transport):
         self.errors_limited = 0
         self.errors_about_broadcast = 0
         self.errors_dropped = 0
-        ip.register(PROTOCOL_ICMP, self)
+        self.internet = ip.internet
+        self.internet.register(PROTOCOL_ICMP, self)
         ip.register_unknown(UnknownProtocol(self))
 
-    def receive_segment(
-        self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
-    ) -> None:
+    def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:
         """Take one ICMP message. Its checksum is always verified: devices vouch for TCP's and UDP's only."""
         self.received += 1
         if packet.length < ICMP_HEADER:
@@ -68,31 +68,25 @@ class Icmp(Transport):
         header = self._header.at(packet.start)
         message_type = header.message_type()
         if message_type == ICMP_ECHO_REQUEST:
-            self._answer_echo(packet, length, source, now)
+            self._answer_echo(packet, length, received, now)
         elif message_type == ICMP_ECHO_REPLY:
             self.echo_replies += 1
         elif message_type in (ICMP_UNREACHABLE, ICMP_TIME_EXCEEDED, ICMP_PARAMETER_PROBLEM):
-            if self.ip.report_error(
-                message_type, header.code(), packet.start + ICMP_HEADER, packet.length - ICMP_HEADER, now
-            ):
+            code = header.code()
+            too_big = message_type == ICMP_UNREACHABLE and code == UNREACHABLE_TOO_BIG
+            mtu = header.rest() & 0xFFFF if too_big else 0  # RFC 1191 section 4
+            quoted = packet.start + ICMP_HEADER
+            contiguous = packet.length - ICMP_HEADER
+            if self.ip.report_error(message_type, code, mtu, quoted, contiguous, received.interface, now):
                 self.errors_delivered += 1
-                if self.ip.steering is not None:
-                    self.ip.steering.share_error(packet)
+                if self.internet.steering is not None:
+                    self.internet.steering.share_error(packet)
             else:
                 self.errors_not_ours += 1
         else:
             self.unknown_type += 1  # among them source quench (RFC 6633), and redirects: a host with one gateway
 
-    def icmp_error(
-        self,
-        error_type: int,
-        code: int,
-        source_port: int,
-        destination: int,
-        destination_port: int,
-        sequence: int,
-        now: int,
-    ) -> None:
+    def icmp_error(self, error: IcmpError, now: int) -> None:
         """An echo reply or an error of ours did not arrive: nothing waits for it."""
 
     def send_error(self, error_type: int, code: int, packet: IOBuf, now: int) -> None:
@@ -101,26 +95,27 @@ class Icmp(Transport):
         packet: its chain from the transport header on. Fragments and packets from no single host were dropped before
         (RFC 1122 section 3.2.2); the caller must not report an ICMP message.
         """
-        if self.ip.received_broadcast:
+        received = self.internet.received
+        if received.to_group:
             self.errors_about_broadcast += 1
             return
         if not self._take_token(now):
             self.errors_limited += 1
             return
-        header_length = self.ip.received_header_length
+        header_length = received.header_length
         quoted = packet.length if packet.length < QUOTED_PAYLOAD else QUOTED_PAYLOAD
         length = ICMP_HEADER + header_length + quoted
-        error = allocate(self.allocator, length, self.ip.headroom)
+        error = allocate(self.allocator, length, self.internet.headroom)
         if error is None:
             self.errors_dropped += 1
             return
         self._header.at(error.start).write(error_type, code, 0, 0)
         memory = error.memory
-        memory.view(error.start + ICMP_HEADER, header_length)[:] = memory.view(self.ip.received_start, header_length)
+        memory.view(error.start + ICMP_HEADER, header_length)[:] = memory.view(received.start, header_length)
         memory.view(error.start + ICMP_HEADER + header_length, quoted)[:] = memory.view(packet.start, quoted)
         checksum = 0xFFFF ^ memory_sum(memory, error.start, length)
         self._header.write(error_type, code, checksum, 0)
-        if self.ip.send(error, length, PROTOCOL_ICMP, self.ip.received_source, None, 0, 0, now):
+        if self.internet.path_back().send(error, length, PROTOCOL_ICMP, 0, 0, 0, now):
             self.errors_sent += 1
         else:
             self.errors_dropped += 1
@@ -144,12 +139,12 @@ class Icmp(Transport):
             "errors_dropped": self.errors_dropped,
         }
 
-    def _answer_echo(self, request: IOBuf, length: int, source: int, now: int) -> None:
+    def _answer_echo(self, request: IOBuf, length: int, received: Received, now: int) -> None:
         """Send the request's data back to its sender."""
-        if self.ip.received_broadcast:
+        if received.to_group:
             self.echo_to_broadcast += 1  # RFC 1122 section 3.2.2.6 allows silence, and an amplifier is no use
             return
-        reply = allocate(self.allocator, ICMP_HEADER, self.ip.headroom)
+        reply = allocate(self.allocator, ICMP_HEADER, self.internet.headroom)
         if reply is None:
             self.echo_requests_dropped += 1
             return
@@ -159,7 +154,7 @@ class Icmp(Transport):
         rest = header.rest()
         header.at(reply.start).write(ICMP_ECHO_REPLY, code, checksum, rest)
         reply.next = request.advance_chain(ICMP_HEADER)
-        if self.ip.send(reply, length, PROTOCOL_ICMP, source, None, 0, 0, now):
+        if self.internet.path_back().send(reply, length, PROTOCOL_ICMP, 0, 0, received.traffic_class, now):
             self.echo_requests_answered += 1
         else:
             self.echo_requests_dropped += 1
@@ -180,8 +175,6 @@ class UnknownProtocol(Transport):
     def __init__(self, icmp: Icmp) -> None:
         self.icmp = icmp
 
-    def receive_segment(
-        self, packet: IOBuf, length: int, source: int, destination: int, checksum_valid: bool, now: int
-    ) -> None:
+    def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:
         """Answer with "protocol unreachable"."""
         self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PROTOCOL, packet, now)

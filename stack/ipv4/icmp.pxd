@@ -2,8 +2,9 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.memory cimport MemoryAllocator, NodeMemory
-from stack.ipv4 cimport IPv4
-from stack.transport cimport Transport
+from stack.internet cimport Internet
+from stack.ipv4.ipv4 cimport IPv4
+from stack.transport cimport IcmpError, Received, Transport
 from stack.wire.checksum cimport chain_sum, memory_sum, update
 from stack.wire.icmp cimport IcmpHeader
 
@@ -15,12 +16,14 @@ cdef unsigned int ICMP_TIME_EXCEEDED
 cdef unsigned int ICMP_UNREACHABLE
 cdef unsigned int PROTOCOL_ICMP
 cdef unsigned int UNREACHABLE_PROTOCOL
+cdef unsigned int UNREACHABLE_TOO_BIG
 cdef unsigned int QUOTED_PAYLOAD
 cdef long long ERROR_INTERVAL
 cdef long long ERROR_BURST
 
 cdef class Icmp(Transport):
     cdef IPv4 ip
+    cdef Internet internet
     cdef MemoryAllocator allocator
     cdef IcmpHeader _header
     cdef long long _allowance
@@ -39,42 +42,30 @@ cdef class Icmp(Transport):
     cdef unsigned long long errors_limited
     cdef unsigned long long errors_about_broadcast
     cdef unsigned long long errors_dropped
-    @cython.locals(header=IcmpHeader, message_type=cython.uint)
-    cpdef void receive_segment(
-        self,
-        IOBuf packet,
-        unsigned int length,
-        unsigned int source,
-        unsigned int destination,
-        bint checksum_valid,
-        long long now,
-    ) except *
-    cpdef void icmp_error(
-        self,
-        unsigned int error_type,
-        unsigned int code,
-        unsigned int source_port,
-        unsigned int destination,
-        unsigned int destination_port,
-        unsigned int sequence,
-        long long now,
-    ) except *
     @cython.locals(
-        header_length=cython.uint, quoted=cython.uint, length=cython.uint, error=IOBuf, memory=NodeMemory
+        header=IcmpHeader,
+        message_type=cython.uint,
+        code=cython.uint,
+        too_big=cython.bint,
+        mtu=cython.uint,
+        quoted=cython.ulonglong,
+        contiguous=cython.uint,
+    )
+    cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
+    cpdef void icmp_error(self, IcmpError error, long long now) except *
+    @cython.locals(
+        received=Received,
+        header_length=cython.uint,
+        quoted=cython.uint,
+        length=cython.uint,
+        error=IOBuf,
+        memory=NodeMemory,
     )
     cpdef void send_error(self, unsigned int error_type, unsigned int code, IOBuf packet, long long now) except *
     @cython.locals(reply=IOBuf, header=IcmpHeader, code=cython.uint, checksum=cython.uint, rest=cython.uint)
-    cdef void _answer_echo(self, IOBuf request, unsigned int length, unsigned int source, long long now) except *
+    cdef void _answer_echo(self, IOBuf request, unsigned int length, Received received, long long now) except *
     cdef bint _take_token(self, long long now) noexcept
 
 cdef class UnknownProtocol(Transport):
     cdef Icmp icmp
-    cpdef void receive_segment(
-        self,
-        IOBuf packet,
-        unsigned int length,
-        unsigned int source,
-        unsigned int destination,
-        bint checksum_valid,
-        long long now,
-    ) except *
+    cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *

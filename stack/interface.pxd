@@ -1,0 +1,44 @@
+import cython
+
+from ebbrt.clock cimport Clock
+from ebbrt.iobuf cimport IOBuf
+from ebbrt.netdevice cimport EthernetDevice, FrameHandler
+from stack.neighbour cimport NeighbourTable
+from stack.wire.ethernet cimport EthernetHeader
+
+cdef unsigned int ETHERNET_HEADER
+cdef unsigned int ETHERTYPE_ARP
+cdef unsigned int ETHERTYPE_IPV4
+cdef unsigned int LIMITED_BROADCAST
+
+cdef class InternetProtocol:
+    cpdef void receive(
+        self, IOBuf packet, Interface interface, bint link_group, bint checksum_valid, long long now
+    ) except *
+
+cdef class Interface(FrameHandler):
+    cdef readonly unsigned int index
+    cdef readonly EthernetDevice device
+    cdef readonly Clock clock
+    cdef readonly unsigned long long mac
+    cdef readonly InternetProtocol ipv4
+    cdef readonly unsigned int ipv4_address
+    cdef readonly unsigned int ipv4_mask
+    cdef readonly unsigned int ipv4_broadcast
+    cdef readonly NeighbourTable neighbours
+    cdef public object steering
+    cdef EthernetHeader _ethernet
+    cdef unsigned long long _received
+    cdef unsigned long long _too_short
+    cdef unsigned long long _not_for_us
+    cdef unsigned long long _unknown_ethertype
+    cdef unsigned long long _arp
+    cdef unsigned long long _ipv4
+    @cython.locals(
+        now=cython.longlong,
+        ethernet=EthernetHeader,
+        destination=cython.ulonglong,
+        to_group=cython.bint,
+        ethertype=cython.uint,
+    )
+    cpdef void receive_frame(self, IOBuf frame, bint checksum_valid) except *

@@ -1,0 +1,15 @@
+from ebbrt.memory cimport MemoryAllocator
+from stack.transport cimport IcmpError, Path, Received, Transport
+
+cdef class Internet:
+    cdef readonly MemoryAllocator allocator
+    cdef readonly Received received
+    cdef readonly IcmpError error
+    cdef public unsigned int headroom
+    cdef public object steering
+    cdef public object ipv4
+    cdef list _transports
+    cpdef void register(self, unsigned int protocol, Transport transport) except *
+    cpdef Transport transport(self, unsigned int protocol)
+    cpdef Path path(self, object source, object destination)
+    cpdef Path path_back(self)

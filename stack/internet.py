@@ -1,0 +1,53 @@
+"""IP as the transports see it: both versions behind one object.
+
+It knows who takes which protocol, holds the one ``Received`` that every delivered packet is described by, and finds
+the path to an address of either version.
+"""
+
+from typing import TYPE_CHECKING
+
+from ebbrt.memory import MemoryAllocator
+from stack.address import IPV4_MAPPED
+from stack.transport import IcmpError, Path, Received, Transport
+
+if TYPE_CHECKING:
+    from stack.ipv4.ipv4 import IPv4
+    from stack.steering import Steering
+
+
+class Internet:
+    """What the transports of one stack have below them; ``Stack`` puts it together.
+
+    headroom: what any path may need. steering: the way to the other cores of the node; None on a node of one.
+    """
+
+    def __init__(self, allocator: MemoryAllocator) -> None:
+        self.allocator = allocator
+        self.received = Received()
+        self.error = IcmpError()
+        self.headroom = 0
+        self.steering: Steering | None = None
+        self.ipv4: IPv4 = None  # type: ignore[assignment]  # the Stack puts it here before anything can ask
+        self._transports: list[Transport | None] = [None] * 256
+
+    def register(self, protocol: int, transport: Transport) -> None:
+        """Deliver packets of ``protocol`` (0 to 255) to ``transport``, whichever version of IP they came in."""
+        self._transports[protocol] = transport
+
+    def transport(self, protocol: int) -> Transport | None:
+        """Who takes packets of ``protocol``."""
+        return self._transports[protocol]
+
+    def path(self, source: tuple[int, int] | None, destination: tuple[int, int]) -> Path:
+        """The way to ``destination`` (high, low) from our address ``source``, or from the one that fits best."""
+        high, low = destination
+        assert high == 0
+        assert low >> 32 == IPV4_MAPPED
+        return self.ipv4.path(source, destination)
+
+    def path_back(self) -> Path:
+        """The way back to whom the packet is from that is being delivered."""
+        received = self.received
+        return self.path(
+            (received.destination_high, received.destination_low), (received.source_high, received.source_low)
+        )

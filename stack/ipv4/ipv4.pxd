@@ -1,0 +1,122 @@
+import cython
+
+from ebbrt.iobuf cimport IOBuf
+from ebbrt.memory cimport NodeMemory
+from ebbrt.netdevice cimport EthernetDevice
+from stack.interface cimport Interface, InternetProtocol
+from stack.internet cimport Internet
+from stack.neighbour cimport Neighbour
+from stack.routes cimport RouteTable
+from stack.transport cimport IcmpError, Path, Received, Transport
+from stack.wire.checksum cimport address_sum, chain_sum, fold, pseudo_header_sum
+from stack.wire.ethernet cimport EthernetHeader
+from stack.wire.ipv4 cimport Ipv4Header
+
+cdef unsigned long long BROADCAST_MAC
+cdef unsigned int ETHERNET_HEADER
+cdef unsigned int ETHERTYPE_IPV4
+cdef long long FOREVER
+cdef unsigned int ICMP_UNREACHABLE
+cdef unsigned int IPV4_BAD_SOURCE
+cdef unsigned int IPV4_DELIVERED
+cdef unsigned int IPV4_FRAGMENT
+cdef unsigned int IPV4_HEADER
+cdef unsigned int IPV4_LONGEST
+cdef unsigned long long IPV4_MAPPED_PREFIX
+cdef unsigned int IPV4_NOT_OURS
+cdef unsigned int IPV4_TCP_TO_BROADCAST
+cdef unsigned int IPV4_UNKNOWN_PROTOCOL
+cdef unsigned int LIMITED_BROADCAST
+cdef unsigned int LINK_AND_IPV4_HEADERS
+cdef unsigned int MASK32
+cdef unsigned int PROTOCOL_TCP
+cdef unsigned int PROTOCOL_UDP
+cdef unsigned int UNREACHABLE_HOST
+
+cdef class IPv4(InternetProtocol):
+    cdef readonly Internet internet
+    cdef readonly list interfaces
+    cdef readonly RouteTable routes
+    cdef Received received
+    cdef NodeMemory memory
+    cdef unsigned int identification
+    cdef EthernetHeader ethernet
+    cdef Ipv4Header header
+    cdef Ipv4Header _quoted_header
+    cdef Transport _unknown_protocol
+    cdef dict _paths
+    cdef Neighbour everybody
+    cdef Neighbour nobody
+    cdef unsigned long long[::1] _outcomes
+    cdef unsigned long long _received
+    cdef unsigned long long sent
+    cdef unsigned long long no_route
+    cdef unsigned long long too_long
+    cdef unsigned long long device_full
+    cpdef void register_unknown(self, Transport transport) except *
+    @cython.locals(interface=Interface)
+    cpdef Neighbour next_hop(self, Interface interface, unsigned int destination)
+    @cython.locals(interface=Interface)
+    cpdef Interface interface_of(self, unsigned int address)
+    @cython.locals(
+        header=Ipv4Header,
+        available=cython.uint,
+        outcome=cython.uint,
+        length=cython.uint,
+        protocol=cython.uint,
+        received=Received,
+        transport=Transport,
+    )
+    cpdef void receive(
+        self, IOBuf packet, Interface interface, bint link_group, bint checksum_valid, long long now
+    ) except *
+    @cython.locals(
+        header=Ipv4Header, header_length=cython.uint, transport=Transport, ports=cython.uint, error=IcmpError
+    )
+    cpdef bint report_error(
+        self,
+        unsigned int error_type,
+        unsigned int code,
+        unsigned int mtu,
+        unsigned long long quoted,
+        unsigned int contiguous,
+        Interface interface,
+        long long now,
+    ) except -1
+    @cython.locals(interface=Interface, frame=IOBuf, start=cython.ulonglong, contiguous=cython.uint)
+    cpdef void poll(self, long long now) except *
+    @cython.locals(interface=Interface, deadline=cython.longlong)
+    cpdef long long next_deadline(self) except? -1
+    @cython.locals(destination=cython.uint, source=cython.uint, network=cython.uint, to_group=cython.bint)
+    cdef unsigned int _check_addresses(self, Ipv4Header header, Interface interface, bint link_group) noexcept
+    @cython.locals(interface=Interface)
+    cdef unsigned int _source_for(self, unsigned int destination) except? 0
+
+cdef class Ipv4Path(Path):
+    cdef IPv4 ip
+    cdef readonly Interface interface
+    cdef EthernetDevice device
+    cdef unsigned int source
+    cdef unsigned int destination
+    cdef bint checksum_offload
+    cdef unsigned int generation
+    cdef readonly Neighbour neighbour
+    cpdef bint leads_to_host(self) except -1
+    @cython.locals(
+        ip=IPv4, neighbour=Neighbour, total_length=cython.uint, checksum_start=cython.uint, left=cython.bint
+    )
+    cpdef bint send(
+        self,
+        IOBuf packet,
+        unsigned int length,
+        unsigned int protocol,
+        unsigned int checksum_offset,
+        unsigned int segment_size,
+        unsigned int traffic_class,
+        long long now,
+    ) except -1
+    cdef void _look_again(self) except *
+    @cython.locals(total=cython.uint, at=cython.ulonglong)
+    cdef unsigned int _start_checksum(
+        self, IOBuf packet, unsigned int length, unsigned int protocol, unsigned int checksum_offset
+    ) noexcept

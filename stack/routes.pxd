@@ -1,0 +1,12 @@
+from stack.interface cimport Interface
+
+cdef class Route:
+    cdef readonly object network
+    cdef readonly unsigned int gateway
+    cdef readonly Interface interface
+    cdef readonly unsigned int first
+    cdef readonly unsigned int mask
+
+cdef class RouteTable:
+    cdef readonly unsigned int generation
+    cdef list _routes

@@ -1,0 +1,39 @@
+"""Static routes: which next hop leads to an address, by the longest prefix that matches (RFC 1122 section 3.3.1.2)."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+from stack.interface import Interface
+
+
+class Route:
+    """Packets for ``network`` go to ``gateway`` on ``interface``."""
+
+    def __init__(self, network: IPv4Network, gateway: IPv4Address, interface: Interface) -> None:
+        self.network = network
+        self.gateway = int(gateway)
+        self.interface = interface
+        self.first = int(network.network_address)
+        self.mask = int(network.netmask)
+
+
+class RouteTable:
+    """The routes of one stack; ``generation`` changes with them, and tells paths to look again."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self._routes: list[Route] = []  # longest prefix first
+
+    def add(self, network: IPv4Network, gateway: IPv4Address, interface: Interface) -> None:
+        """Add a route. Raises ValueError when the gateway is not on the interface's own network."""
+        if (int(gateway) ^ interface.ipv4_address) & interface.ipv4_mask:
+            raise ValueError(f"the gateway {gateway} is not in the network of its interface")
+        self._routes.append(Route(network, gateway, interface))
+        self._routes.sort(key=lambda route: -route.network.prefixlen)
+        self.generation += 1
+
+    def find(self, destination: int) -> Route | None:
+        """The route to an IPv4 address, or None."""
+        for route in self._routes:
+            if destination & route.mask == route.first:
+                return route
+        return None
