@@ -32,10 +32,19 @@ from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import NetworkManager
 from ebbrt.signals import Signals
-from netlab.node_config import MOST_CORES, NodeConfig, NodeError, check_application, check_cpus
+from netlab.node_config import (
+    MOST_CORES,
+    Application,
+    NodeConfig,
+    NodeError,
+    check_application,
+    check_cpus,
+    take_no_arguments,
+)
 from netlab.node_cores import UNPLUGGED, OtherCores, ended_how
 from netlab.node_hardware import MIB, Hardware, memory_needed
 from netlab.node_statistics import summed, write_statistics
+from netlab.transfer_node import start_transfer
 from stack.network_manager import StackNetworkManager
 from stack.stack import Stack
 from stack.steering import Steering
@@ -328,6 +337,7 @@ def _tell_statistics() -> dict[str, Any]:
 
 def _start_memcached(node: Node) -> Memcached:
     """An application sees base Ebbs, and is one: calls through the reference reach this core's representative."""
+    take_no_arguments("memcached", node.config.arguments)
     server = Memcached(
         network=cast(NetworkManager, ebb.network_manager),
         allocator=node.allocator,
@@ -342,4 +352,4 @@ def _start_memcached(node: Node) -> Memcached:
     return server
 
 
-APPLICATIONS: dict[str, Callable[[Node], Memcached]] = {"memcached": _start_memcached}
+APPLICATIONS: dict[str, Callable[[Node], Application]] = {"memcached": _start_memcached, "transfer": start_transfer}

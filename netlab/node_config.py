@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Interface
 from pathlib import Path
+from typing import Any, Protocol
 
 from ebbrt.configuration import Configuration
 from netlab.errors import NetlabError
 
 MOST_CORES = 64
+PORTS = {"memcached": 11211, "transfer": 5001}  # that applications use when no other is named
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,8 @@ class NodeConfig:
     cores: each a process; core n runs on CPU ``cpus[n % len(cpus)]``, so that with fewer CPUs than cores some share
     one, and wherever Linux puts it without any. seed: of all randomness, for a run that can be repeated; None: the
     machine's own. layers: time the layers (``ebbrt.layers``). statistics: where SIGUSR1 and the end write them.
-    configuration: base Ebbs of other classes than the library's, on every core.
+    configuration: base Ebbs of other classes than the library's, on every core. arguments: what the application is
+    told on the command line.
     """
 
     application: str | None
@@ -36,6 +39,14 @@ class NodeConfig:
     layers: bool = False
     statistics: Path | None = None
     configuration: Configuration = field(default_factory=Configuration)
+    arguments: tuple[str, ...] = ()
+
+
+class Application(Protocol):
+    """What a node, or a front-end, runs."""
+
+    def statistics(self) -> dict[str, Any]:
+        """Its counters."""
 
 
 class NodeError(NetlabError):
@@ -46,6 +57,21 @@ def check_application(application: str, applications: Iterable[str]) -> None:
     """Raise NodeError when it is none of ``applications``."""
     if application not in applications:
         raise NodeError(f"there is no application {application!r}", f"There is: {', '.join(applications)}.")
+
+
+def port_of(application: str, port: int | None) -> int:
+    """The port that was named, or else the application's own. Raises NodeError when it is none."""
+    if port is None:
+        return PORTS.get(application, 0)  # 0: of no application, which is said when it is looked for
+    if not 0 < port <= 0xFFFF:
+        raise NodeError(f"{port} is not a TCP port", "Use 1 to 65535.")
+    return port
+
+
+def take_no_arguments(application: str, arguments: Iterable[str]) -> None:
+    """Raise NodeError when an application that knows none is told something."""
+    if told := " ".join(arguments):
+        raise NodeError(f"{application} takes no arguments, and was told {told!r}", "Options begin with --.")
 
 
 def check_cpus(cpus: Iterable[int]) -> None:

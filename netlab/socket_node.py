@@ -21,8 +21,9 @@ from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import NetworkManager
 from ebbrt.signals import Signals
 from ebbrt.sockets.socket_network import SocketNetworkManager
-from netlab.node_config import NodeError, check_application, check_cpus
+from netlab.node_config import Application, NodeError, check_application, check_cpus, take_no_arguments
 from netlab.node_statistics import write_statistics
+from netlab.transfer_node import start_transfer
 
 MIB = 1 << 20
 # Node memory beyond what the application may fill: what is being received, and replies the kernel has not taken.
@@ -34,7 +35,7 @@ class SocketNodeConfig:
     """What it is started with.
 
     address: of this machine, to listen on. memory: bytes the application may fill. cpu: to run on. statistics: where
-    SIGUSR1 and the end write them.
+    SIGUSR1 and the end write them. arguments: what the application is told on the command line.
     """
 
     application: str
@@ -43,6 +44,7 @@ class SocketNodeConfig:
     memory: int = 1024 * MIB
     cpu: int | None = None
     statistics: Path | None = None
+    arguments: tuple[str, ...] = ()
 
 
 class SocketNode:
@@ -64,6 +66,9 @@ class SocketNode:
         node = cls(config, memory)
         try:
             node.application = APPLICATIONS[config.application](node)
+        except (NodeError, MemoryError) as error:
+            node.close()
+            raise NodeError(f"{config.application} cannot be started: {error}") from error
         except OSError as error:
             node.close()
             raise NodeError(
@@ -78,7 +83,7 @@ class SocketNode:
         self.allocator = MemoryAllocator(memory)
         self.events = EventManager(self.clock)
         self.network = SocketNetworkManager(self.events, self.allocator, config.address)
-        self.application: Memcached | None = None
+        self.application: Application | None = None
         core = ebb.Core()
         core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
         core.install(ebb.EVENT_MANAGER, self.events)
@@ -129,6 +134,7 @@ class SocketNode:
 
 
 def _start_memcached(node: SocketNode) -> Memcached:
+    take_no_arguments("memcached", node.config.arguments)
     server = Memcached(
         network=cast(NetworkManager, ebb.network_manager),
         allocator=node.allocator,
@@ -142,4 +148,7 @@ def _start_memcached(node: SocketNode) -> Memcached:
     return server
 
 
-APPLICATIONS: dict[str, Callable[[SocketNode], Memcached]] = {"memcached": _start_memcached}
+APPLICATIONS: dict[str, Callable[[SocketNode], Application]] = {
+    "memcached": _start_memcached,
+    "transfer": start_transfer,
+}

@@ -34,9 +34,12 @@ def _group() -> None:
 
 
 def run(
-    application: Annotated[str, typer.Argument(help="What it serves: memcached.")],
+    application: Annotated[str, typer.Argument(help="What it runs: memcached or transfer.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="For transfer, as a client: get ADDRESS BYTES [SEED], or put.")
+    ] = None,
     ip: Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 is all of the machine's.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 11211,
+    port: Annotated[int | None, typer.Option(help="TCP port; the application's own without.")] = None,
     memory: Annotated[int, typer.Option(min=16, max=24576, help="MiB that stored values may take.")] = 1024,
     cpu: Annotated[int | None, typer.Option(help="Pin the process to this CPU.")] = None,
     statistics: Annotated[Path | None, typer.Option(help="Write the counters to this file, as JSON.")] = None,
@@ -46,11 +49,14 @@ def run(
         address = str(IPv4Address(ip))
     except ValueError as error:
         raise NetlabError(f"--ip {ip} is not an IPv4 address: {error}", "Write it as 127.0.0.1.") from error
+    from netlab.node_config import port_of
     from netlab.socket_node import SocketNode, SocketNodeConfig
 
-    config = SocketNodeConfig(application, address, port, memory << 20, cpu, statistics)
+    config = SocketNodeConfig(
+        application, address, port_of(application, port), memory << 20, cpu, statistics, tuple(arguments or ())
+    )
     node = SocketNode.boot(config)
     try:
-        node.run(ready=lambda: print(f"ready: {application} on {address}:{port}, kernel sockets", flush=True))
+        node.run(ready=lambda: print(f"ready: {application} on {address}:{config.port}, kernel sockets", flush=True))
     finally:
         node.close()

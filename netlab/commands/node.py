@@ -20,6 +20,11 @@ Examples:
     netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 \\
         --ebb event_manager=apps.examples.deadline_events:DeadlineEventManager
 
+    netlab exec switch -- netlab node run transfer --tap node --ip 198.18.0.3/16
+    netlab exec client -- python -m apps.transfer.linux get 198.18.0.3 100000000
+
+    netlab exec switch -- netlab node run transfer --tap node --ip 198.18.0.3/16 put 198.18.0.1 100000000
+
     sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --statistics node.json
 
 The node prints one line, beginning with `ready`, once it serves. SIGTERM or Ctrl-C ends it; SIGUSR1 writes the
@@ -43,10 +48,13 @@ def _group() -> None:
 
 
 def run(
-    application: Annotated[str, typer.Argument(help="What it serves: memcached.")],
+    application: Annotated[str, typer.Argument(help="What it runs: memcached or transfer.")],
     tap: Annotated[str, typer.Option(help="The TAP to attach to, in this network namespace.")],
     ip: Annotated[str, typer.Option(help="The node's address and prefix length, as 198.18.0.3/16.")],
-    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port.")] = 11211,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="For transfer, as a client: get ADDRESS BYTES [SEED], or put.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port; the application's own without.")] = None,
     memory: Annotated[int, typer.Option(min=16, max=24576, help="MiB that stored values may take.")] = 1024,
     ring_size: Annotated[int, typer.Option(help="Descriptors in each virtqueue: a power of two, 2 to 32768.")] = 512,
     cores: Annotated[int, typer.Option(min=1, max=64, help="Cores: a process and a TAP queue each.")] = 1,
@@ -70,6 +78,7 @@ def run(
         ) from error
     from ebbrt.configuration import Configuration, ConfigurationError
     from netlab.node import Node, NodeConfig
+    from netlab.node_config import port_of
 
     try:
         configuration = Configuration.parse(ebb or ())
@@ -79,7 +88,7 @@ def run(
         application=application,
         tap=tap,
         address=address,
-        port=port,
+        port=port_of(application, port),
         memory=memory << 20,
         ring_size=ring_size,
         cores=cores,
@@ -89,12 +98,13 @@ def run(
         layers=layers,
         statistics=statistics,
         configuration=configuration,
+        arguments=tuple(arguments or ()),
     )
     node = Node.boot(config)
     try:
         node.run(
             ready=lambda: print(
-                f"ready: {application} on {address.ip}:{port}, TAP {node.hardware.tap.name}", flush=True
+                f"ready: {application} on {address.ip}:{config.port}, TAP {node.hardware.tap.name}", flush=True
             )
         )
     finally:
