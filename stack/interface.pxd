@@ -3,7 +3,7 @@ import cython
 from ebbrt.clock cimport Clock
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.netdevice cimport EthernetDevice, FrameHandler
-from stack.neighbour cimport NeighbourTable
+from stack.ipv4.arp cimport Arp
 from stack.wire.ethernet cimport EthernetHeader
 
 cdef unsigned int ETHERNET_HEADER
@@ -25,7 +25,7 @@ cdef class Interface(FrameHandler):
     cdef readonly unsigned int ipv4_address
     cdef readonly unsigned int ipv4_mask
     cdef readonly unsigned int ipv4_broadcast
-    cdef readonly NeighbourTable neighbours
+    cdef readonly Arp arp
     cdef public object steering
     cdef EthernetHeader _ethernet
     cdef unsigned long long _received

@@ -12,7 +12,7 @@ from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice, FrameHandler
 from stack.constants import ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, LIMITED_BROADCAST
-from stack.neighbour import NeighbourTable
+from stack.ipv4.arp import Arp
 from stack.wire.ethernet import EthernetHeader
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Interface(FrameHandler):
         self.ipv4_address = 0
         self.ipv4_mask = 0
         self.ipv4_broadcast = 0
-        self.neighbours = NeighbourTable(allocator, device)
+        self.arp = Arp(allocator, device)
         self.steering: Steering | None = None
         self._ethernet = EthernetHeader(allocator.memory)
         # Each received frame is counted in ``received`` and in one of the next five.
@@ -67,8 +67,8 @@ class Interface(FrameHandler):
         self.ipv4_mask = int(interface.netmask)
         # Networks of one or two addresses have no broadcast address of their own (RFC 3021).
         self.ipv4_broadcast = int(network.broadcast_address) if network.prefixlen < 31 else LIMITED_BROADCAST
-        self.neighbours.address = self.ipv4_address
-        self.neighbours.mask = self.ipv4_mask
+        self.arp.address = self.ipv4_address
+        self.arp.mask = self.ipv4_mask
 
     def receive_frame(self, frame: IOBuf, checksum_valid: bool) -> None:
         """Take one Ethernet frame and do all that follows from it.
@@ -95,7 +95,7 @@ class Interface(FrameHandler):
             self.ipv4.receive(frame, self, to_group, checksum_valid, now)
         elif ethertype == ETHERTYPE_ARP:
             self._arp += 1
-            if self.neighbours.receive(frame, now, True) and self.steering is not None:
+            if self.arp.receive(frame, now, True) and self.steering is not None:
                 self.steering.share_arp(frame, self.index)
         else:
             self._unknown_ethertype += 1

@@ -1,58 +1,51 @@
-"""The neighbour cache, and ARP, which fills it (RFC 826; RFC 1122 section 2.3.2).
+"""The neighbour cache of one version of IP on one interface (RFC 4861 section 7.3; RFC 1122 section 2.3.2).
 
 A ``Neighbour`` is one machine on our link. Whoever sends to it holds on to the object, so that sending needs no
 lookup: while ``now`` is before ``usable_until``, frames go out to ``mac`` at once. Otherwise they come to
 ``NeighbourTable.send``, the slow path:
 
-    RESOLVING   nothing known: frames wait in a bounded queue; requests are broadcast, a second apart
-    REACHABLE   ``mac`` is known; when it has grown old, the next frame sent starts PROBING
+    RESOLVING   nothing known: frames wait in a bounded queue; requests go to all, ``retransmit_time`` apart
+    REACHABLE   ``mac`` is known; when it has grown old (RFC 4861 says STALE then), the next frame sent starts ...
+    DELAY       ... a time in which something else may confirm it (none in ARP), and after that
     PROBING     the old ``mac`` is still used, while requests go to it alone (RFC 1122 section 2.3.2.1, unicast poll)
     GONE        unanswered, or evicted to make room: out of the table; a holder asks the table again
 
-Any machine can send ARP, so what it may do is bounded: a reply changes entries that exist and never makes one, a
-request makes one only if it asks for our address (we are about to answer it), and the table has a limit, above which
-the entries that nobody sends to go first.
+ARP (``stack.ipv4.arp``) and Neighbor Discovery (``stack.ipv6.ndp``) are its subclasses, and say how to ask and whom to
+believe. The table has a limit, above which the entries that nobody sends to go first.
 """
 
 from ebbrt.constants import FOREVER
-from ebbrt.iobuf import IOBuf, allocate
+from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice
-from stack.constants import (
-    ARP_LENGTH,
-    ARP_REPLY,
-    ARP_REQUEST,
-    BROADCAST_MAC,
-    ETHERNET_HEADER,
-    ETHERTYPE_ARP,
-    LIMITED_BROADCAST,
-)
-from stack.wire.arp import ArpPacket
 from stack.wire.ethernet import EthernetHeader
 
 RESOLVING = 0
 REACHABLE = 1
-PROBING = 2
-GONE = 3
+DELAY = 2
+PROBING = 3
+GONE = 4
 
 MOST_NEIGHBOURS = 1024
 MOST_QUEUED = 64  # frames waiting for one neighbour; the oldest goes first (RFC 1122 section 2.3.2.2)
 MOST_REQUESTS = 3
-REQUEST_INTERVAL = 1_000_000_000  # at most one request a second (RFC 1122 section 2.3.2.1)
+RETRANSMIT_TIME = 1_000_000_000  # at most one request a second (RFC 1122 section 2.3.2.1, RFC 4861 section 10)
 REACHABLE_TIME = 60_000_000_000  # a minute (RFC 1122 section 2.3.2.1)
 
 
 class Neighbour:
     """One machine on the link, or a way to many (the gateway, the broadcast address)."""
 
-    def __init__(self, address: int) -> None:
-        self.address = address
+    def __init__(self, high: int, low: int) -> None:
+        self.high = high
+        self.low = low
         self.mac = 0
         self.usable_until = 0  # nanoseconds
         self.used = False  # sent to since the table last looked for room
         self.state = RESOLVING
         self.requests = 0
         self.retry_at = FOREVER
+        self.is_router = False  # in IPv6: as its advertisements say
         self.queue: list[WaitingFrame] = []
 
     def set_permanent(self, mac: int) -> None:
@@ -64,6 +57,10 @@ class Neighbour:
     def is_gone(self) -> bool:
         """Whether the table has dropped it: a holder that wants the fast path back asks for another."""
         return self.state == GONE
+
+    def knows_mac(self) -> bool:
+        """Whether ``mac`` means something."""
+        return self.state != RESOLVING and self.state != GONE
 
 
 class WaitingFrame:
@@ -77,27 +74,23 @@ class WaitingFrame:
 
 
 class NeighbourTable:
-    """The neighbours of one interface with IPv4 address ``address``; ``mask`` tells who is on the link."""
+    """The neighbours on one interface, by address.
+
+    reachable_time, retransmit_time, probe_delay: nanoseconds for which an answer is good, between two requests, and
+    between the first frame to an old entry and the first request.
+    """
 
     def __init__(self, allocator: MemoryAllocator, device: EthernetDevice) -> None:
         self.allocator = allocator
         self.device = device
-        self.address = 0
-        self.mask = 0
         self.mac = int.from_bytes(device.mac, "big")
-        self._neighbours: dict[int, Neighbour] = {}
-        self._asking: dict[int, Neighbour] = {}  # those with an unanswered request
+        self.reachable_time = REACHABLE_TIME
+        self.retransmit_time = RETRANSMIT_TIME
+        self.probe_delay = 0
+        self._neighbours: dict[tuple[int, int], Neighbour] = {}
+        self._asking: dict[tuple[int, int], Neighbour] = {}  # in DELAY, or with an unanswered request
         self._deadline = FOREVER
-        self._ethernet = EthernetHeader(allocator.memory)
-        self._arp = ArpPacket(allocator.memory)
-        # Each received packet is counted in ``received`` and in one of the next six.
-        self.received = 0
-        self.malformed = 0
-        self.bad_sender = 0
-        self.address_conflicts = 0
-        self.requests_answered = 0
-        self.replies_used = 0
-        self.ignored = 0
+        self.ethernet = EthernetHeader(allocator.memory)
         self.requests_sent = 0
         self.evicted = 0
         self.unreachable = 0
@@ -108,15 +101,23 @@ class NeighbourTable:
         self.frames_dropped_device_full = 0
         self.no_memory = 0
 
-    def lookup(self, address: int) -> Neighbour:
+    def solicit(self, neighbour: Neighbour, to_all: bool, now: int) -> None:
+        """Send one request for the neighbour's link address: to everybody who may have it, or to ``mac`` alone."""
+        raise NotImplementedError
+
+    def lookup(self, high: int, low: int) -> Neighbour:
         """The neighbour with that address, which must be on the link; new ones are resolved when first sent to."""
-        neighbour = self._neighbours.get(address)
+        neighbour = self._neighbours.get((high, low))
         if neighbour is None:
             if len(self._neighbours) >= MOST_NEIGHBOURS:
                 self._evict()
-            neighbour = Neighbour(address)
-            self._neighbours[address] = neighbour
+            neighbour = Neighbour(high, low)
+            self._neighbours[high, low] = neighbour
         return neighbour
+
+    def find(self, high: int, low: int) -> Neighbour | None:
+        """The neighbour with that address, if it is in the table."""
+        return self._neighbours.get((high, low))
 
     def send(
         self,
@@ -127,7 +128,7 @@ class NeighbourTable:
         segment_size: int,
         now: int,
     ) -> bool:
-        """Send, or queue, a complete frame for a neighbour that is not GONE and past its ``usable_until``.
+        """Send, or queue, a complete frame for a neighbour that is not GONE.
 
         False when the device had no room. The destination in the frame's Ethernet header is ``neighbour.mac``, or
         written when that is known.
@@ -142,44 +143,39 @@ class NeighbourTable:
             if neighbour.requests == 0:
                 self._ask(neighbour, now)
             return True
-        if neighbour.state == REACHABLE:
-            neighbour.state = PROBING
-            self._ask(neighbour, now)
+        if neighbour.state == REACHABLE and now >= neighbour.usable_until:
+            if self.probe_delay:
+                neighbour.state = DELAY
+                neighbour.usable_until = now + self.probe_delay
+                self._wait(neighbour, neighbour.usable_until)
+            else:
+                neighbour.state = PROBING
+                self._ask(neighbour, now)
         return self.device.transmit(frame, checksum_start, checksum_offset, segment_size)
 
-    def receive(self, packet: IOBuf, now: int, to_answer: bool) -> bool:
-        """Take a received ARP packet: RFC 826's "packet reception", with the bounds named above.
+    def learn(self, neighbour: Neighbour, mac: int, confirmed: bool, now: int) -> None:
+        """``neighbour`` is at ``mac``: what waited for that leaves.
 
-        to_answer: requests are answered; else another core of this node has done that. Returns whether the packet was
-        in order.
+        confirmed: it answered us, so that the way to it and back is known to work; else only somebody said so, and
+        the next frame sent there makes us look (RFC 4861 section 7.2.3).
         """
-        self.received += 1
-        arp = self._arp.at(packet.start)
-        if not arp.is_valid(packet.length) or not ARP_REQUEST <= arp.operation() <= ARP_REPLY:
-            self.malformed += 1
-            return False
-        mac = arp.sender_mac()
-        sender = arp.sender_address()
-        for_us = arp.target_address() == self.address and to_answer
-        is_request = arp.operation() == ARP_REQUEST
-        if sender == self.address:
-            self.address_conflicts += 1  # RFC 5227 section 2.4 (c): keep the address, and let people know
-            return False
-        is_probe = sender == 0 and is_request  # somebody asks before taking an address (RFC 5227 section 2.1.1)
-        if mac == 0 or mac >> 40 & 1 or mac == self.mac or not (is_probe or self._is_host_on_link(sender)):
-            self.bad_sender += 1
-            return False
-        known = None if is_probe else self._neighbours.get(sender)
-        if known is not None or (for_us and is_request and not is_probe):
-            self._learn(self.lookup(sender), mac, now)
-        if for_us and is_request:
-            self.requests_answered += 1
-            self._transmit(ARP_REPLY, mac, mac, sender)
-        elif known is not None:
-            self.replies_used += 1
-        else:
-            self.ignored += 1
-        return True
+        neighbour.mac = mac
+        neighbour.state = REACHABLE
+        neighbour.usable_until = now + self.reachable_time if confirmed else 0
+        self._settle(neighbour)
+        queue = neighbour.queue
+        neighbour.queue = []
+        for waiting in queue:
+            self.ethernet.at(waiting.frame.start).set_destination(mac)
+            if not self.send(
+                neighbour, waiting.frame, waiting.checksum_start, waiting.checksum_offset, waiting.segment_size, now
+            ):
+                self.frames_dropped_device_full += 1
+
+    def doubt(self, neighbour: Neighbour) -> None:
+        """What is known of ``neighbour`` may be wrong: the next frame sent to it makes us look."""
+        if neighbour.state == REACHABLE:
+            neighbour.usable_until = 0
 
     def poll(self, now: int) -> list[IOBuf]:
         """Ask again, or give up, where it is time; the Ethernet frames given up, whose owners are to be told."""
@@ -188,32 +184,31 @@ class NeighbourTable:
             return abandoned
         self._deadline = FOREVER
         for neighbour in list(self._asking.values()):
-            if neighbour.retry_at <= now and neighbour.requests >= MOST_REQUESTS:
-                self.unreachable += 1
-                self.frames_dropped_unreachable += len(neighbour.queue)
-                abandoned += [waiting.frame for waiting in neighbour.queue]
-                del self._neighbours[neighbour.address]
-                self._forget(neighbour)
-                continue
             if neighbour.retry_at <= now:
+                if neighbour.requests >= MOST_REQUESTS:
+                    self.unreachable += 1
+                    self.frames_dropped_unreachable += len(neighbour.queue)
+                    abandoned += [waiting.frame for waiting in neighbour.queue]
+                    del self._neighbours[neighbour.high, neighbour.low]
+                    self._forget(neighbour)
+                    self.gave_up(neighbour, now)
+                    continue
+                if neighbour.state == DELAY:
+                    neighbour.state = PROBING
                 self._ask(neighbour, now)
             self._deadline = min(self._deadline, neighbour.retry_at)
         return abandoned
+
+    def gave_up(self, neighbour: Neighbour, now: int) -> None:
+        """``neighbour`` did not answer, and is gone: for a subclass that wants to know."""
 
     def next_deadline(self) -> int:
         """When ``poll`` is due, at the latest, in nanoseconds; or FOREVER."""
         return self._deadline
 
-    def statistics(self) -> dict[str, int]:
-        """Received packets by outcome; requests sent; frames that waited, and those that waited in vain."""
+    def cache_statistics(self) -> dict[str, int]:
+        """Requests sent, the entries there are, and the frames that waited for one, or waited in vain."""
         return {
-            "received": self.received,
-            "malformed": self.malformed,
-            "bad_sender": self.bad_sender,
-            "address_conflicts": self.address_conflicts,
-            "requests_answered": self.requests_answered,
-            "replies_used": self.replies_used,
-            "ignored": self.ignored,
             "requests_sent": self.requests_sent,
             "neighbours": len(self._neighbours),
             "resolving": len(self._asking),
@@ -227,52 +222,36 @@ class NeighbourTable:
             "no_memory": self.no_memory,
         }
 
-    def _is_host_on_link(self, address: int) -> bool:
-        if (address ^ self.address) & self.mask:
-            return False
-        # All zeros and all ones are no hosts, except where the prefix leaves no room for them (RFC 3021).
-        host_bits = self.mask ^ LIMITED_BROADCAST
-        host = address & host_bits
-        return host_bits <= 1 or (host != 0 and host != host_bits)
-
-    def _learn(self, neighbour: Neighbour, mac: int, now: int) -> None:
-        """``neighbour`` is at ``mac``: what waited for that leaves."""
-        neighbour.mac = mac
-        neighbour.state = REACHABLE
-        neighbour.usable_until = now + REACHABLE_TIME
-        neighbour.requests = 0
-        neighbour.retry_at = FOREVER
-        self._asking.pop(neighbour.address, None)
-        if not self._asking:
-            self._deadline = FOREVER
-        queue = neighbour.queue
-        neighbour.queue = []
-        for waiting in queue:
-            self._ethernet.at(waiting.frame.start).set_destination(mac)
-            if not self.device.transmit(
-                waiting.frame, waiting.checksum_start, waiting.checksum_offset, waiting.segment_size
-            ):
-                self.frames_dropped_device_full += 1
-
     def _ask(self, neighbour: Neighbour, now: int) -> None:
         """Send the next request, and set the time of the one after it."""
         neighbour.requests += 1
-        neighbour.retry_at = now + REQUEST_INTERVAL
-        self._asking[neighbour.address] = neighbour
-        self._deadline = min(self._deadline, neighbour.retry_at)
+        self._wait(neighbour, now + self.retransmit_time)
         self.requests_sent += 1
-        to = neighbour.mac if neighbour.state == PROBING else BROADCAST_MAC
-        self._transmit(ARP_REQUEST, to, 0, neighbour.address)
+        self.solicit(neighbour, neighbour.state == RESOLVING, now)
+
+    def _wait(self, neighbour: Neighbour, until: int) -> None:
+        """Look at ``neighbour`` again at ``until``."""
+        neighbour.retry_at = until
+        self._asking[neighbour.high, neighbour.low] = neighbour
+        self._deadline = min(self._deadline, until)
+
+    def _settle(self, neighbour: Neighbour) -> None:
+        """Nothing is waited for any more."""
+        neighbour.requests = 0
+        neighbour.retry_at = FOREVER
+        self._asking.pop((neighbour.high, neighbour.low), None)
+        if not self._asking:
+            self._deadline = FOREVER
 
     def _evict(self) -> None:
         """Make room for one: the oldest entry that nobody has sent to since the last time round goes."""
         while True:
-            address = next(iter(self._neighbours))
-            neighbour = self._neighbours.pop(address)
+            key = next(iter(self._neighbours))
+            neighbour = self._neighbours.pop(key)
             if not neighbour.used:
                 break
             neighbour.used = False
-            self._neighbours[address] = neighbour
+            self._neighbours[key] = neighbour
         self.evicted += 1
         self.frames_dropped_evicted += len(neighbour.queue)
         self._forget(neighbour)
@@ -283,16 +262,4 @@ class NeighbourTable:
         neighbour.usable_until = 0
         neighbour.retry_at = FOREVER
         neighbour.queue = []
-        self._asking.pop(neighbour.address, None)
-
-    def _transmit(self, operation: int, to: int, target_mac: int, target_address: int) -> None:
-        """Send one ARP packet of ours to the link address ``to``."""
-        packet = allocate(self.allocator, ARP_LENGTH, self.device.headroom + ETHERNET_HEADER)
-        if packet is None:
-            self.no_memory += 1
-            return
-        self._arp.at(packet.start).write(operation, self.mac, self.address, target_mac, target_address)
-        packet.retreat(ETHERNET_HEADER)
-        self._ethernet.at(packet.start).write(to, self.mac, ETHERTYPE_ARP)
-        if not self.device.transmit(packet, 0, 0, 0):
-            self.frames_dropped_device_full += 1
+        self._asking.pop((neighbour.high, neighbour.low), None)

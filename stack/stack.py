@@ -86,7 +86,7 @@ class Stack:
         steering = self.internet.steering
         return {
             "ethernet": _sum([interface.statistics() for interface in self.interfaces]),
-            "arp": _sum([interface.neighbours.statistics() for interface in self.interfaces]),
+            "arp": _sum([interface.arp.statistics() for interface in self.interfaces]),
             "ipv4": self.ipv4.statistics(),
             "icmp": self.icmp.statistics(),
             "udp": self.udp.statistics(),

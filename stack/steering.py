@@ -171,7 +171,7 @@ class Steering(CoreMessageHandler):
         interface = self._stack.interfaces[index]
         now = self._stack.clock.now()
         if what == _ARP:
-            interface.neighbours.receive(chain, now, False)
+            interface.arp.receive(chain, now, False)
             return
         self._handed, self._handed_origin, self._handed_late = chain, origin, what == _LATE
         try:

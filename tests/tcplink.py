@@ -109,7 +109,7 @@ class Host:
 
     def knows(self, number: int) -> None:
         """Resolve a neighbour's address without ARP."""
-        self.interface.neighbours.lookup(self.address & 0xFFFFFF00 | number).set_permanent(0x020000000000 | number)
+        self.interface.arp.neighbour(self.address & 0xFFFFFF00 | number).set_permanent(0x020000000000 | number)
 
     def buffer(self, data: bytes, headroom: int = 128) -> IOBuf:
         """What an application sends."""

@@ -77,9 +77,9 @@ class IPv4(InternetProtocol):
         self._quoted_header = Ipv4Header(self.memory)
         self._unknown_protocol: Transport | None = None
         self._paths: dict[int, Ipv4Path] = {}
-        self.everybody = Neighbour(LIMITED_BROADCAST)
+        self.everybody = Neighbour(0, IPV4_MAPPED_PREFIX | LIMITED_BROADCAST)
         self.everybody.set_permanent(BROADCAST_MAC)
-        self.nobody = Neighbour(0)
+        self.nobody = Neighbour(0, IPV4_MAPPED_PREFIX)
         # How many received packets came to which end; the index is one of the IPV4_ outcomes.
         self._outcomes = memoryview(bytearray(8 * len(IPV4_OUTCOMES))).cast("Q")
         self._received = 0
@@ -113,10 +113,10 @@ class IPv4(InternetProtocol):
         if destination == interface.ipv4_address or destination >> 28 == 0xE:
             return self.nobody  # neither loopback nor multicast
         if (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0:
-            return interface.neighbours.lookup(destination)
+            return interface.arp.neighbour(destination)
         route = self.routes.find(destination)
         if route is not None and route.interface is interface:
-            return interface.neighbours.lookup(route.gateway)
+            return interface.arp.neighbour(route.gateway)
         return self.nobody
 
     def interface_of(self, address: int) -> Interface:
@@ -203,7 +203,7 @@ class IPv4(InternetProtocol):
     def poll(self, now: int) -> None:
         """Do what is due: ARP's requests, and the news of hosts that did not answer them."""
         for interface in self.interfaces:
-            for frame in interface.neighbours.poll(now):
+            for frame in interface.arp.poll(now):
                 start = frame.start + ETHERNET_HEADER
                 contiguous = frame.length - ETHERNET_HEADER
                 self.report_error(ICMP_UNREACHABLE, UNREACHABLE_HOST, 0, start, contiguous, interface, now)
@@ -212,7 +212,7 @@ class IPv4(InternetProtocol):
         """When ``poll`` is due, at the latest, in nanoseconds; or FOREVER."""
         deadline = FOREVER
         for interface in self.interfaces:
-            deadline = min(deadline, interface.neighbours.next_deadline())
+            deadline = min(deadline, interface.arp.next_deadline())
         return deadline
 
     def statistics(self) -> dict[str, int]:
@@ -315,9 +315,7 @@ class Ipv4Path(Path):
             neighbour.used = True
             left = self.device.transmit(packet, checksum_start, checksum_offset, segment_size)
         else:
-            left = self.interface.neighbours.send(
-                neighbour, packet, checksum_start, checksum_offset, segment_size, now
-            )
+            left = self.interface.arp.send(neighbour, packet, checksum_start, checksum_offset, segment_size, now)
         if not left:
             ip.device_full += 1
         return left

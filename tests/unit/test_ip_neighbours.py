@@ -78,9 +78,9 @@ def test_gives_up_and_tells_the_owner() -> None:
     harness = Harness(knows_peer=False)
     application = Application()
     harness.stack.udp.bind(7, application).send(payload(harness), PEER, 9)
-    neighbours = harness.interface.neighbours
-    neighbour = neighbours.lookup(PEER_NUMBER)
-    assert neighbour is neighbours.lookup(PEER_NUMBER)
+    neighbours = harness.interface.arp
+    neighbour = neighbours.neighbour(PEER_NUMBER)
+    assert neighbour is neighbours.neighbour(PEER_NUMBER)
     for _ in range(3):
         assert application.lost == []
         assert harness.stack.next_deadline() == harness.clock.now() + SECOND
@@ -168,7 +168,7 @@ def test_refuses_impossible_senders() -> None:
 
 def test_flood_does_not_displace_who_is_in_use() -> None:
     harness = Harness()
-    held = harness.interface.neighbours.lookup(PEER_NUMBER)
+    held = harness.interface.arp.neighbour(PEER_NUMBER)
     socket = harness.stack.udp.bind(7, Application())
     for number in range(5000):
         sender = f"198.18.{1 + number // 250}.{1 + number % 250}"
@@ -182,11 +182,11 @@ def test_flood_does_not_displace_who_is_in_use() -> None:
 
 def test_holder_of_an_evicted_neighbour_can_go_on() -> None:
     harness = Harness()
-    neighbours = harness.interface.neighbours
+    neighbours = harness.interface.arp
     path = harness.stack.internet.path(None, parse_address(PEER))
-    held = neighbours.lookup(PEER_NUMBER)
+    held = neighbours.neighbour(PEER_NUMBER)
     for number in range(1024):
-        neighbours.lookup(PEER_NUMBER + 256 + number)
+        neighbours.neighbour(PEER_NUMBER + 256 + number)
     assert held.is_gone()
     packet = make_frame(harness.allocator, bytes(64))
     packet.owns_headroom = True
