@@ -13,7 +13,9 @@ VIRTIO_NET_F_GUEST_CSUM = 1 << 1
 VIRTIO_NET_F_MTU = 1 << 3
 VIRTIO_NET_F_MAC = 1 << 5
 VIRTIO_NET_F_GUEST_TSO4 = 1 << 7
+VIRTIO_NET_F_GUEST_TSO6 = 1 << 8
 VIRTIO_NET_F_HOST_TSO4 = 1 << 11
+VIRTIO_NET_F_HOST_TSO6 = 1 << 12
 VIRTIO_NET_F_MRG_RXBUF = 1 << 15
 VIRTIO_NET_F_CTRL_VQ = 1 << 17
 VIRTIO_NET_F_MQ = 1 << 22
@@ -29,6 +31,7 @@ VIRTIO_NET_HDR_F_NEEDS_CSUM = 1
 VIRTIO_NET_HDR_F_DATA_VALID = 2
 VIRTIO_NET_HDR_GSO_NONE = 0
 VIRTIO_NET_HDR_GSO_TCPV4 = 1
+VIRTIO_NET_HDR_GSO_TCPV6 = 4
 
 # Control virtqueue (5.1.6.5), among it automatic receive steering in multiqueue mode (5.1.6.5.5)
 VIRTIO_NET_OK = 0
@@ -38,7 +41,7 @@ VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET = 0
 VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MIN = 1
 VIRTIO_NET_CTRL_MQ_VQ_PAIRS_MAX = 0x8000
 
-LONGEST_FRAME = 65535 + 14  # a frame received in large segments (GUEST_TSO4): an IPv4 packet and its Ethernet header
+LONGEST_FRAME = 65535 + 40 + 14  # received in large segments (GUEST_TSO6): an IPv6 packet and its Ethernet header
 # What a descriptor's piece may be to the device, where either is possible in one chain
 DEVICE_READS = 0
 DEVICE_WRITES = 1

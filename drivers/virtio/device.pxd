@@ -14,8 +14,9 @@ cdef unsigned int RECEIVEQ
 cdef unsigned int TRANSMITQ
 cdef unsigned int MOST_DISCARDED
 cdef unsigned int MOST_PIECES
-cdef unsigned int FEW_BUFFERS
-cdef unsigned int READS_BEFORE_FEW
+cdef unsigned int SMALL_ROOM
+cdef unsigned int LARGE_ROOM
+cdef unsigned int READS_BEFORE_SMALL
 cdef int EAGAIN
 cdef int EBADFD
 cdef int EINTR
@@ -53,10 +54,10 @@ cdef class NetDevice(InterruptHandler):
     @cython.locals(frames=cython.uint)
     cpdef unsigned int receive(self, unsigned int budget) except? 0xFFFFFFFF
     @cython.locals(
-        queue=DeviceQueue, offered=cython.uint, room=cython.uint, index=cython.uint, skip=cython.uint,
+        queue=DeviceQueue, available=cython.uint, offered=cython.uint, room=cython.uint, skip=cython.uint,
         length=cython.longlong,
     )
-    cdef bint _receive_frame(self) except -1
+    cdef bint _receive_frame(self, bint anyway) except -1
     @cython.locals(
         queue=DeviceQueue, first=cython.ulonglong, used=cython.uint, head=cython.uint, at=cython.ulonglong
     )

@@ -28,7 +28,9 @@ from drivers.virtio.constants import (
     VIRTIO_NET_F_CTRL_VQ,
     VIRTIO_NET_F_GUEST_CSUM,
     VIRTIO_NET_F_GUEST_TSO4,
+    VIRTIO_NET_F_GUEST_TSO6,
     VIRTIO_NET_F_HOST_TSO4,
+    VIRTIO_NET_F_HOST_TSO6,
     VIRTIO_NET_F_MAC,
     VIRTIO_NET_F_MQ,
     VIRTIO_NET_F_MRG_RXBUF,
@@ -48,14 +50,22 @@ BASE_FEATURES = (
     | VIRTIO_NET_F_MTU
     | VIRTIO_NET_F_MRG_RXBUF
 )
-OFFLOAD_FEATURES = VIRTIO_NET_F_CSUM | VIRTIO_NET_F_GUEST_CSUM | VIRTIO_NET_F_HOST_TSO4 | VIRTIO_NET_F_GUEST_TSO4
+OFFLOAD_FEATURES = (
+    VIRTIO_NET_F_CSUM
+    | VIRTIO_NET_F_GUEST_CSUM
+    | VIRTIO_NET_F_HOST_TSO4
+    | VIRTIO_NET_F_HOST_TSO6
+    | VIRTIO_NET_F_GUEST_TSO4
+    | VIRTIO_NET_F_GUEST_TSO6
+)
 MULTIQUEUE_FEATURES = VIRTIO_NET_F_CTRL_VQ | VIRTIO_NET_F_MQ
-MOST_PIECES = 1000  # of one writev; IOV_MAX is 1024
-# Buffers offered to one readv. Four of 512 bytes hold a frame of the usual MTU; the rest of a longer one lands in the
-# spill area and is moved from there, and the next reads offer room for the largest. Most reads carry small frames, and
-# each piece offered costs the kernel time whether it is used or not.
-FEW_BUFFERS = 4
-READS_BEFORE_FEW = 64
+MOST_PIECES = 1000  # of one writev, or readv less the spill; IOV_MAX is 1024
+# Room offered to one readv. This much holds a frame of the usual MTU; the rest of a longer one lands in the spill area
+# and is moved from there, and the next reads offer room for the largest. Most reads carry small frames, and each piece
+# offered costs the kernel time whether it is used or not.
+SMALL_ROOM = 2048
+LARGE_ROOM = LONGEST_FRAME + NET_HEADER_LENGTH
+READS_BEFORE_SMALL = 64
 MOST_DISCARDED = 4096  # a TAP holds 500 frames; more may come while they are dropped, but not for ever
 
 
@@ -93,7 +103,7 @@ class NetDevice(InterruptHandler):
         self._events = event_manager
         self._spill = spill
         self._vector = IoVector(memory)
-        self._offer = FEW_BUFFERS
+        self._offer = SMALL_ROOM
         self._small_reads = 0
         self._skip = 0 if vnet_header else NET_HEADER_LENGTH
         self._interrupts: list[int] = [0, 0]
@@ -167,27 +177,29 @@ class NetDevice(InterruptHandler):
         the same core, posts more before the next call.
         """
         frames = 0
-        while frames < budget and self._receive_frame():
+        while frames < budget and self._receive_frame(frames == 0):
             frames += 1
-            if self._receive.available() < self._offer:
-                break
         if frames and self._receive.publish():
             self.interrupts_raised += 1
             self._events.raise_interrupt(self._interrupts[RECEIVEQ])
         return frames
 
-    def _receive_frame(self) -> bool:
-        """One ``readv``; False when the TAP has nothing to read."""
+    def _receive_frame(self, anyway: bool) -> bool:
+        """One ``readv``; False when the TAP has nothing to read, or there is too little room and not ``anyway``."""
         queue = self._receive
-        offered = min(queue.available(), self._offer)
+        available = min(queue.available(), MOST_PIECES)
+        offered = 0
         room = 0
-        for index in range(offered):
-            if not queue.first(queue.head(index), DEVICE_WRITES) or queue.length <= NET_HEADER_LENGTH:
-                offered = index  # a broken descriptor, or one too short (5.1.6.3.1), ends what can be offered
-                break
-            skip = self._skip if index == 0 else 0
-            self._vector.put(index, queue.address + skip, queue.length - skip)
+        skip = self._skip
+        while room < self._offer and offered < available:
+            if not queue.first(queue.head(offered), DEVICE_WRITES) or queue.length <= NET_HEADER_LENGTH:
+                break  # a broken descriptor, or one too short (5.1.6.3.1), ends what can be offered
+            self._vector.put(offered, queue.address + skip, queue.length - skip)
             room += queue.length - skip
+            offered += 1
+            skip = 0
+        if room < self._offer and not anyway:
+            return False
         self._vector.put(offered, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
         length = self._vector.read(self.tap, offered + 1)
         if length <= 0:
@@ -199,9 +211,12 @@ class NetDevice(InterruptHandler):
         if length > room:
             self._receive_spilled(length, room, offered)
             return True
-        self._small_reads += 1
-        if self._small_reads > READS_BEFORE_FEW:
-            self._offer = FEW_BUFFERS
+        if length > SMALL_ROOM:
+            self._small_reads = 0
+        else:
+            self._small_reads += 1
+            if self._small_reads > READS_BEFORE_SMALL:
+                self._offer = SMALL_ROOM
         self._give(length + self._skip)
         return True
 
@@ -228,15 +243,12 @@ class NetDevice(InterruptHandler):
         self.memory.mem[first + 10] = used & 0xFF
         self.memory.mem[first + 11] = used >> 8
         self.rx_frames += 1
-        if used > FEW_BUFFERS:
-            self._small_reads = 0
 
     def _receive_spilled(self, length: int, room: int, offered: int) -> None:
         """The frame was longer than the ``room`` in the buffers offered: move its end from the spill to others."""
         queue = self._receive
-        if self._offer == FEW_BUFFERS:
-            self._offer = (LONGEST_FRAME + NET_HEADER_LENGTH) // 512 + 1
-            self._small_reads = 0
+        self._offer = LARGE_ROOM
+        self._small_reads = 0
         left = length - room
         source = self._spill
         index = offered

@@ -5,7 +5,7 @@ from drivers.virtio.virtqueue cimport DriverQueue, QueueLayout
 from ebbrt.events.event_manager cimport EventManager
 from ebbrt.events.handlers cimport IdleHandler, InterruptHandler
 from ebbrt.events.timers cimport Timer
-from ebbrt.iobuf cimport IOBuf, view
+from ebbrt.iobuf cimport IOBuf, allocate, view
 from ebbrt.memory cimport Buffer, MemoryAllocator, NodeMemory
 from ebbrt.netdevice cimport EthernetDevice, FrameHandler
 
@@ -17,10 +17,16 @@ cdef unsigned int VIRTIO_NET_HDR_F_DATA_VALID
 cdef unsigned int VIRTIO_NET_HDR_F_NEEDS_CSUM
 cdef unsigned int VIRTIO_NET_HDR_GSO_NONE
 cdef unsigned int VIRTIO_NET_HDR_GSO_TCPV4
+cdef unsigned int VIRTIO_NET_HDR_GSO_TCPV6
 cdef unsigned int VIRTQ_DESC_F_INDIRECT
 cdef unsigned int VIRTQ_DESC_F_NEXT
 cdef unsigned int VIRTQ_DESC_F_WRITE
-cdef unsigned int RECEIVE_BUFFER
+cdef unsigned int SMALL_BUFFER
+cdef unsigned int LARGE_BUFFER
+cdef unsigned int LARGE_POSTED
+cdef unsigned int LARGE_FROM
+cdef unsigned int SMALL_BELOW
+cdef unsigned int MOST_MOVED
 cdef unsigned int FRAMES_PER_POLL
 cdef unsigned int SENDS_PER_NOTIFICATION
 
@@ -45,6 +51,11 @@ cdef class VirtioNet(EthernetDevice):
     cdef DriverQueue _transmit
     cdef QueueLayout _receive_layout
     cdef QueueLayout _transmit_layout
+    cdef unsigned int _buffer_size
+    cdef unsigned int _to_post
+    cdef unsigned int _posted_bytes
+    cdef unsigned long long _bytes_then
+    cdef unsigned long long _frames_then
     cdef list _posted
     cdef list _sent
     cdef list _tables
@@ -57,6 +68,7 @@ cdef class VirtioNet(EthernetDevice):
     cdef readonly unsigned long long rx_frames
     cdef readonly unsigned long long rx_bytes
     cdef readonly unsigned long long rx_dropped
+    cdef readonly unsigned long long rx_moved
     cdef readonly unsigned long long tx_frames
     cdef readonly unsigned long long tx_bytes
     cdef readonly unsigned long long tx_ring_full
@@ -70,16 +82,22 @@ cdef class VirtioNet(EthernetDevice):
     @cython.locals(frame=IOBuf, flags=cython.uint)
     cdef void _deliver(self) except *
     @cython.locals(
-        first=IOBuf, last=IOBuf, piece=IOBuf, wanted=cython.uint, head=cython.uint, buffer=Buffer, length=cython.uint
+        first=IOBuf, last=IOBuf, piece=IOBuf, wanted=cython.uint, head=cython.uint, buffer=Buffer, length=cython.uint,
+        size=cython.uint,
     )
     cdef IOBuf _take_frame(self)
+    cdef bint _is_half_empty(self) noexcept
+    @cython.locals(copy=IOBuf)
+    cdef IOBuf _moved(self, IOBuf frame)
+    @cython.locals(frames=cython.ulonglong, average=cython.ulonglong)
+    cdef void _choose_size(self) except *
     @cython.locals(buffer=Buffer, head=cython.uint)
     cdef void _refill(self) except *
     @cython.locals(following=IOBuf, head=cython.uint)
     cpdef bint transmit(
         self, IOBuf frame, unsigned int checksum_start, unsigned int checksum_offset, unsigned int segment_size
     ) except -1
-    @cython.locals(at=cython.ulonglong, header_length=cython.uint, mem=NodeMemory)
+    @cython.locals(at=cython.ulonglong, header_length=cython.uint, mem=NodeMemory, ipv6=cython.bint)
     cdef void _put_header(
         self, IOBuf frame, unsigned int checksum_start, unsigned int checksum_offset, unsigned int segment_size
     ) except *

@@ -4,7 +4,9 @@ Receiving alternates between interrupts and polling (paper section 4.1.1). An in
 registers an idle handler; the idle handler polls. When a poll finds nothing it enables interrupts, *looks once more*,
 and only then unregisters: a frame that came between the last look and the enabling would otherwise wait for ever.
 
-Receive buffers are small (512 bytes) so that a stored value pins little, and refilled when half of them are used.
+Receive buffers are small (512 bytes) so that a stored value pins little. While frames come that are 64 KiB of a bulk
+transfer, they are large, and a short frame that lands in one is moved out of it (ADR 2). They are refilled when half
+of them are used.
 Transmit interrupts stay off; finished descriptors are reaped when the next frame is sent.
 """
 
@@ -21,6 +23,7 @@ from drivers.virtio.constants import (
     VIRTIO_NET_HDR_F_NEEDS_CSUM,
     VIRTIO_NET_HDR_GSO_NONE,
     VIRTIO_NET_HDR_GSO_TCPV4,
+    VIRTIO_NET_HDR_GSO_TCPV6,
     VIRTQ_DESC_F_INDIRECT,
     VIRTQ_DESC_F_NEXT,
     VIRTQ_DESC_F_WRITE,
@@ -30,11 +33,17 @@ from drivers.virtio.virtqueue import DriverQueue, lay_out
 from ebbrt.events.event_manager import EventManager
 from ebbrt.events.handlers import IdleHandler, InterruptHandler
 from ebbrt.events.timers import Timer
-from ebbrt.iobuf import IOBuf, view
+from ebbrt.iobuf import IOBuf, allocate, view
 from ebbrt.memory import Buffer, MemoryAllocator
 from ebbrt.netdevice import EthernetDevice, FrameHandler
 
-RECEIVE_BUFFER = 512
+SMALL_BUFFER = 512
+LARGE_BUFFER = 32768
+LARGE_POSTED = 32  # large buffers in the ring: a MiB, and room for the 16 longest frames
+# The average frame since the last refill that makes buffers large, and small again.
+LARGE_FROM = 12288
+SMALL_BELOW = 6144
+MOST_MOVED = 8192  # a frame up to this long does not keep a large buffer: it pins four times its length at the most
 FRAMES_PER_POLL = 64
 SENDS_PER_NOTIFICATION = 16  # at most, while frames are delivered: bounds how long the first reply of a poll waits
 REFILL_RETRY = 10_000_000  # nanoseconds from a refill that found no memory to the next
@@ -101,6 +110,11 @@ class VirtioNet(EthernetDevice):
         self._posted: list[Buffer | None] = [None] * ring_size
         self._sent: list[IOBuf | None] = [None] * ring_size
         self._tables: list[Buffer | None] = [None] * ring_size
+        self._buffer_size = SMALL_BUFFER
+        self._to_post = ring_size * SMALL_BUFFER
+        self._posted_bytes = 0
+        self._bytes_then = 0  # rx_bytes and rx_frames at the last refill
+        self._frames_then = 0
         self._poll = ReceivePoll(self)
         self._polling = False
         self._draining = False
@@ -108,6 +122,7 @@ class VirtioNet(EthernetDevice):
         self.rx_frames = 0
         self.rx_bytes = 0
         self.rx_dropped = 0
+        self.rx_moved = 0
         self.tx_frames = 0
         self.tx_bytes = 0
         self.tx_ring_full = 0
@@ -178,7 +193,7 @@ class VirtioNet(EthernetDevice):
             frame = self._take_frame()
             if frame is None:
                 break
-            if self._receive.free_count * 2 >= self._receive.size:
+            if self._is_half_empty():
                 self._refill()
             flags = self.memory.mem[frame.start]
             frame.advance(NET_HEADER_LENGTH)
@@ -186,8 +201,12 @@ class VirtioNet(EthernetDevice):
                 frame,
                 self._trust_checksums and flags & (VIRTIO_NET_HDR_F_DATA_VALID | VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0,
             )
-        if self._receive.free_count * 2 >= self._receive.size:
+        if self._is_half_empty():
             self._refill()
+
+    def _is_half_empty(self) -> bool:
+        """Whether at most half of the room that is to be posted is."""
+        return self._posted_bytes * 2 <= self._to_post
 
     def _take_frame(self) -> IOBuf | None:
         """The next frame in the used ring, virtio header included; None when there is none.
@@ -207,7 +226,9 @@ class VirtioNet(EthernetDevice):
             assert buffer is not None  # every descriptor in flight has its buffer here
             self._posted[head] = None
             length = self._receive.used_length
-            if length > RECEIVE_BUFFER:  # it cannot have written that much
+            size = buffer.size()
+            self._posted_bytes -= size
+            if length > size:  # it cannot have written that much
                 self.rx_dropped += 1
                 return None
             piece = view(buffer, buffer.offset, length)
@@ -215,9 +236,11 @@ class VirtioNet(EthernetDevice):
             if last is None:
                 first = piece
                 wanted = self.memory.mem[piece.start + 10] | self.memory.mem[piece.start + 11] << 8
-                if not wanted or length <= NET_HEADER_LENGTH or (wanted > 1 and length < RECEIVE_BUFFER):
+                if not wanted or length <= NET_HEADER_LENGTH or (wanted > 1 and length < size):
                     self.rx_dropped += 1
                     return None
+                if size == LARGE_BUFFER and length <= MOST_MOVED:
+                    first = piece = self._moved(piece)
             else:
                 last.next = piece
             last = piece
@@ -225,20 +248,54 @@ class VirtioNet(EthernetDevice):
         self.rx_frames += 1
         return first
 
+    def _moved(self, frame: IOBuf) -> IOBuf:
+        """A short frame, copied out of the large buffer that it is in; where it is, without memory for that.
+
+        It is payload too, and counted as copied.
+        """
+        copy = allocate(self.allocator, frame.length, 0)
+        if copy is None:
+            return frame
+        copy.owns_headroom = False
+        self.memory.view(copy.start, frame.length)[:] = self.memory.view(frame.start, frame.length)
+        self.memory.payload_bytes_copied += frame.length
+        self.rx_moved += 1
+        return copy
+
+    def _choose_size(self) -> None:
+        """Large buffers while long frames come, which is seen from their average since the last refill."""
+        frames = self.rx_frames - self._frames_then
+        if not frames:
+            return
+        average = (self.rx_bytes - self._bytes_then) // frames
+        self._frames_then = self.rx_frames
+        self._bytes_then = self.rx_bytes
+        if average >= LARGE_FROM:
+            self._buffer_size = LARGE_BUFFER
+            self._to_post = min(LARGE_POSTED, self._receive.size) * LARGE_BUFFER
+        elif average < SMALL_BELOW:
+            self._buffer_size = SMALL_BUFFER
+            self._to_post = self._receive.size * SMALL_BUFFER
+
     def _refill(self) -> None:
-        """Post buffers until the ring is full or node memory is exhausted."""
-        while self._receive.free_count:
-            buffer = self.allocator.allocate(RECEIVE_BUFFER)
+        """Post buffers until there is as much room as there should be, or the ring or node memory has no more."""
+        self._choose_size()
+        while self._posted_bytes < self._to_post and self._receive.free_count:
+            buffer = self.allocator.allocate(self._buffer_size)
+            if buffer is None and self._buffer_size == LARGE_BUFFER:
+                self._buffer_size = SMALL_BUFFER
+                continue
             if buffer is None and self.allocator.reclaim():  # a node that is deaf cannot be told to free anything
-                buffer = self.allocator.allocate(RECEIVE_BUFFER)
+                buffer = self.allocator.allocate(self._buffer_size)
             if buffer is None:
                 self.refill_failures += 1
                 # With nothing posted no frame arrives, and no interrupt asks for more buffers: come back by ourselves.
                 if self._refill_timer is None:
                     self._refill_timer = self._events.set_timer(REFILL_RETRY, self._retry_refill)
                 break
-            head = self._receive.add(buffer.offset, RECEIVE_BUFFER, VIRTQ_DESC_F_WRITE)
+            head = self._receive.add(buffer.offset, self._buffer_size, VIRTQ_DESC_F_WRITE)
             self._posted[head] = buffer
+            self._posted_bytes += self._buffer_size
         if self._receive.publish():
             self.device.notify(RECEIVEQ)
 
@@ -292,7 +349,10 @@ class VirtioNet(EthernetDevice):
         at = frame.start
         mem = self.memory
         mem.mem[at] = VIRTIO_NET_HDR_F_NEEDS_CSUM if checksum_start else 0
-        mem.mem[at + 1] = VIRTIO_NET_HDR_GSO_TCPV4 if segment_size else VIRTIO_NET_HDR_GSO_NONE
+        mem.mem[at + 1] = VIRTIO_NET_HDR_GSO_NONE
+        if segment_size:  # the EtherType says which: 0x0800 or 0x86DD
+            ipv6 = mem.mem[at + NET_HEADER_LENGTH + 12] == 0x86
+            mem.mem[at + 1] = VIRTIO_NET_HDR_GSO_TCPV6 if ipv6 else VIRTIO_NET_HDR_GSO_TCPV4
         mem.mem[at + 2] = header_length & 0xFF  # hdr_len: a hint, only with segmentation
         mem.mem[at + 3] = (header_length >> 8) & 0xFF
         mem.mem[at + 4] = segment_size & 0xFF
@@ -344,6 +404,7 @@ class VirtioNet(EthernetDevice):
             "rx_frames": self.rx_frames,
             "rx_bytes": self.rx_bytes,
             "rx_dropped": self.rx_dropped,
+            "rx_moved": self.rx_moved,
             "tx_frames": self.tx_frames,
             "tx_bytes": self.tx_bytes,
             "tx_ring_full": self.tx_ring_full,

@@ -37,6 +37,7 @@ _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 _TUN_F_CSUM = 0x01
 _TUN_F_TSO4 = 0x02
+_TUN_F_TSO6 = 0x04
 
 
 class TapError(OSError):
@@ -76,7 +77,7 @@ def open_tap(name: str, queues: int = 1) -> Tap:
             _attach(fd, name, flags)
         fcntl.ioctl(fds[0], _TUNSETVNETHDRSZ, struct.pack("i", NET_HEADER_LENGTH))
         fcntl.ioctl(fds[0], _TUNSETVNETLE, struct.pack("i", 1))
-        fcntl.ioctl(fds[0], _TUNSETOFFLOAD, _TUN_F_CSUM | _TUN_F_TSO4)
+        fcntl.ioctl(fds[0], _TUNSETOFFLOAD, _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6)
     except OSError as error:
         for fd in fds:
             os.close(fd)
