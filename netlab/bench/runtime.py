@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 
 from netlab.bench import environment, memory_costs, runtime_core
+from netlab.bench.figures import Figure, Outcome, compared, figure
 from netlab.bench.runner import CLIENT_CPU, SERVER_CPU
-from netlab.bench.runtime_results import Figure, Outcome, compared, figure
 from netlab.errors import NetlabError
 from netlab.iaas import launch
 from netlab.lab import Lab

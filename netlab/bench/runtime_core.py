@@ -14,7 +14,7 @@ from ebbrt.clock import MonotonicClock
 from ebbrt.ebb import EVENT_MANAGER, Core, EbbRef
 from ebbrt.events.context import Context
 from ebbrt.events.event_manager import EventManager
-from netlab.bench.runtime_results import Figure, compared, figure
+from netlab.bench.figures import Figure, compared, figure
 
 REPEATS = 20_000
 PLAIN = 300  # the id of an Ebb to be called

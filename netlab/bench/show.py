@@ -6,8 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from netlab.bench.environment import Environment
+from netlab.bench.figures import Figure
 from netlab.bench.results import Ratio, Summary
-from netlab.bench.runtime_results import Figure
 
 
 def medians_table(summaries: Sequence[Summary]) -> Table:
@@ -33,7 +33,7 @@ def medians_table(summaries: Sequence[Summary]) -> Table:
 
 
 def figures_table(figures: Sequence[Figure]) -> Table:
-    """A line per figure of the runtime: the median, from least to greatest, what it is compared with, its target."""
+    """A line per figure: the median, from least to greatest, what it is compared with, its target."""
     table = Table(title="medians, and least to greatest", box=SIMPLE_HEAD)
     table.add_column("what", max_width=31)
     table.add_column("median", justify="right", no_wrap=True)
@@ -41,8 +41,14 @@ def figures_table(figures: Sequence[Figure]) -> Table:
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("target", justify="right", no_wrap=True, min_width=7)
     for each in figures:
-        spread = "" if each.least == each.greatest else f"\n[dim]{each.least:,.0f}-{each.greatest:,.0f}[/dim]"
-        target = "" if each.target is None else f"{each.target:g}{'' if each.ratio is not None else ' ' + each.unit}"
+        digits = 2 if each.greatest < 20 else 0  # of Gb/s, and not of nanoseconds
+        spread = f"\n[dim]{each.least:,.{digits}f}-{each.greatest:,.{digits}f}[/dim]"
+        spread = "" if each.least == each.greatest else spread
+        target = (
+            ""
+            if each.target is None
+            else f"{'≥ ' if each.at_least else ''}{each.target:g}{'' if each.ratio is not None else ' ' + each.unit}"
+        )
         table.add_row(
             each.name,
             f"{each.median:,.1f} {each.unit}{spread}",

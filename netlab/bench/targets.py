@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from netlab import namespaces
 from netlab.bench import health
 from netlab.errors import NetlabError
 from netlab.lab import Host, Lab
+from netlab.node_config import PORTS
 
 CLIENT = "client"
 STORE_MIB = 1024  # for every target: more than a run stores, since an eviction would be counted as an error
@@ -111,7 +112,7 @@ def start_linux(lab: Lab, cpu: int, machine: str = "server", name: str = "linux"
         stderr=complaints,
     )
     target = Target(name, machine, host.address, process, lab.hosts[CLIENT], complaints)
-    with _stopped_on_failure(target):
+    with stopped_on_failure(target):
         target.wait_until_healthy()
     return target
 
@@ -135,13 +136,24 @@ def start_node(
     It rewrites the file `statistics` at SIGUSR1; with `layers` it measures where its time goes, which costs some.
     `checkout` is where its code is taken from, built there: None is this one.
     """
-    tap = lab.taps[name]
-    command = [sys.executable, "-m", "netlab.cli", "node", "run", "memcached"]
-    command += ["--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}", "--memory", str(STORE_MIB)]
+    options = ["--memory", str(STORE_MIB)]
     if statistics is not None:
-        command += ["--statistics", str(statistics)]
+        options += ["--statistics", str(statistics)]
     if layers:
-        command += ["--layers"]
+        options += ["--layers"]
+    target = boot_node(lab, cpu, name, "memcached", options, checkout)
+    with stopped_on_failure(target):
+        target.wait_until_healthy()
+    return target
+
+
+def boot_node(
+    lab: Lab, cpu: int, name: str, application: str, options: Sequence[str] = (), checkout: Path | None = None
+) -> Target:
+    """Boot a node behind the lab's TAP `name`; returns when it says that its application serves."""
+    tap = lab.taps[name]
+    command = [sys.executable, "-m", "netlab.cli", "node", "run", application]
+    command += ["--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}", *options]
     complaints = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the target)
     process = lab.node_popen(
         name,
@@ -153,15 +165,15 @@ def start_node(
         stderr=complaints,
         text=True,
     )
-    target = Target(name, name, tap.address, process, lab.hosts[CLIENT], complaints)
-    with _stopped_on_failure(target):
-        _wait_until_ready(target)
-        target.wait_until_healthy()
+    target = Target(name, name, tap.address, process, lab.hosts[CLIENT], complaints, port=PORTS[application])
+    with stopped_on_failure(target):
+        wait_until_ready(target)
     return target
 
 
 @contextmanager
-def _stopped_on_failure(target: Target) -> Iterator[None]:
+def stopped_on_failure(target: Target) -> Iterator[None]:
+    """Stop the target when the body fails."""
     try:
         yield
     except BaseException:
@@ -169,8 +181,8 @@ def _stopped_on_failure(target: Target) -> Iterator[None]:
         raise
 
 
-def _wait_until_ready(target: Target) -> None:
-    """The node prints a line when it serves."""
+def wait_until_ready(target: Target) -> None:
+    """Wait for the line that a server prints when it serves. Raises TargetError when there is none."""
     output = target.process.stdout
     assert output is not None
     line = output.readline().strip() if select.select([output], [], [], START_TIMEOUT)[0] else ""

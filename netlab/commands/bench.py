@@ -1,12 +1,17 @@
 """``netlab bench``: servers against each other, and the runtime's costs, with all that a number needs beside it."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netlab import privilege
 from netlab.errors import NetlabError
+
+if TYPE_CHECKING:
+    from netlab.bench.figures import Outcome
 
 EPILOG = """
 Examples:
@@ -28,6 +33,15 @@ Examples:
 
 Exit status: 1 when a target is missed.
 """
+TRANSFER_EPILOG = """
+Examples:
+
+    netlab bench transfer
+
+    netlab bench transfer --targets node,linux --seconds 5 --rounds 3 --json transfer.json
+
+Exit status: 1 when a target is missed.
+"""
 GROUP_HELP = "Measure servers of a lab against each other, and what the runtime costs."
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")]
 PureOption = Annotated[bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")]
@@ -37,6 +51,7 @@ def register(app: typer.Typer) -> None:
     """Add the command group to ``app``."""
     group = typer.Typer(no_args_is_help=True, help=GROUP_HELP)
     group.command("memcached", epilog=EPILOG)(memcached)
+    group.command("transfer", epilog=TRANSFER_EPILOG)(transfer)
     group.command("runtime", epilog=RUNTIME_EPILOG)(runtime)
     app.add_typer(group, name="bench")
 
@@ -60,7 +75,6 @@ def memcached(
     import json
 
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from netlab.bench import environment, session, show
     from netlab.bench.memcaslap import Load
@@ -70,12 +84,8 @@ def memcached(
     loads = tuple(Load(c, p) for c in _numbers("--concurrency", concurrency) for p in _numbers("--payload", payload))
     starters, topology = session.with_baseline(baseline)
     plan = session.Plan(tuple(targets.split(",")), loads, seconds, rounds, cpu_mode, starters)
-    columns = (BarColumn(30), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("starting", total=None)
-        outcome = session.run(
-            plan, lambda done, of, what: bar.update(task, completed=done, total=of, description=what), topology
-        )
+    with _progress() as progress:
+        outcome = session.run(plan, progress, topology)
     if _written(json_file, json.dumps(outcome.document(), indent=2)):
         return
     console = Console(highlight=False)
@@ -87,23 +97,53 @@ def memcached(
         console.print(caution, style="yellow")
 
 
+def transfer(
+    targets: Annotated[str, typer.Option(help="Servers, by comma; the ratios are first over second.")] = "node,linux",
+    seconds: Annotated[float, typer.Option(min=0.1, max=600, help="About how long each bulk transfer lasts.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Times each target is measured.")] = 5,
+    cpu_mode: Annotated[
+        str, typer.Option(help="own-core: each machine receives on its own core. shared: on the sender's.")
+    ] = "own-core",
+    json_file: JsonOption = None,
+    allow_pure: PureOption = False,
+) -> None:
+    """Measure how soon an idle server answers, and one connection's throughput from it and to it."""
+    from netlab.bench import environment
+    from netlab.bench import transfer as measured
+
+    privilege.acquire()
+    environment.require_compiled(allow_pure)
+    with _progress() as progress:
+        outcome = measured.run(measured.Plan(tuple(targets.split(",")), seconds, rounds, cpu_mode), progress)
+    _show_figures(outcome, json_file)
+
+
 def runtime(
     rounds: Annotated[int, typer.Option(min=1, help="Times everything is measured.")] = 7,
     json_file: JsonOption = None,
     allow_pure: PureOption = False,
 ) -> None:
     """Measure events, contexts, calls through references, buffers, messages and boots, each against its target."""
-    import json
-
     from rich.console import Console
 
-    from netlab.bench import environment, show
+    from netlab.bench import environment
     from netlab.bench import runtime as measured
 
     privilege.acquire()
     environment.require_compiled(allow_pure)
     with Console(stderr=True).status("starting") as status:
         outcome = measured.run(rounds, status.update)
+    _show_figures(outcome, json_file)
+
+
+def _show_figures(outcome: "Outcome", json_file: Path | None) -> None:
+    """Print the figures, or write them; exit status 1 when a target is missed."""
+    import json
+
+    from rich.console import Console
+
+    from netlab.bench import show
+
     if not _written(json_file, json.dumps(outcome.document(), indent=2)):
         console = Console(highlight=False)
         console.print(show.figures_table(outcome.figures))
@@ -112,6 +152,18 @@ def runtime(
             console.print(caution, style="yellow")
     if any(figure.is_met is False for figure in outcome.figures):
         raise typer.Exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on standard error; what it gives is told: so many intervals done, of how many, which is next."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(30), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda done, of, what: bar.update(task, completed=done, total=of, description=what)
 
 
 def _written(json_file: Path | None, document: str) -> bool:

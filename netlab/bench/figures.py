@@ -1,4 +1,4 @@
-"""What ``netlab bench runtime`` finds: figures, each the median of rounds, each held against a target."""
+"""What ``netlab bench runtime`` and ``transfer`` find: figures, each the median of rounds, held against a target."""
 
 import statistics
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ class Figure:
     """One measured thing: median, least and greatest of ``rounds``, in ``unit``.
 
     What is compared is one over the other, measured side by side in each round: ``ratio`` is the median of the
-    rounds' own ratios, ``against`` what it is over. ``target`` is the most that the median, or the ratio, may be.
+    rounds' own ratios, ``against`` what it is over. ``target`` is the most that the median, or the ratio, may be; or
+    the least, with ``at_least``.
     """
 
     name: str
@@ -26,13 +27,15 @@ class Figure:
     against: str = ""
     baseline: float | None = None
     ratio: float | None = None
+    at_least: bool = False
 
     @property
     def is_met(self) -> bool | None:
         """Whether the target is met; None without one."""
         if self.target is None:
             return None
-        return (self.median if self.ratio is None else self.ratio) <= self.target
+        value = self.median if self.ratio is None else self.ratio
+        return value >= self.target if self.at_least else value <= self.target
 
 
 def figure(name: str, unit: str, values: Sequence[float], target: float | None = None) -> Figure:
@@ -41,7 +44,14 @@ def figure(name: str, unit: str, values: Sequence[float], target: float | None =
 
 
 def compared(
-    name: str, unit: str, values: Sequence[float], against: str, others: Sequence[float], target: float | None = None
+    name: str,
+    unit: str,
+    values: Sequence[float],
+    against: str,
+    others: Sequence[float],
+    target: float | None = None,
+    *,
+    at_least: bool = False,
 ) -> Figure:
     """The figure of rounds in which two things were measured."""
     ratio = statistics.median(one / other for one, other in zip(values, others, strict=True))
@@ -56,6 +66,7 @@ def compared(
         against,
         statistics.median(others),
         ratio,
+        at_least,
     )
 
 
