@@ -69,6 +69,7 @@ TIME_WAIT_TIME = 60 * SECOND  # twice a maximum segment lifetime of 30 s
 MOST_TIME_WAIT = 4096  # the oldest goes before its time when there are more
 SPARE_TIMERS = 64  # entries in the heap of timers, beyond two for each connection, before stale ones are dropped
 CHALLENGE_INTERVAL = 500 * MILLISECOND  # least time between two ACKs that answer unacceptable segments
+COOKIE_PERIOD = 64 * SECOND  # of a SYN cookie, which is good for one to two of them
 PAWS_IDLE = 24 * 24 * 3600 * SECOND  # ts_recent is worth nothing when older, RFC 7323 section 5.5
 
 DEFAULT_MSS = 536  # of a peer that sends no MSS option, RFC 9293 section 3.7.1
@@ -92,7 +93,7 @@ DROP_BAD_CHECKSUM = 3
 DROP_BAD_OPTIONS = 4
 DROP_BAD_ADDRESS = 5
 DROP_NO_CONNECTION = 6
-DROP_BACKLOG_FULL = 7
+DROP_BAD_COOKIE = 7
 DROP_OUT_OF_WINDOW = 8
 DROP_OLD_TIMESTAMP = 9
 DROP_NO_TIMESTAMP = 10
@@ -114,7 +115,7 @@ DROP_NAMES = (
     "bad_options",
     "bad_address",
     "no_connection",
-    "backlog_full",
+    "bad_cookie",
     "out_of_window",
     "old_timestamp",
     "no_timestamp",

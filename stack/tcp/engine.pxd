@@ -1,7 +1,10 @@
+import cython
+
 from ebbrt.clock cimport Clock
 from ebbrt.memory cimport MemoryAllocator
 from stack.internet cimport Internet
 from stack.tcp.connections cimport ConnectionTable
+from stack.tcp.syn_cookies cimport SynCookies
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.wire.tcp cimport TcpHeader, TcpOptions
 
@@ -47,6 +50,7 @@ cdef class Engine:
     cdef readonly object random
     cdef readonly bytes secret
     cdef readonly ConnectionTable connections
+    cdef readonly SynCookies cookies
     cdef readonly TimerHeap timers
     cdef readonly Counters counters
     cdef readonly dict listeners
@@ -59,3 +63,5 @@ cdef class Engine:
     cdef public str congestion_control
     cdef public unsigned int receive_buffer
     cdef public unsigned int send_buffer
+    @cython.locals(shift=cython.uint)
+    cpdef unsigned int window_scale(self) noexcept

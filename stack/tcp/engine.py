@@ -12,6 +12,7 @@ from stack.internet import Internet
 from stack.tcp.connections import ConnectionTable
 from stack.tcp.constants import DROP_NAMES, RECEIVE_BUFFER, SEND_BUFFER, STATE_NAMES
 from stack.tcp.controllers import DEFAULT_CONTROLLER
+from stack.tcp.syn_cookies import SynCookies
 from stack.tcp.timer_heap import TimerHeap
 from stack.wire.tcp import TcpHeader, TcpOptions
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 class Listener:
     """An open port: ``accept`` is asked for a handler when a handshake is complete.
 
-    ``pending`` counts the handshakes that are under way; ``backlog`` bounds them.
+    ``pending`` counts the handshakes that are under way; ``backlog`` bounds them, and beyond it there are SYN cookies.
     """
 
     def __init__(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int) -> None:
@@ -82,6 +83,7 @@ class Engine:
         self.random = chance
         self.secret = secret
         self.connections = ConnectionTable(secret)
+        self.cookies = SynCookies(secret)
         self.timers = TimerHeap()
         self.counters = Counters()
         self.listeners: dict[int, Listener] = {}
@@ -94,3 +96,10 @@ class Engine:
         self.congestion_control = DEFAULT_CONTROLLER
         self.receive_buffer = RECEIVE_BUFFER
         self.send_buffer = SEND_BUFFER
+
+    def window_scale(self) -> int:
+        """The shift that lets a 16-bit window field say the whole receive buffer (RFC 7323 section 2.3)."""
+        shift = 0
+        while self.receive_buffer >> shift > 0xFFFF:
+            shift += 1
+        return shift

@@ -1,61 +1,78 @@
-"""Opening: a SYN for a listener (RFC 9293 section 3.10.7.2), an answer to our SYN (3.10.7.3), being established."""
+"""Opening: a SYN for a listener (RFC 9293 section 3.10.7.2), an answer to our SYN (3.10.7.3), being established.
+
+A listener whose backlog is full goes on answering SYNs, with cookies (``stack.tcp.syn_cookies``).
+"""
+
+from ebbrt.iobuf import allocate
 
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
     ACK,
+    CHECKSUM_OFFSET,
     CLOSED,
     DEFAULT_MSS,
-    DROP_BACKLOG_FULL,
     DROP_BAD_ADDRESS,
+    DROP_BAD_COOKIE,
     DROP_BLIND_RESET,
     DROP_NO_CONNECTION,
     DROP_UNACCEPTABLE_HANDSHAKE,
+    HEADER_LENGTH,
     LEAST_MSS,
     MASK32,
+    MILLISECOND,
+    PROTOCOL_TCP,
     RST,
     SYN,
+    SYN_OPTIONS_MOST,
     TIMER_HANDSHAKE,
     TIMESTAMPS_LENGTH,
 )
 from stack.tcp.delivery import tell_connected
 from stack.tcp.engine import Engine, Listener
+from stack.tcp.isn import flow_bytes, initial_numbers
 from stack.tcp.lifecycle import end, passive_open, transition
 from stack.tcp.output import send_reset, send_reset_for, send_syn
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import ACTIVE_OPEN, CLOSE, RECEIVE_SYN, SYN_ACKNOWLEDGED
+from stack.tcp.syn_cookies import window_scale_of, with_options
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, disarm
+from stack.wire.tcp import write_mss, write_timestamps, write_window_scale
 
 
-def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: int) -> None:
-    """Section 3.10.7.2: a segment for a port on which someone listens, from a peer we know nothing of."""
+def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: int) -> Tcb | None:
+    """Section 3.10.7.2: a segment for a port on which someone listens, from a peer we know nothing of.
+
+    The connection that the segment is now to be given to, if it is the ACK of a cookie.
+    """
     if segment.flags & RST:
         engine.counters.drop(DROP_NO_CONNECTION)
-        return
+        return None
     if segment.flags & ACK:
+        if not segment.flags & SYN and engine.cookies.outstanding(now):
+            return _cookie_arrives(engine, listener, segment, now)
         engine.counters.drop(DROP_NO_CONNECTION)
         send_reset_for(engine, segment, now)
-        return
+        return None
     if not segment.flags & SYN:
         engine.counters.drop(DROP_NO_CONNECTION)
-        return
+        return None
     if segment.source_port == 0:
         engine.counters.drop(DROP_BAD_ADDRESS)
-        return
+        return None
     if listener.pending >= listener.backlog:
-        engine.counters.drop(DROP_BACKLOG_FULL)  # the peer sends its SYN again
-        return
-    connection = Connection(engine, engine.ip.path_back(), segment.source_port, segment.destination_port, now)
-    engine.connections.insert(connection)
-    engine.counters.passive_opens += 1
-    listener.pending += 1
-    connection.listener = listener
-    passive_open(connection)
-    _take_syn(connection, segment, now)
-    transition(connection, RECEIVE_SYN)
+        _answer_with_cookie(engine, segment, now)
+        return None
+    connection = _receive_syn(engine, listener, segment, now)
     send_syn(connection, now)
     arm(connection, TIMER_HANDSHAKE, now + connection.rtt.rto)
+    return None
+
+
+def brings_cookie(engine: Engine, segment: Segment, now: int) -> bool:
+    """Whether ``segment``, an ACK for a listener, acknowledges a cookie of ours."""
+    return _cookie_mss(engine, segment, now) != 0
 
 
 def open_actively(connection: Connection, now: int) -> None:
@@ -115,7 +132,7 @@ def syn_received_acknowledged(connection: Tcb, segment: Segment, now: int) -> bo
 
 def establish(connection: Tcb, segment: Segment, now: int) -> None:
     """Our SYN is acknowledged: the connection is open. A passive one gets its handler from ``accept``."""
-    if connection.retries == 0:
+    if connection.retries == 0 and connection.last_send:
         connection.rtt.sample(now - connection.last_send)
     connection.snd_una = segment.acknowledgment
     connection.congestion.start(connection.snd_mss, connection.retries > 0)
@@ -140,6 +157,95 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
         connection.handler = handler
         handler.connection = connection
     tell_connected(connection)
+
+
+def _receive_syn(engine: Engine, listener: Listener, segment: Segment, now: int) -> Connection:
+    """A new connection in SYN-RECEIVED, which the SYN ``segment`` makes."""
+    connection = Connection(engine, engine.ip.path_back(), segment.source_port, segment.destination_port, now)
+    engine.connections.insert(connection)
+    engine.counters.passive_opens += 1
+    listener.pending += 1
+    connection.listener = listener
+    passive_open(connection)
+    _take_syn(connection, segment, now)
+    transition(connection, RECEIVE_SYN)
+    return connection
+
+
+def _answer_with_cookie(engine: Engine, segment: Segment, now: int) -> None:
+    """Send the SYN-ACK that the SYN ``segment`` would get from a connection, and remember nothing."""
+    packet = allocate(engine.allocator, HEADER_LENGTH + SYN_OPTIONS_MOST, engine.ip.headroom)
+    if packet is None:
+        engine.counters.no_memory += 1
+        return
+    path = engine.ip.path_back()
+    flow = _flow_of(engine, segment)
+    at = packet.start + HEADER_LENGTH
+    at += write_mss(packet.memory, at, path.mtu - path.header_length - HEADER_LENGTH)
+    if segment.has_timestamps:
+        clock = (now // MILLISECOND + initial_numbers(engine.secret, flow, now)[1]) & MASK32
+        clock = with_options(clock, segment.window_scale, False)
+        at += write_timestamps(packet.memory, at, clock, segment.timestamp_value)
+        if segment.window_scale >= 0:
+            at += write_window_scale(packet.memory, at, engine.window_scale())
+    packet.trim_end(packet.length - (at - packet.start))
+    engine.header.at(packet.memory, packet.start)
+    engine.header.write(
+        segment.destination_port,
+        segment.source_port,
+        engine.cookies.make(flow, segment.sequence, segment.mss or DEFAULT_MSS, now),
+        (segment.sequence + 1) & MASK32,
+        packet.length,
+        SYN | ACK,
+        _syn_window(engine),
+    )
+    engine.counters.segments_sent += 1
+    path.send(packet, packet.length, PROTOCOL_TCP, CHECKSUM_OFFSET, 0, 0, now)
+
+
+def _cookie_arrives(engine: Engine, listener: Listener, segment: Segment, now: int) -> Tcb | None:
+    """An ACK while cookies are out: the connection that its SYN would have made, if it brings one back.
+
+    Any other is dropped without an answer. It may be data of a peer whose ACK with the cookie was lost: a reset would
+    end a connection that the next retransmission opens.
+    """
+    mss = _cookie_mss(engine, segment, now)
+    if mss == 0 or segment.source_port == 0:
+        engine.cookies.rejected += 1
+        engine.counters.drop(DROP_BAD_COOKIE)
+        return None
+    engine.cookies.accept()
+    segment.recall_syn(mss, window_scale_of(segment.timestamp_echo) if segment.has_timestamps else -1)
+    connection = _receive_syn(engine, listener, segment, now)
+    segment.sequence = connection.rcv_nxt
+    connection.begin_at((segment.acknowledgment - 1) & MASK32)
+    connection.rcv_adv = (connection.rcv_nxt + _syn_window(engine)) & MASK32
+    connection.last_send = 0  # it is not known when: no round trip was measured
+    return connection
+
+
+def _cookie_mss(engine: Engine, segment: Segment, now: int) -> int:
+    """The maximum segment size in the cookie that ``segment`` acknowledges; 0 without one."""
+    peer_sequence = (segment.sequence - 1) & MASK32
+    cookie = (segment.acknowledgment - 1) & MASK32
+    return engine.cookies.check(_flow_of(engine, segment), peer_sequence, cookie, now)
+
+
+def _flow_of(engine: Engine, segment: Segment) -> bytes:
+    received = engine.ip.received
+    return flow_bytes(
+        received.destination_high,
+        received.destination_low,
+        segment.destination_port,
+        received.source_high,
+        received.source_low,
+        segment.source_port,
+    )
+
+
+def _syn_window(engine: Engine) -> int:
+    """What a SYN offers: never scaled (RFC 7323 section 2.2)."""
+    return min(engine.receive_buffer, 0xFFFF)
 
 
 def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:

@@ -5,7 +5,7 @@ from stack.internet cimport Internet
 from stack.tcp.acknowledgment cimport acknowledgment_arrives, our_fin_acknowledged, tell_room
 from stack.tcp.delivery cimport deliver, tell_peer_closed
 from stack.tcp.engine cimport Counters, Engine, Listener
-from stack.tcp.handshake cimport listen_arrives, syn_sent_arrives
+from stack.tcp.handshake cimport brings_cookie, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle cimport end, enter_time_wait, transition
 from stack.tcp.output cimport output, send_challenge_ack, send_reset_for, send_syn
 from stack.tcp.reassembly cimport Range, last_piece
@@ -55,8 +55,9 @@ cpdef void segment_arrives(
     Received received,
     long long now,
 ) except *
-cdef bint _hand_over(Engine engine, Segment segment, IOBuf packet) except -1
-@cython.locals(listener=Listener)
+@cython.locals(control=cython.uint)
+cdef bint _hand_over(Engine engine, Segment segment, IOBuf packet, long long now) except -1
+@cython.locals(listener=Listener, connection=Tcb)
 cdef void _no_connection(Engine engine, Segment segment, long long now) except *
 @cython.locals(engine=Engine)
 cdef void _open_arrives(Tcb connection, Segment segment, long long now) except *

@@ -42,7 +42,7 @@ from stack.tcp.constants import (
 )
 from stack.tcp.delivery import deliver, tell_peer_closed
 from stack.tcp.engine import Engine
-from stack.tcp.handshake import listen_arrives, syn_sent_arrives
+from stack.tcp.handshake import brings_cookie, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
 from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
 from stack.tcp.reassembly import last_piece
@@ -77,7 +77,7 @@ def segment_arrives(
         segment.source_port,
     )
     if connection is None:
-        if engine.ip.steering is None or not _hand_over(engine, segment, packet):
+        if engine.ip.steering is None or not _hand_over(engine, segment, packet, now):
             _no_connection(engine, segment, now)
         return
     assert isinstance(connection, Tcb)
@@ -91,13 +91,15 @@ def segment_arrives(
     segment.payload = None
 
 
-def _hand_over(engine: Engine, segment: Segment, packet: IOBuf) -> bool:
+def _hand_over(engine: Engine, segment: Segment, packet: IOBuf, now: int) -> bool:
     """On a node of several cores: whether the segment is no business of this core (``stack.steering``).
 
     It may be another's; or it came late, after the end of its connection on this core or on one before (``ended``).
     """
-    if segment.flags & (SYN | ACK | RST) == SYN and segment.destination_port in engine.listeners:
-        return False
+    if segment.destination_port in engine.listeners:
+        control = segment.flags & (SYN | ACK | RST)
+        if control == SYN or (control == ACK and brings_cookie(engine, segment, now)):
+            return False
     steering = engine.ip.steering
     assert steering is not None
     late = steering.was_late(packet) or engine.ended.knows(segment, engine.ip.received)  # type: ignore[union-attr]
@@ -115,7 +117,9 @@ def _no_connection(engine: Engine, segment: Segment, now: int) -> None:
     """Sections 3.10.7.1 and 3.10.7.2: a listener's business, or nobody's."""
     listener = engine.listeners.get(segment.destination_port)
     if listener is not None:
-        listen_arrives(engine, listener, segment, now)
+        connection = listen_arrives(engine, listener, segment, now)
+        if connection is not None:
+            _open_arrives(connection, segment, now)
         return
     engine.counters.drop(DROP_NO_CONNECTION)
     send_reset_for(engine, segment, now)

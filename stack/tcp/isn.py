@@ -7,21 +7,25 @@ ports, and TIME-WAIT can tell a new SYN from an old one.
 
 from hashlib import blake2b
 
-from stack.transport import Path
-
 TICK = 4_000  # nanoseconds for each step of the initial sequence number
 
 
-def initial_numbers(secret: bytes, path: Path, local_port: int, remote_port: int, now: int) -> tuple[int, int]:
-    """(initial sequence number, offset of the timestamp clock) of a connection opened at ``now``."""
-    tuple_bytes = (
-        path.source_high.to_bytes(8, "big")
-        + path.source_low.to_bytes(8, "big")
+def flow_bytes(
+    local_high: int, local_low: int, local_port: int, remote_high: int, remote_low: int, remote_port: int
+) -> bytes:
+    """The four-tuple as what is hashed: 36 bytes."""
+    return (
+        local_high.to_bytes(8, "big")
+        + local_low.to_bytes(8, "big")
         + local_port.to_bytes(2, "big")
-        + path.destination_high.to_bytes(8, "big")
-        + path.destination_low.to_bytes(8, "big")
+        + remote_high.to_bytes(8, "big")
+        + remote_low.to_bytes(8, "big")
         + remote_port.to_bytes(2, "big")
     )
-    digest = blake2b(tuple_bytes, digest_size=8, key=secret).digest()
+
+
+def initial_numbers(secret: bytes, flow: bytes, now: int) -> tuple[int, int]:
+    """(initial sequence number, offset of the timestamp clock) of a connection that is opened at ``now``."""
+    digest = blake2b(flow, digest_size=8, key=secret).digest()
     sequence = (int.from_bytes(digest[:4], "big") + now // TICK) & 0xFFFFFFFF
     return sequence, int.from_bytes(digest[4:], "big")

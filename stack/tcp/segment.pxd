@@ -13,6 +13,7 @@ cdef int DROP_SPLIT_HEADER
 cdef int DROP_TOO_SHORT
 cdef unsigned int FIN
 cdef unsigned int HEADER_LENGTH
+cdef unsigned int MASK32
 cdef unsigned int PROTOCOL_TCP
 cdef unsigned int SYN
 
@@ -38,4 +39,5 @@ cdef class Segment:
         unsigned int length,
         Received received,
     ) except -2
+    cpdef void recall_syn(self, unsigned int mss, int window_scale) noexcept
     cpdef unsigned int space(self) noexcept

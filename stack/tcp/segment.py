@@ -13,6 +13,7 @@ from stack.tcp.constants import (
     DROP_TOO_SHORT,
     FIN,
     HEADER_LENGTH,
+    MASK32,
     PROTOCOL_TCP,
     SYN,
 )
@@ -71,6 +72,12 @@ class Segment:
         self.length = length - data_offset
         self.payload = packet.advance_chain(data_offset) if self.length else None
         return -1
+
+    def recall_syn(self, mss: int, window_scale: int) -> None:
+        """Let the segment, which came one after a SYN, say what that SYN said."""
+        self.sequence = (self.sequence - 1) & MASK32
+        self.mss = mss
+        self.window_scale = window_scale
 
     def space(self) -> int:
         """SEG.LEN: what the segment takes of sequence space, SYN and FIN counted."""

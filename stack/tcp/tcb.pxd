@@ -72,6 +72,7 @@ cdef class Tcb(Flow):
     cdef public long long heap_deadline
     cdef public unsigned int retries
     cdef public unsigned int probes
+    cpdef void begin_at(self, unsigned int iss) noexcept
     cpdef unsigned int our_mss(self) noexcept
     cpdef unsigned int flight(self) noexcept
     cpdef bint fin_sent(self) noexcept

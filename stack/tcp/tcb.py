@@ -20,7 +20,7 @@ from stack.tcp.constants import (
 )
 from stack.tcp.controllers import congestion_controller
 from stack.tcp.engine import Engine, Listener
-from stack.tcp.isn import initial_numbers
+from stack.tcp.isn import flow_bytes, initial_numbers
 from stack.tcp.reassembly import Reassembly
 from stack.tcp.rtt import RoundTripEstimator
 from stack.tcp.send_queue import SendQueue
@@ -42,7 +42,15 @@ class Tcb(Flow):
         self.delayed_ack = engine.delayed_ack
         self.send_buffer = engine.send_buffer
 
-        self.iss, self.timestamp_offset = initial_numbers(engine.secret, path, local_port, remote_port, now)
+        flow = flow_bytes(
+            path.source_high,
+            path.source_low,
+            local_port,
+            path.destination_high,
+            path.destination_low,
+            remote_port,
+        )
+        self.iss, self.timestamp_offset = initial_numbers(engine.secret, flow, now)
         self.snd_una = self.iss  # oldest unacknowledged
         self.snd_nxt = self.iss  # next to send; goes back to snd_una when everything is to be sent again
         self.snd_max = self.iss  # next that was never sent
@@ -67,9 +75,7 @@ class Tcb(Flow):
         self.rcv_acked = 0  # the last acknowledgment sent (RFC 7323's Last.ACK.sent)
         self.receive_buffer = engine.receive_buffer
         self.receive_memory = MEMORY_PER_WINDOW * engine.receive_buffer
-        self.rcv_wnd_shift = 0
-        while self.receive_buffer >> self.rcv_wnd_shift > 0xFFFF:
-            self.rcv_wnd_shift += 1
+        self.rcv_wnd_shift = engine.window_scale()
         self.rcv_mss = DEFAULT_MSS  # the largest segment seen, at most our MSS: what counts as a full one
         self.reassembly = Reassembly()
         self.fin_out_of_order = False
@@ -98,6 +104,11 @@ class Tcb(Flow):
         self.heap_deadline = FOREVER  # of this connection's entry in the heap
         self.retries = 0  # retransmissions, or probes, since the peer last acknowledged anything
         self.probes = 0  # since the window closed: the backoff of probing
+
+    def begin_at(self, iss: int) -> None:
+        """Let ``iss`` be our initial sequence number, which the peer has seen, instead of the one made for us."""
+        self.iss = self.snd_una = self.congestion.recover = iss
+        self.snd_nxt = self.snd_max = (iss + 1) & MASK32
 
     def our_mss(self) -> int:
         """The maximum segment size we tell the peer: what fits our own link (RFC 6691: options not counted)."""

@@ -152,6 +152,11 @@ class Tcp(Transport):
                 "handshakes": sum([listener.pending for listener in self.engine.listeners.values()]),
                 "timers": len(self.engine.timers),
             },
+            "syn_cookies": {
+                "sent": self.engine.cookies.sent,
+                "accepted": self.engine.cookies.accepted,
+                "rejected": self.engine.cookies.rejected,
+            },
             "states": dict(zip(STATE_NAMES, counters.states, strict=True)),
             "drops": dict(zip(DROP_NAMES, counters.drops, strict=True)),
         }
