@@ -4,7 +4,6 @@ A listener whose backlog is full goes on answering SYNs, with cookies (``stack.t
 """
 
 from ebbrt.iobuf import allocate
-
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
     ACK,
