@@ -18,7 +18,10 @@ PROTOCOL_TCP = 6
 CHECKSUM_OFFSET = 16  # of the checksum field in the header
 HEADER_LENGTH = 20
 TIMESTAMPS_LENGTH = 12  # two NOPs and the option
-SYN_OPTIONS_MOST = 20  # MSS, timestamps, window scale
+SYN_OPTIONS_MOST = 24  # MSS, SACK-permitted, timestamps, window scale
+SACK_HEAD_LENGTH = 4  # two NOPs, kind and length
+SACK_BLOCK_LENGTH = 8
+OPTIONS_MOST = 40  # bytes of options in a header
 
 # States, RFC 9293 section 3.3.2; see stack/tcp/state.py.
 CLOSED = 0

@@ -28,6 +28,7 @@ cdef class Counters:
     cdef public unsigned long long zero_window_probes
     cdef public unsigned long long duplicate_acks_received
     cdef public unsigned long long out_of_order_segments
+    cdef public unsigned long long dsacks_sent
     cdef public unsigned long long handed_over
     cdef public unsigned long long resets_sent
     cdef public unsigned long long resets_received
@@ -61,6 +62,7 @@ cdef class Engine:
     cdef public bint nagle
     cdef public bint delayed_ack
     cdef public str congestion_control
+    cdef public bint sack
     cdef public unsigned int receive_buffer
     cdef public unsigned int send_buffer
     @cython.locals(shift=cython.uint)

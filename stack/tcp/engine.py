@@ -47,6 +47,7 @@ class Counters:
         self.zero_window_probes = 0
         self.duplicate_acks_received = 0
         self.out_of_order_segments = 0
+        self.dsacks_sent = 0
         self.handed_over = 0
         self.resets_sent = 0
         self.resets_received = 0
@@ -70,8 +71,8 @@ class Engine:
     """The shared part of a TCP: connections hold it, and it knows them only through its table.
 
     ``ended`` is there on a node of several cores only, and put there by `stack.tcp.tcp`.
-    ``nagle``, ``delayed_ack``, ``congestion_control`` (a name of ``stack.tcp.controllers``), ``receive_buffer`` and
-    ``send_buffer`` are what new connections start with.
+    ``nagle``, ``delayed_ack``, ``congestion_control`` (a name of ``stack.tcp.controllers``), ``sack``,
+    ``receive_buffer`` and ``send_buffer`` are what new connections start with.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class Engine:
         self.nagle = True
         self.delayed_ack = True
         self.congestion_control = DEFAULT_CONTROLLER
+        self.sack = True
         self.receive_buffer = RECEIVE_BUFFER
         self.send_buffer = SEND_BUFFER
 

@@ -257,6 +257,7 @@ def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:
     if connection.timestamps:
         connection.ts_recent = segment.timestamp_value
         connection.ts_recent_time = now
+    connection.sack = connection.sack and segment.sack_permitted
     connection.window_scaling = connection.window_scaling and segment.window_scale >= 0
     if connection.window_scaling:
         connection.snd_wnd_shift = segment.window_scale

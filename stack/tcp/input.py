@@ -204,6 +204,8 @@ def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
         return
     if segment.space() and seq_lt(segment.sequence, connection.rcv_nxt):
         counters.drop(DROP_DUPLICATE)
+        if segment.length and connection.state > SYN_RECEIVED:
+            connection.reassembly.duplicate(segment.sequence, (segment.sequence + segment.length) & MASK32)
     else:
         counters.drop(DROP_OUT_OF_WINDOW)
     if connection.state == TIME_WAIT and segment.flags & FIN:
@@ -283,6 +285,7 @@ def _text(connection: Tcb, segment: Segment) -> None:
     if seq_lt(sequence, connection.rcv_nxt):
         old = (connection.rcv_nxt - sequence) & MASK32
         connection.ack_now = True
+        connection.reassembly.duplicate(sequence, (sequence + min(old, length)) & MASK32)
         if old >= length:
             counters.drop(DROP_DUPLICATE)
             return

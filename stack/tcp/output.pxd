@@ -9,7 +9,15 @@ from stack.tcp.sequence cimport seq_lt
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, arm_delayed_ack, disarm
 from stack.transport cimport Path
-from stack.wire.tcp cimport write_mss, write_timestamps, write_window_scale
+from stack.tcp.reassembly cimport Reassembly
+from stack.wire.tcp cimport (
+    write_mss,
+    write_sack,
+    write_sack_block,
+    write_sack_permitted,
+    write_timestamps,
+    write_window_scale,
+)
 
 cdef unsigned int MASK32
 cdef unsigned int ACK
@@ -22,9 +30,12 @@ cdef long long FOREVER
 cdef unsigned int HEADER_LENGTH
 cdef unsigned int MEMORY_PER_WINDOW
 cdef unsigned int MOST_PIECES
+cdef unsigned int OPTIONS_MOST
 cdef unsigned int PROTOCOL_TCP
 cdef unsigned int PSH
 cdef unsigned int RST
+cdef unsigned int SACK_BLOCK_LENGTH
+cdef unsigned int SACK_HEAD_LENGTH
 cdef unsigned int SYN
 cdef unsigned int SYN_OPTIONS_MOST
 cdef unsigned int SYN_RECEIVED
@@ -64,11 +75,23 @@ cpdef void send_reset_for(Engine engine, Segment segment, long long now) except 
 @cython.locals(pinned=cython.uint, current=cython.uint, wanted=cython.uint)
 cpdef unsigned int receive_window(Tcb connection) noexcept
 @cython.locals(
-    engine=Engine, header_length=cython.uint, header=IOBuf, packet=IOBuf, window=cython.uint, edge=cython.uint
+    engine=Engine,
+    headroom=cython.uint,
+    header_length=cython.uint,
+    sack_blocks=cython.uint,
+    withheld=cython.bint,
+    header=IOBuf,
+    packet=IOBuf,
+    window=cython.uint,
+    edge=cython.uint,
 )
 cdef void _send(
     Tcb connection, IOBuf chain, unsigned int length, unsigned int flags, unsigned int sequence, long long now
 ) except *
+@cython.locals(space=cython.uint)
+cdef unsigned int _sack_blocks(Tcb connection, unsigned int length) noexcept
+@cython.locals(reassembly=Reassembly, at=cython.ulonglong, index=cython.uint)
+cdef void _write_sack(Tcb connection, IOBuf packet, unsigned int blocks) except *
 @cython.locals(engine=Engine, acknowledgment=cython.uint)
 cdef void _finish(
     Tcb connection,

@@ -19,9 +19,12 @@ from stack.tcp.constants import (
     MASK32,
     MEMORY_PER_WINDOW,
     MOST_PIECES,
+    OPTIONS_MOST,
     PROTOCOL_TCP,
     PSH,
     RST,
+    SACK_BLOCK_LENGTH,
+    SACK_HEAD_LENGTH,
     SYN,
     SYN_OPTIONS_MOST,
     SYN_RECEIVED,
@@ -34,7 +37,14 @@ from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_lt
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, arm_delayed_ack, disarm
-from stack.wire.tcp import write_mss, write_timestamps, write_window_scale
+from stack.wire.tcp import (
+    write_mss,
+    write_sack,
+    write_sack_block,
+    write_sack_permitted,
+    write_timestamps,
+    write_window_scale,
+)
 
 
 def output(connection: Tcb, now: int) -> None:
@@ -171,6 +181,8 @@ def send_syn(connection: Tcb, now: int) -> None:
     flags = SYN | ACK if connection.state == SYN_RECEIVED else SYN
     at = packet.start + HEADER_LENGTH
     at += write_mss(packet.memory, at, connection.our_mss())
+    if connection.sack:
+        at += write_sack_permitted(packet.memory, at)
     if connection.timestamps:
         at += write_timestamps(packet.memory, at, connection.timestamp(now), connection.ts_recent)
     if connection.window_scaling:
@@ -234,6 +246,14 @@ def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequenc
     engine = connection.engine
     headroom = connection.path.headroom
     header_length = HEADER_LENGTH + (TIMESTAMPS_LENGTH if connection.timestamps else 0)
+    sack_blocks = 0
+    withheld = False
+    if connection.reassembly.to_report and connection.sack and not flags & RST:
+        sack_blocks = _sack_blocks(connection, length)
+        if sack_blocks:
+            header_length += SACK_HEAD_LENGTH + SACK_BLOCK_LENGTH * sack_blocks
+        else:
+            withheld = connection.ack_now  # an ACK without data follows, which has room for it
     if chain is not None and chain.headroom() >= headroom + header_length:
         chain.retreat(header_length)
         packet = chain
@@ -246,6 +266,8 @@ def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequenc
         packet = header
     if connection.timestamps:
         write_timestamps(packet.memory, packet.start + HEADER_LENGTH, connection.timestamp(now), connection.ts_recent)
+    if sack_blocks:
+        _write_sack(connection, packet, sack_blocks)
     window = receive_window(connection) >> connection.rcv_wnd_shift
     if window > 0xFFFF:
         window = 0xFFFF
@@ -253,10 +275,32 @@ def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequenc
     if seq_lt(connection.rcv_adv, edge) or window == 0:
         connection.rcv_adv = edge
     connection.rcv_acked = connection.rcv_nxt
-    connection.ack_now = False
+    connection.ack_now = withheld
     connection.ack_delayed = False
     connection.ack_deadline = FOREVER
     _finish(connection, packet, header_length, length, flags, sequence, window, now)
+
+
+def _sack_blocks(connection: Tcb, length: int) -> int:
+    """How many blocks to report beside ``length`` bytes of payload: none on a full segment, which may not grow."""
+    space = OPTIONS_MOST - (TIMESTAMPS_LENGTH if connection.timestamps else 0)
+    if length:
+        space = min(space, connection.snd_mss - length if connection.snd_mss > length else 0)
+    if space < SACK_HEAD_LENGTH + SACK_BLOCK_LENGTH:
+        return 0
+    return min((space - SACK_HEAD_LENGTH) // SACK_BLOCK_LENGTH, connection.reassembly.reports())
+
+
+def _write_sack(connection: Tcb, packet: IOBuf, blocks: int) -> None:
+    """Write the first ``blocks`` of what is to be reported, behind the timestamps (RFC 2018 section 4, RFC 2883)."""
+    reassembly = connection.reassembly
+    at = packet.start + HEADER_LENGTH + (TIMESTAMPS_LENGTH if connection.timestamps else 0)
+    at += write_sack(packet.memory, at, blocks)
+    if reassembly.duplicate_start != reassembly.duplicate_end:
+        connection.engine.counters.dsacks_sent += 1
+    for index in range(blocks):
+        at += write_sack_block(packet.memory, at, reassembly.report_start(index), reassembly.report_end(index))
+    reassembly.reported()
 
 
 def _finish(

@@ -3,11 +3,16 @@
 Ranges are kept sorted and apart; one that touches its neighbour joins it, so there are as many as there are holes.
 Bytes that are already there win over later copies of them: a peer cannot change what it has sent. A received view pins
 its whole buffer however few bytes it shows, so it is buffers that are counted (``pinned``).
+
+The ranges are also what a selective acknowledgment reports (RFC 2018 section 4): the one that changed last comes
+first, so that each is reported several times while others come in. Before them goes, once, what arrived twice
+(RFC 2883).
 """
 
 from ebbrt.iobuf import IOBuf
 from stack.tcp.constants import MASK32, MOST_HOLES
 from stack.tcp.sequence import seq_le, seq_lt
+from stack.wire.tcp import MOST_SACK_BLOCKS
 
 
 class Range:
@@ -27,6 +32,10 @@ class Reassembly:
     def __init__(self) -> None:
         self._ranges: list[Range] = []
         self.pinned = 0
+        self._recent: list[Range] = []  # those that changed last, the latest first: at most what an option holds
+        self.duplicate_start = 0  # [start, end) arrived twice, and was not yet reported; nothing: both the same
+        self.duplicate_end = 0
+        self.to_report = False  # whether there is any of it
 
     def insert(self, start: int, length: int, chain: IOBuf) -> bool:
         """Keep ``length`` bytes that begin at ``start``; False when nothing of them was new, or holes are too many.
@@ -39,8 +48,11 @@ class Reassembly:
         if index > 0:
             before = self._ranges[index - 1]
             if seq_lt(start, before.end):
+                self._touch(before)
                 if seq_le(end, before.end):
+                    self.duplicate(start, end)
                     return False
+                self.duplicate(start, before.end)
                 rest = chain.advance_chain((before.end - start) & MASK32)
                 assert rest is not None
                 chain = rest
@@ -50,6 +62,7 @@ class Reassembly:
             if seq_le(after.start, start):
                 return False
             if seq_lt(after.start, end):
+                self.duplicate(after.start, end if seq_lt(end, after.end) else after.end)
                 end = after.start
                 chain.truncate_chain((end - start) & MASK32)
         return self._place(index, start, end, chain)
@@ -60,7 +73,9 @@ class Reassembly:
             first = self._ranges[0]
             if seq_lt(rcv_nxt, first.start):
                 return None
+            self._forget(first)
             self._ranges.pop(0)
+            self.to_report = bool(self._ranges) or self.duplicate_start != self.duplicate_end
             self.pinned -= first.pinned
             if seq_lt(rcv_nxt, first.end):
                 rest = first.chain.advance_chain((rcv_nxt - first.start) & MASK32)
@@ -77,7 +92,55 @@ class Reassembly:
     def clear(self) -> None:
         """Forget everything."""
         self._ranges.clear()
+        self._recent.clear()
         self.pinned = 0
+        self.reported()
+
+    def duplicate(self, start: int, end: int) -> None:
+        """[start, end) arrived for the second time: the next acknowledgment says so."""
+        self.duplicate_start = start
+        self.duplicate_end = end
+        self.to_report = True
+
+    def reports(self) -> int:
+        """How many blocks there are to report."""
+        return len(self._recent) + (1 if self.duplicate_start != self.duplicate_end else 0)
+
+    def report_start(self, index: int) -> int:
+        """The first sequence number of block ``index`` < ``reports()``: the duplicate one, then the latest first."""
+        if self.duplicate_start != self.duplicate_end:
+            if index == 0:
+                return self.duplicate_start
+            index -= 1
+        block = self._recent[index]
+        return block.start
+
+    def report_end(self, index: int) -> int:
+        """The sequence number behind block ``index``."""
+        if self.duplicate_start != self.duplicate_end:
+            if index == 0:
+                return self.duplicate_end
+            index -= 1
+        block = self._recent[index]
+        return block.end
+
+    def reported(self) -> None:
+        """The blocks have been sent: what came twice is told once only (RFC 2883 section 4)."""
+        self.duplicate_start = self.duplicate_end = 0
+        self.to_report = bool(self._ranges)
+
+    def _touch(self, changed: Range) -> None:
+        """``changed`` is the range that is reported first from now on."""
+        self._forget(changed)
+        self._recent.insert(0, changed)
+        if len(self._recent) > MOST_SACK_BLOCKS:
+            self._recent.pop()
+        self.to_report = True
+
+    def _forget(self, gone: Range) -> None:
+        """``gone`` is not reported any more."""
+        if gone in self._recent:
+            self._recent.remove(gone)
 
     def _index_after(self, start: int) -> int:
         """The index of the first range that starts after ``start``."""
@@ -104,11 +167,14 @@ class Reassembly:
                 before.end = end
                 before.pinned += pinned
                 self.pinned += pinned
+                self._touch(before)
                 self._join(index - 1)
                 return True
         if len(self._ranges) >= MOST_HOLES:
             return False
-        self._ranges.insert(index, Range(start, end, chain, last, pinned))
+        added = Range(start, end, chain, last, pinned)
+        self._ranges.insert(index, added)
+        self._touch(added)
         self.pinned += pinned
         self._join(index)
         return True
@@ -124,6 +190,7 @@ class Reassembly:
             before.last = after.last
             before.end = after.end
             before.pinned += after.pinned
+            self._forget(after)
             self._ranges.pop(index + 1)
 
 

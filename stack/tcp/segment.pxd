@@ -31,6 +31,9 @@ cdef class Segment:
     cdef readonly bint has_timestamps
     cdef readonly unsigned int timestamp_value
     cdef readonly unsigned int timestamp_echo
+    cdef readonly bint sack_permitted
+    cdef readonly unsigned int sack_blocks
+    cdef readonly unsigned int traffic_class
     @cython.locals(header=TcpHeader, options=TcpOptions, data_offset=cython.uint)
     cpdef int read(
         self,

@@ -39,6 +39,9 @@ class Segment:
         self.has_timestamps = False
         self.timestamp_value = 0
         self.timestamp_echo = 0
+        self.sack_permitted = False
+        self.sack_blocks = 0  # they are in the engine's TcpOptions
+        self.traffic_class = 0  # of the packet it came in
 
     def read(self, engine: Engine, packet: IOBuf, length: int, received: Received) -> int:
         """Take a packet apart and check it; -1 when it is good, else why it is to be dropped."""
@@ -69,6 +72,9 @@ class Segment:
         self.timestamp_echo = options.timestamp_echo
         self.mss = options.mss
         self.window_scale = options.window_scale
+        self.sack_permitted = options.sack_permitted
+        self.sack_blocks = options.sack_blocks
+        self.traffic_class = received.traffic_class
         self.length = length - data_offset
         self.payload = packet.advance_chain(data_offset) if self.length else None
         return -1

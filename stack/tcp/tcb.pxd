@@ -55,6 +55,7 @@ cdef class Tcb(Flow):
     cdef public bint ack_delayed
     cdef public long long challenge_after
     cdef public bint window_scaling
+    cdef public bint sack
     cdef public bint timestamps
     cdef public unsigned int ts_recent
     cdef public long long ts_recent_time

@@ -85,6 +85,7 @@ class Tcb(Flow):
         self.challenge_after = 0  # no challenge ACK before that time
 
         self.window_scaling = True  # offered by us; after the handshake: agreed
+        self.sack = engine.sack  # offered by us; after the handshake: agreed
         self.timestamps = True
         self.ts_recent = 0
         self.ts_recent_time = now

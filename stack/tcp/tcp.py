@@ -135,6 +135,7 @@ class Tcp(Transport):
                 "zero_window_probes": counters.zero_window_probes,
                 "duplicate_acks_received": counters.duplicate_acks_received,
                 "out_of_order": counters.out_of_order_segments,
+                "dsacks_sent": counters.dsacks_sent,
                 "handed_over": counters.handed_over,
                 "resets_sent": counters.resets_sent,
                 "resets_received": counters.resets_received,

@@ -6,7 +6,10 @@ cdef unsigned int OPTION_END
 cdef unsigned int OPTION_NOP
 cdef unsigned int OPTION_MSS
 cdef unsigned int OPTION_WINDOW_SCALE
+cdef unsigned int OPTION_SACK_PERMITTED
+cdef unsigned int OPTION_SACK
 cdef unsigned int OPTION_TIMESTAMPS
+cdef unsigned int MOST_SACK_BLOCKS
 cdef unsigned int MOST_WINDOW_SCALE
 
 cdef class TcpHeader:
@@ -37,17 +40,27 @@ cdef class TcpOptions:
     cdef readonly bint has_timestamps
     cdef readonly unsigned int timestamp_value
     cdef readonly unsigned int timestamp_echo
+    cdef readonly bint sack_permitted
+    cdef readonly unsigned int sack_blocks
+    cdef unsigned int[::1] sack
     @cython.locals(end=cython.ulonglong, kind=cython.uint, size=cython.uint)
     cpdef bint parse(self, NodeMemory memory, unsigned long long start, unsigned int length) noexcept
     cdef bint _read_option(
         self, NodeMemory memory, unsigned long long start, unsigned int kind, unsigned int size
     ) noexcept
+    @cython.locals(index=cython.uint)
+    cdef bint _read_sack(self, NodeMemory memory, unsigned long long start, unsigned int length) noexcept
     cdef void _read_timestamps(self, NodeMemory memory, unsigned long long start) noexcept
 
 cpdef unsigned int write_mss(NodeMemory memory, unsigned long long start, unsigned int mss) noexcept
 cpdef unsigned int write_window_scale(NodeMemory memory, unsigned long long start, unsigned int shift) noexcept
 cpdef unsigned int write_timestamps(
     NodeMemory memory, unsigned long long start, unsigned int value, unsigned int echo
+) noexcept
+cpdef unsigned int write_sack_permitted(NodeMemory memory, unsigned long long start) noexcept
+cpdef unsigned int write_sack(NodeMemory memory, unsigned long long start, unsigned int blocks) noexcept
+cpdef unsigned int write_sack_block(
+    NodeMemory memory, unsigned long long start, unsigned int left, unsigned int right
 ) noexcept
 cdef unsigned int _read32(NodeMemory memory, unsigned long long at) noexcept
 cdef void _write32(NodeMemory memory, unsigned long long at, unsigned int value) noexcept

@@ -1,8 +1,8 @@
 """The TCP header (RFC 9293 section 3.1) and its options as views of node memory.
 
 ``TcpHeader`` is one object that is aimed at a header with ``at`` and then reads or writes fields where they lie.
-``TcpOptions`` parses the options of a received header and writes ours: maximum segment size (RFC 9293), window scale
-and timestamps (RFC 7323).
+``TcpOptions`` parses the options of a received header; the ``write_`` functions put down ours: maximum segment size
+(RFC 9293), window scale and timestamps (RFC 7323), selective acknowledgment (RFC 2018).
 """
 
 from ebbrt.memory import NodeMemory
@@ -11,8 +11,11 @@ OPTION_END = 0
 OPTION_NOP = 1
 OPTION_MSS = 2
 OPTION_WINDOW_SCALE = 3
+OPTION_SACK_PERMITTED = 4
+OPTION_SACK = 5
 OPTION_TIMESTAMPS = 8
 MOST_WINDOW_SCALE = 14  # RFC 7323 section 2.3
+MOST_SACK_BLOCKS = 4  # what the 40 bytes of options have room for
 
 
 class TcpHeader:
@@ -80,7 +83,10 @@ class TcpHeader:
 
 
 class TcpOptions:
-    """The options we understand. Absent: ``mss`` 0, ``window_scale`` -1, ``has_timestamps`` False."""
+    """The options we understand. Absent: ``mss`` 0, ``window_scale`` -1, ``has_timestamps`` False, ``sack_blocks`` 0.
+
+    ``sack``: ``sack_blocks`` pairs of sequence numbers, the first of a block and that behind it (RFC 2018 section 3).
+    """
 
     def __init__(self) -> None:
         self.mss = 0
@@ -88,12 +94,17 @@ class TcpOptions:
         self.has_timestamps = False
         self.timestamp_value = 0
         self.timestamp_echo = 0
+        self.sack_permitted = False
+        self.sack_blocks = 0
+        self.sack = memoryview(bytearray(4 * 2 * MOST_SACK_BLOCKS)).cast("I")
 
     def parse(self, memory: NodeMemory, start: int, length: int) -> bool:
         """Read ``length`` bytes of options at ``start``; False when they are malformed (RFC 9293 MUST-7)."""
         self.mss = 0
         self.window_scale = -1
         self.has_timestamps = False
+        self.sack_permitted = False
+        self.sack_blocks = 0
         if length == 0:
             return True
         if length == 12 and _read32(memory, start) == 0x0101080A:  # what nearly every segment carries
@@ -129,6 +140,21 @@ class TcpOptions:
             if size != 10:
                 return False
             self._read_timestamps(memory, start + 2)
+        elif kind == OPTION_SACK:
+            return self._read_sack(memory, start + 2, size - 2)
+        elif kind == OPTION_SACK_PERMITTED:
+            if size != 2:
+                return False
+            self.sack_permitted = True
+        return True
+
+    def _read_sack(self, memory: NodeMemory, start: int, length: int) -> bool:
+        """The blocks; False when they are none, or not whole."""
+        if length == 0 or length % 8:
+            return False
+        self.sack_blocks = min(length // 8, MOST_SACK_BLOCKS)
+        for index in range(2 * self.sack_blocks):
+            self.sack[index] = _read32(memory, start + 4 * index)
         return True
 
     def _read_timestamps(self, memory: NodeMemory, start: int) -> None:
@@ -155,6 +181,25 @@ def write_timestamps(memory: NodeMemory, start: int, value: int, echo: int) -> i
     _write32(memory, start + 4, value)
     _write32(memory, start + 8, echo)
     return 12
+
+
+def write_sack_permitted(memory: NodeMemory, start: int) -> int:
+    """Write the SACK-permitted option behind two NOPs; the 4 bytes it takes."""
+    _write32(memory, start, OPTION_NOP << 24 | OPTION_NOP << 16 | OPTION_SACK_PERMITTED << 8 | 2)
+    return 4
+
+
+def write_sack(memory: NodeMemory, start: int, blocks: int) -> int:
+    """Write the head of a SACK option for ``blocks`` blocks behind two NOPs; the 4 bytes it takes."""
+    _write32(memory, start, OPTION_NOP << 24 | OPTION_NOP << 16 | OPTION_SACK << 8 | (2 + 8 * blocks))
+    return 4
+
+
+def write_sack_block(memory: NodeMemory, start: int, left: int, right: int) -> int:
+    """Write one block; the 8 bytes it takes."""
+    _write32(memory, start, left)
+    _write32(memory, start + 4, right)
+    return 8
 
 
 def _read32(memory: NodeMemory, at: int) -> int:
