@@ -1,0 +1,84 @@
+"""``netlab script``: packetdrill scripts against the stack."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from netlab.errors import NetlabError
+
+EPILOG = """
+Examples:
+
+    netlab script tests/script/rfc9293/3.5-passive-open.pkt
+
+    netlab script tests/script --quiet
+
+    netlab script --tolerance 10000 --define CC=reno ../packetdrill/tests
+
+    netlab script --json report.json tests/script
+
+The language is packetdrill's. A folder stands for every .pkt file in it. A script runs in the simulation, in
+virtual time: at once, without rights, and the same each time.
+
+Lines for the shell are never run: those that set sysctls which the stack has are applied to it, others end the script
+as unsupported. Snippets of Python are run: run scripts you trust.
+
+Exit status: 0 all passed; 1 one failed; 3 none failed, but one asks for what is not supported; 2 one is not a script.
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command("script", epilog=EPILOG)(script)
+
+
+def script(
+    files: Annotated[list[Path], typer.Argument(help="Scripts, or folders of scripts (.pkt).")],
+    tolerance: Annotated[
+        int | None, typer.Option(min=0, help="Microseconds an event may be early or late; 4000 without.")
+    ] = None,
+    ip_version: Annotated[
+        str | None, typer.Option(help="ipv4, ipv4-mapped-ipv6 or ipv6, for scripts that do not say.")
+    ] = None,
+    define: Annotated[list[str] | None, typer.Option(help="NAME=value: a symbol of the script. Repeatable.")] = None,
+    non_fatal: Annotated[str | None, typer.Option(help="packet, syscall: report these, and go on.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of scripts that pass.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")] = None,
+) -> None:
+    """Run packetdrill scripts against the stack."""
+    import json
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from netlab.script import session
+
+    paths = session.find_scripts(files)
+    given = {"tolerance_usecs": tolerance, "ip_version": ip_version, "non_fatal": non_fatal}
+    options = [(name, str(value)) for name, value in given.items() if value is not None]
+    options += [("define", value) for value in define or ()]
+    bar = Console(stderr=True)
+    reports = []
+    for path in track(paths, "scripts", console=bar, transient=True, disable=not bar.is_terminal or len(paths) < 2):
+        report = session.run_file(path, options)
+        reports.append(report)
+        if json_file != Path("-") and not (quiet and report.outcome == "passed"):
+            bar.file.flush()
+            typer.echo(report.text())
+    if json_file is not None:
+        document = json.dumps(session.document(reports), indent=2)
+        if json_file == Path("-"):
+            typer.echo(document)
+        else:
+            _write(json_file, document + "\n")
+    if json_file != Path("-") and len(reports) > 1:
+        typer.echo(session.summary(reports))
+    raise typer.Exit(session.exit_status(reports))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise NetlabError(f"cannot write {path}: {error.strerror}", "Name a file in a folder that exists.") from error

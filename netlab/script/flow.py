@@ -1,0 +1,118 @@
+"""The connection a script is about: its addresses, and how the script's numbers become those on the wire, and back.
+
+A script counts from the sequence number that it gives the SYN, mostly 0. The peer's numbers are what the script says,
+so only the stack's own are shifted: by the difference of its real initial sequence number and the script's. A
+timestamp that the stack sends is given the script's value; an echo of it is turned back into the real one.
+"""
+
+from dataclasses import replace
+
+from netlab.script.packets import Ends, Seen
+from netlab.script.tree import Icmp, Option, Packet, Quoted, Tcp
+
+MASK32 = 0xFFFFFFFF
+
+# Where a connection stands, as far as the choice of packets depends on it.
+NEW, BOUND, LISTENING, CONNECTING, SYN_SENT, PASSIVE = "new", "bound", "listening", "connecting", "syn sent", "passive"
+
+
+class UntranslatableError(Exception):
+    """A number in a script's packet stands for nothing that was seen."""
+
+
+class Flow:
+    """``ends``: as in packets of the stack; a port is 0 while it is not known."""
+
+    def __init__(self, protocol: str, ends: Ends, state: str = NEW) -> None:
+        self.protocol = protocol
+        self.ends = ends
+        self.state = state
+        self.script_isn = 0
+        self.live_isn = 0
+        self._timestamps: dict[int, int] = {}  # script's value: real one
+        self._first: tuple[int, int] | None = None  # of the timestamps: script's value, real one
+        self._flow_label: tuple[int, int] | None = None
+
+    def offset(self) -> int:
+        """What to add to a sequence number of ours in the script, to have the real one."""
+        return self.live_isn - self.script_isn
+
+    def matches(self, seen: Seen) -> bool:
+        """Whether the stack has sent the packet for this flow."""
+        ends, ours = seen.ends, self.ends
+        if isinstance(seen.packet.body, Icmp):
+            return ends.source == ours.source and ends.destination == ours.destination
+        if (ends.destination, ends.destination_port) != (ours.destination, ours.destination_port):
+            return False
+        return ends.source == ours.source and ours.source_port in (0, ends.source_port)
+
+    def learn(self, seen: Seen, expected: Packet) -> None:
+        """Take from a packet of ours what was not known before: the port, and the initial sequence number."""
+        self.ends = replace(self.ends, source_port=seen.ends.source_port or self.ends.source_port)
+        body, script = seen.packet.body, expected.body
+        if isinstance(body, Tcp) and isinstance(script, Tcp) and "S" in body.flags and "S" in script.flags:
+            self.live_isn = body.sequence
+            self.script_isn = script.sequence
+
+    def inbound(self, packet: Packet, scaled: bool) -> Packet:
+        """A packet of the script with the numbers of the wire. scaled: echoed timestamps may lie between ours.
+
+        Raises UntranslatableError for an echo of a timestamp that was not sent.
+        """
+        body = packet.body
+        if isinstance(body, Icmp):
+            quoted = body.quoted or Quoted("tcp" if self.protocol == "tcp" else self.protocol, 0, 0)
+            if quoted.protocol == "tcp":
+                quoted = replace(quoted, sequence=(quoted.sequence + self.offset()) & MASK32)
+            return replace(packet, body=replace(body, quoted=quoted))
+        if not isinstance(body, Tcp):
+            return packet
+        has_ack = "." in body.flags
+        options = tuple(self._inbound_option(option, has_ack, scaled) for option in body.options or ())
+        acknowledgment = (body.acknowledgment + self.offset()) & MASK32 if has_ack else body.acknowledgment
+        return replace(packet, body=replace(body, acknowledgment=acknowledgment, options=options))
+
+    def _inbound_option(self, option: Option, has_ack: bool, scaled: bool) -> Option:
+        if option.name == "sack":
+            return replace(option, values=tuple((edge + self.offset()) & MASK32 for edge in option.values))
+        if option.name == "TS" and has_ack:
+            return replace(option, values=(option.values[0], self._echo(option.values[1], scaled)))
+        return option
+
+    def _echo(self, value: int, scaled: bool) -> int:
+        """The real timestamp for the script's."""
+        if value in self._timestamps:
+            return self._timestamps[value]
+        if scaled and self._first is not None:
+            return (value - self._first[0] + self._first[1]) & MASK32
+        raise UntranslatableError(f"ecr {value} echoes no timestamp that was sent: {self._known()}")
+
+    def _known(self) -> str:
+        sent = ", ".join(map(str, self._timestamps))
+        return f"those were {sent}" if sent else "none was"
+
+    def outbound(self, seen: Seen, expected: Packet) -> Seen:
+        """A packet of ours with the numbers of the script, to be compared with the one it expects."""
+        body, script = seen.packet.body, expected.body
+        if not isinstance(body, Tcp) or not isinstance(script, Tcp):
+            return seen
+        options = tuple(self._outbound_option(option, script.options) for option in body.options or ())
+        sequence = (body.sequence - self.offset()) & MASK32
+        return replace(seen, packet=replace(seen.packet, body=replace(body, sequence=sequence, options=options)))
+
+    def _outbound_option(self, option: Option, expected: tuple[Option, ...] | None) -> Option:
+        script = next((other for other in expected or () if other.name == "TS"), None)
+        if option.name != "TS" or script is None or len(option.values) != 2:
+            return option
+        real = option.values[0]
+        self._timestamps[script.values[0]] = real
+        if self._first is None:
+            self._first = (script.values[0], real)
+        return replace(option, values=((real - self._first[1] + self._first[0]) & MASK32, option.values[1]))
+
+    def same_flow_label(self, expected: int, real: int) -> bool:
+        """Whether labels that the script has as equal are equal, and others differ."""
+        if self._flow_label is None or (expected != self._flow_label[0]) == (real != self._flow_label[1]):
+            self._flow_label = (expected, real)
+            return real != 0
+        return False

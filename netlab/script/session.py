@@ -1,0 +1,73 @@
+"""Running script files: finding them, running them one after the other, and what came of them all."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from netlab.errors import NetlabError
+from netlab.script.configuration import Configuration, command_line_options
+from netlab.script.errors import ScriptError, UnsupportedError
+from netlab.script.parser import parse_file
+from netlab.script.report import ERROR, FAILED, PASSED, UNSUPPORTED, Report
+from netlab.script.runner import Runner
+from netlab.script.wire import SimulatedWire, Wire
+
+SUFFIX = ".pkt"
+
+
+def find_scripts(paths: Iterable[Path]) -> list[Path]:
+    """Files as they are named, and of each folder every script below it, in order. Raises NetlabError."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(path.rglob(f"*{SUFFIX}"))
+            if not inside:
+                raise NetlabError(f"there is no {SUFFIX} file in {path}")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise NetlabError(f"there is no file {path}")
+    return found
+
+
+def run_file(path: Path, options: Sequence[tuple[str, str]] = ()) -> Report:
+    """Parse and run one script. ``options``: of the command line, which those of the script itself override."""
+    given = command_line_options(options)
+    try:
+        script = parse_file(path, given)
+        configuration = Configuration.of(str(path), (*given, *script.options))
+    except ScriptError as error:
+        outcome = UNSUPPORTED if isinstance(error, UnsupportedError) else ERROR
+        return Report(str(path), outcome, error.message, error.position.line, error.source)
+    wire: Wire = SimulatedWire(configuration)
+    try:
+        return Runner(script, configuration, wire).run()
+    finally:
+        wire.close()
+
+
+def exit_status(reports: Sequence[Report]) -> int:
+    """Of the command: the worst that happened."""
+    outcomes = {report.outcome for report in reports}
+    for outcome, status in ((FAILED, 1), (ERROR, 2), (UNSUPPORTED, 3)):
+        if outcome in outcomes:
+            return status
+    return 0
+
+
+def summary(reports: Sequence[Report]) -> str:
+    """As ``61 passed, 2 failed``."""
+    counts = Counter(report.outcome for report in reports)
+    return ", ".join(
+        f"{counts[outcome]} {outcome}" for outcome in (PASSED, FAILED, ERROR, UNSUPPORTED) if counts[outcome]
+    )
+
+
+def document(reports: Sequence[Report]) -> dict[str, Any]:
+    """For ``--json``."""
+    return {
+        "outcomes": dict(Counter(report.outcome for report in reports)),
+        "scripts": [report.document() for report in reports],
+    }

@@ -1,0 +1,332 @@
+"""A TCP socket with Linux's semantics over the stack's connections.
+
+Received data stays with the connection until it is read: a connection here is always paused, so that its window closes
+as Linux's does when an application does not read. What goes beyond this layer: the queue of accepted connections has
+no limit, and a reset takes unread data with it.
+"""
+
+import errno
+from collections import deque
+
+from ebbrt.clock import Clock
+from ebbrt.iobuf import IOBuf, allocate
+from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
+from netlab.script.sockets import (
+    MSG_PEEK,
+    MSG_WAITALL,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
+    POLLRDHUP,
+    POLLRDNORM,
+    POLLWRNORM,
+    REASONS,
+    SHUT_RD,
+    SHUT_RDWR,
+    SHUT_WR,
+    Blocking,
+    CallError,
+    Socket,
+)
+from stack.address import parse_address
+from stack.stack import Stack
+from stack.tcp.connection import Connection
+from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, ESTABLISHED, LAST_ACK, SYN_RECEIVED, TIME_WAIT
+
+HAVE_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
+HEADROOM = 128
+MOST_PIECE = 32 * 1024  # bytes in one buffer
+
+
+class _Upcalls(TcpHandler):
+    """What the stack tells of the connection of ``socket``."""
+
+    def __init__(self, socket: "StreamSocket") -> None:
+        self.socket = socket
+
+    def receive(self, data: IOBuf) -> None:
+        self.socket.take(data)
+
+    def closed(self, reason: str) -> None:
+        self.socket.ended(reason)
+
+
+class StreamSocket(Socket):
+    """One TCP socket: unconnected, listening, or a connection."""
+
+    def __init__(self, stack: Stack, clock: Clock) -> None:
+        super().__init__(stack, clock)
+        self.connection: Connection | None = None
+        self.accepted: deque[StreamSocket] | None = None  # of a listening socket
+        self._data = bytearray()  # taken from the connection and not yet read
+        self._connecting = False  # connect() has begun and not yet told how it ended
+        self._read_shut = False
+        self._write_shut = False
+        self._abandoned = False  # close() was called
+
+    # Opening
+
+    def bind(self, port: int) -> None:
+        """See Socket."""
+        if self.port or self.connection is not None:
+            raise CallError(errno.EINVAL)
+        self.port = port
+
+    def listen(self, backlog: int) -> None:
+        """See Socket."""
+        if self.connection is not None:
+            raise CallError(errno.EINVAL)
+        if self.accepted is None:
+            try:
+                self.stack.tcp.listen(self.port, self._accept, max(backlog, 1))
+            except AddressInUseError:
+                raise CallError(errno.EADDRINUSE) from None
+            self.accepted = deque()
+
+    def _accept(self, connection: TcpConnection) -> TcpHandler:
+        """A handshake is complete."""
+        socket = StreamSocket(self.stack, self.clock)
+        socket.options = dict(self.options)
+        socket.port = self.port
+        handler = socket.adopt(connection)
+        if self.accepted is None:
+            connection.abort()
+        else:
+            self.accepted.append(socket)
+        return handler
+
+    def adopt(self, connection: TcpConnection) -> TcpHandler:
+        """Be the socket of ``connection``; what hears its upcalls."""
+        assert isinstance(connection, Connection)
+        self.connection = connection
+        connection.pause()
+        self.apply_options()
+        return _Upcalls(self)
+
+    def apply_options(self) -> None:
+        """Give the connection what was set before there was one."""
+        from netlab.script.socket_options import apply
+
+        for (level, name), value in self.options.items():
+            apply(self, level, name, value)
+
+    def accept(self) -> Blocking[Socket]:
+        """See Socket."""
+        if self.accepted is None:
+            raise CallError(errno.EINVAL)
+        while not self.accepted:
+            if self.nonblocking:
+                raise CallError(errno.EAGAIN)
+            yield None
+        return self.accepted.popleft()
+
+    def connect(self, address: str, port: int) -> Blocking[int]:
+        """See Socket."""
+        if self.accepted is not None:
+            raise CallError(errno.EISCONN)
+        if self.connection is None:
+            self._begin(address, port)
+            if self.nonblocking and self._is_opening():
+                raise CallError(errno.EINPROGRESS)
+        elif not self._connecting:
+            raise CallError(errno.EISCONN)
+        elif self._is_opening() and self.nonblocking:
+            raise CallError(errno.EALREADY)
+        while self._is_opening():
+            yield None
+        self._connecting = False
+        self.raise_error()
+        return 0
+
+    def _begin(self, address: str, port: int) -> None:
+        self._connecting = True
+        handler = _Upcalls(self)
+        connection = self.stack.tcp.connect(parse_address(address), port, handler)
+        assert isinstance(connection, Connection)
+        self.connection = connection
+        self.port = connection.local_port
+        connection.pause()
+        self.apply_options()
+
+    def _is_opening(self) -> bool:
+        return self.connection is not None and CLOSED < self.connection.state <= SYN_RECEIVED
+
+    # Data
+
+    def take(self, data: IOBuf) -> None:
+        """Bytes that the connection delivers: we read, or nobody ever will (RFC 1122 section 4.2.2.13)."""
+        assert self.connection is not None
+        if self._abandoned:
+            self.connection.abort()
+            return
+        self._data += data.copy_out()
+        self.connection.pause()
+
+    def _fill(self) -> None:
+        """Take what the connection holds."""
+        if self.connection is not None and self.connection.held is not None:
+            self.connection.resume()
+            self.connection.pause()
+
+    def receive(self, count: int, flags: int) -> Blocking[bytes]:
+        """See Socket."""
+        while True:
+            if len(self._data) < count:
+                self._fill()
+            wanted = count if flags & MSG_WAITALL else min(count, 1)
+            if len(self._data) >= wanted or self._read_ended():
+                break
+            self.raise_error()
+            if self.connection is None or (self._is_opening() and not self.waits(flags)):
+                raise CallError(errno.ENOTCONN if self.connection is None else errno.EAGAIN)
+            if not self.waits(flags):
+                if self._data:
+                    break
+                raise CallError(errno.EAGAIN)
+            yield None
+        if not self._data and count:
+            self.raise_error()
+        data = bytes(self._data[:count])
+        if not flags & MSG_PEEK:
+            del self._data[:count]
+        return data
+
+    def _read_ended(self) -> bool:
+        """Whether no more than what was taken will ever be read."""
+        if self.connection is None:
+            return False
+        if self.connection.held is not None:
+            return False
+        return self._read_shut or self.connection.state in HAVE_FIN or self.connection.state == CLOSED
+
+    def send(self, data: bytes, flags: int, to: tuple[str, int] | None = None) -> Blocking[int]:
+        """See Socket."""
+        self.raise_error()
+        sent = 0
+        while True:
+            connection = self.connection
+            if connection is None:
+                raise CallError(errno.EPIPE)
+            if self._write_shut or connection.state == CLOSED or connection.fin_queued:
+                if sent:
+                    return sent
+                self.raise_error()
+                raise CallError(errno.EPIPE)
+            if not self._is_opening():
+                sent += self._put(data[sent : sent + connection.send_window()])
+                if sent == len(data):
+                    return sent
+            if not self.waits(flags):
+                if sent:
+                    return sent
+                raise CallError(errno.EAGAIN)
+            yield None
+
+    def _put(self, data: bytes) -> int:
+        """Queue bytes, as one chain."""
+        if not data:
+            return 0
+        head: IOBuf | None = None
+        for at in range(0, len(data), MOST_PIECE):
+            piece = data[at : at + MOST_PIECE]
+            iobuf = allocate(self.stack.allocator, len(piece), HEADROOM)
+            if iobuf is None:
+                raise CallError(errno.ENOBUFS)
+            iobuf.write(0, piece)
+            if head is None:
+                head = iobuf
+            else:
+                head.append(iobuf)
+        assert self.connection is not None
+        assert head is not None
+        self.connection.send(head)
+        return len(data)
+
+    # Ending
+
+    def ended(self, reason: str) -> None:
+        """The connection is gone."""
+        self.error = REASONS[reason]
+        if reason == "reset" and self._had_fin():
+            self.error = errno.EPIPE
+
+    def _had_fin(self) -> bool:
+        return self.connection is not None and self.connection.peer_closed_due
+
+    def shutdown(self, how: int) -> None:
+        """See Socket."""
+        connection = self.connection
+        if how not in (SHUT_RD, SHUT_WR, SHUT_RDWR):
+            raise CallError(errno.EINVAL)
+        if connection is None or connection.state == CLOSED:
+            raise CallError(errno.ENOTCONN)
+        if how != SHUT_WR:
+            self._read_shut = True
+        if how != SHUT_RD and not self._write_shut:
+            self._write_shut = True
+            connection.close()
+
+    def close(self) -> None:
+        """See Socket: with unread data the peer is told by a reset that it was lost (RFC 1122 section 4.2.2.13)."""
+        self._abandoned = True
+        if self.accepted is not None:
+            del self.stack.tcp.engine.listeners[self.port]
+            for socket in self.accepted:
+                socket.reset()
+            self.accepted = None
+        connection = self.connection
+        if connection is None or connection.state == CLOSED:
+            return
+        linger = self.options.get((1, 13))
+        if self._data or connection.held is not None or linger == (1, 0):
+            connection.abort()
+            return
+        if not self._write_shut:
+            connection.close()
+        connection.resume()
+
+    def reset(self) -> None:
+        """Reset the connection."""
+        if self.connection is not None and self.connection.state != CLOSED:
+            self.connection.abort()
+
+    # Looking
+
+    def events(self) -> int:
+        """See Socket."""
+        if self.accepted is not None:
+            return POLLIN | POLLRDNORM if self.accepted else 0
+        connection = self.connection
+        error = POLLERR if self.error else 0
+        if connection is None:
+            return POLLOUT | POLLWRNORM | POLLHUP
+        if self._is_opening():
+            return error
+        found = error
+        if connection.state == CLOSED or ((self._read_shut or connection.state in HAVE_FIN) and self._write_shut):
+            found |= POLLHUP
+        if self._read_shut or connection.state in HAVE_FIN or connection.state == CLOSED:
+            found |= POLLIN | POLLRDNORM | POLLRDHUP
+        if self.unread():
+            found |= POLLIN | POLLRDNORM
+        if self._write_shut or connection.state == CLOSED or connection.send_window():
+            found |= POLLOUT | POLLWRNORM
+        return found
+
+    def unread(self) -> int:
+        """See Socket."""
+        if self.accepted is not None:
+            raise CallError(errno.EINVAL)
+        held = self.connection.held if self.connection is not None else None
+        return len(self._data) + (held.chain_length() if held is not None else 0)
+
+    def unsent(self) -> int:
+        """See Socket."""
+        if self.accepted is not None:
+            raise CallError(errno.EINVAL)
+        return self.connection.queue.length if self.connection is not None else 0
+
+    def is_connected(self) -> bool:
+        """Whether data can flow."""
+        return self.connection is not None and self.connection.state >= ESTABLISHED

@@ -1,0 +1,17 @@
+"""Every script below this folder passes, in the simulation; their names say which clause of which RFC they hold."""
+
+from pathlib import Path
+
+import pytest
+
+from netlab.script.report import PASSED
+from netlab.script.session import run_file
+
+FOLDER = Path(__file__).parent
+SCRIPTS = sorted(FOLDER.rglob("*.pkt"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(FOLDER).with_suffix("")))
+def test_script(path):
+    report = run_file(path)
+    assert report.outcome == PASSED, report.text()
