@@ -1,6 +1,8 @@
 import cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
+from libc.string cimport memcpy
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.uio cimport iovec, readv, writev
 
@@ -28,6 +30,10 @@ cdef class IoVector:
     cpdef Py_ssize_t read(self, int fd, int count)
     @cython.locals(result=cython.Py_ssize_t)
     cpdef Py_ssize_t write(self, int fd, int count)
+    @cython.locals(at=cython.Py_ssize_t, left=cython.Py_ssize_t, length=cython.Py_ssize_t, index=cython.int)
+    cpdef Py_ssize_t fill(self, bytes data, int count) except -1
+    @cython.locals(at=cython.Py_ssize_t, length=cython.Py_ssize_t, index=cython.int, data=bytes)
+    cpdef bytes collect(self, int count)
 
 cdef class Epoll:
     cdef object _epoll

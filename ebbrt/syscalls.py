@@ -26,7 +26,7 @@ def monotonic_ns() -> int:
 
 
 class IoVector:
-    """Up to 1024 pieces of node memory for one ``readv`` or ``writev``."""
+    """Up to 1024 pieces of node memory for one ``readv`` or ``writev``, or for a copy within the process."""
 
     def __init__(self, memory: NodeMemory) -> None:
         self.memory = memory
@@ -59,6 +59,35 @@ class IoVector:
             return os.writev(fd, self._pieces[:count])
         except OSError as error:
             return -(error.errno or 0)
+
+    def fill(self, data: bytes, count: int) -> int:
+        """As ``read``, from ``data``; its length: what has no room in the first ``count`` pieces is cut off."""
+        at = 0
+        left = len(data)
+        for index in range(count):
+            if cython.compiled:
+                length = min(left, self._vector[index].iov_len)
+                memcpy(self._vector[index].iov_base, PyBytes_AS_STRING(data) + at, length)
+            else:
+                length = min(left, len(self._pieces[index]))
+                self._pieces[index][:length] = data[at : at + length]
+            at += length
+            left -= length
+        return at
+
+    def collect(self, count: int) -> bytes:
+        """As ``write``, to bytes: a copy of the first ``count`` pieces."""
+        if not cython.compiled:
+            return b"".join(self._pieces[:count])
+        length = 0
+        for index in range(count):
+            length += self._vector[index].iov_len
+        data = PyBytes_FromStringAndSize(cython.NULL, length)
+        at = 0
+        for index in range(count):
+            memcpy(PyBytes_AS_STRING(data) + at, self._vector[index].iov_base, self._vector[index].iov_len)
+            at += self._vector[index].iov_len
+        return data
 
 
 class Epoll:

@@ -20,6 +20,7 @@ from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH, VIRTIO_F_
 from drivers.virtio.control import ControlDevice, ControlDriver, ControlError
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
+from drivers.virtio.port import TapPort
 from drivers.virtio.tap import TapError, mtu
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
 from ebbrt import build, ebb, ebb_kinds
@@ -137,12 +138,11 @@ class Node:
         mac = bytes([0x02, 0x00]) + self.config.address.ip.packed
         arguments = (
             self.memory,
-            tap.fds[self.number],
+            TapPort(tap.fds[self.number], tap.vnet_header),
             self.events,
             spill.offset,
             mac,
             mtu(tap.name),
-            tap.vnet_header,
             self.hardware.cores,
         )
         return TimedNetDevice(*arguments, self.stopwatch) if self.stopwatch else NetDevice(*arguments)

@@ -6,6 +6,7 @@ import socket
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
+from drivers.virtio.port import TapPort
 from ebbrt.clock import ManualClock
 from ebbrt.events.event_manager import EventManager
 from ebbrt.events.handlers import TimerSource
@@ -78,7 +79,8 @@ class VirtioBench:
         spill = self.allocator.allocate(LONGEST_FRAME + NET_HEADER_LENGTH)
         assert spill is not None
         self._spill = spill
-        self.device = NetDevice(self.memory, tap.fileno(), self.events, spill.offset, MAC, 1500, vnet_header)
+        port = TapPort(tap.fileno(), vnet_header)
+        self.device = NetDevice(self.memory, port, self.events, spill.offset, MAC, 1500)
         self.driver = VirtioNet(self.device, self.allocator, self.events, ring_size)
         self.handler = KeepFrames(retain)
         self._target = Forward(self.handler)

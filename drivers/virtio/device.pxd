@@ -1,5 +1,6 @@
 import cython
 
+from drivers.virtio.port cimport Port
 from drivers.virtio.virtqueue cimport DeviceQueue, QueueLayout
 from ebbrt.events.event_manager cimport EventManager
 from ebbrt.events.handlers cimport InterruptHandler
@@ -23,11 +24,10 @@ cdef int EINTR
 
 cdef class NetDevice(InterruptHandler):
     cdef readonly NodeMemory memory
-    cdef readonly int tap
+    cdef readonly Port port
     cdef readonly unsigned int max_virtqueue_pairs
     cdef readonly bytes mac
     cdef readonly unsigned int mtu
-    cdef readonly bint vnet_header
     cdef readonly unsigned long long features
     cdef readonly unsigned long long driver_features
     cdef EventManager _events

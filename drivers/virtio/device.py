@@ -1,17 +1,16 @@
-"""The device side of virtio-net: what a hypervisor does between the rings and the TAP.
+"""The device side of virtio-net: what a hypervisor does between the rings and a port, which is a TAP's (``port``).
 
-Receiving, it maps the next posted buffers into one ``readv`` on the TAP, so that the kernel writes the frame straight
-into node memory; a frame longer than one buffer takes several (VIRTIO_NET_F_MRG_RXBUF, virtio 1.2 section 5.1.6.4).
-When no buffer is posted, the frame is read into a spill area, dropped and counted, as the paper's device does (section
-4.1.1). Sending, it maps the descriptors of a chain into one ``writev``.
+Receiving, it maps the next posted buffers into one read of the port, a ``readv`` on the TAP, so that the kernel writes
+the frame straight into node memory; a frame longer than one buffer takes several (VIRTIO_NET_F_MRG_RXBUF, virtio 1.2
+section 5.1.6.4). When no buffer is posted, the frame is read into a spill area, dropped and counted, as the paper's
+device does (section 4.1.1). Sending, it maps the descriptors of a chain into one ``writev``.
 
-The same core runs device and driver: the event loop calls ``interrupt`` when the TAP is readable, and a polling driver
-calls ``receive`` itself, where a device of its own would run beside it. The TAP's own virtio-net header (12 bytes,
-from ``IFF_VNET_HDR``) is the header of the ring, so offloads pass through untouched. A TAP without the header works
-too: then the device offers no offload, and puts an empty header before each frame itself.
+The same core runs device and driver: the event loop calls ``interrupt`` when the port is readable, and a polling
+driver calls ``receive`` itself, where a device of its own would run beside it. The port's own virtio-net header (12
+bytes; a TAP's is that of ``IFF_VNET_HDR``) is the header of the ring, so offloads pass through untouched. A port
+without the header works too: then the device offers no offload, and puts an empty header before each frame itself.
 """
 
-import os
 from errno import EAGAIN, EBADFD, EINTR
 
 from drivers.virtio.constants import (
@@ -36,6 +35,7 @@ from drivers.virtio.constants import (
     VIRTIO_NET_F_MRG_RXBUF,
     VIRTIO_NET_F_MTU,
 )
+from drivers.virtio.port import Port
 from drivers.virtio.virtqueue import DeviceQueue, QueueLayout
 from ebbrt.events.event_manager import EventManager
 from ebbrt.events.handlers import InterruptHandler
@@ -70,11 +70,9 @@ MOST_DISCARDED = 4096  # a TAP holds 500 frames; more may come while they are dr
 
 
 class NetDevice(InterruptHandler):
-    """A virtio-net device on an open, non-blocking TAP: one of its pairs of virtqueues.
+    """A virtio-net device: one of its pairs of virtqueues, on a ``port`` of the pair's own.
 
-    tap: the file descriptor of this pair's TAP queue.
     spill: ``LONGEST_FRAME`` + 12 bytes of node memory of the pair's own, at that offset.
-    vnet_header: the TAP was opened with IFF_VNET_HDR, a 12-byte little-endian header and offloads.
     max_virtqueue_pairs: how many pairs the device has in all, each a ``NetDevice`` on the core that it serves; with
         more than one there is a control virtqueue too (``control.py``), by which the driver says how many it uses.
     """
@@ -82,21 +80,19 @@ class NetDevice(InterruptHandler):
     def __init__(
         self,
         memory: NodeMemory,
-        tap: int,
+        port: Port,
         event_manager: EventManager,
         spill: int,
         mac: bytes,
         mtu: int,
-        vnet_header: bool,
         max_virtqueue_pairs: int = 1,
     ) -> None:
         self.memory = memory
-        self.tap = tap
+        self.port = port
         self.max_virtqueue_pairs = max_virtqueue_pairs
         self.mac = mac
         self.mtu = mtu
-        self.vnet_header = vnet_header
-        self.features = BASE_FEATURES | (OFFLOAD_FEATURES if vnet_header else 0)
+        self.features = BASE_FEATURES | (OFFLOAD_FEATURES if port.vnet_header else 0)
         if max_virtqueue_pairs > 1:
             self.features |= MULTIQUEUE_FEATURES
         self.driver_features = 0
@@ -105,7 +101,7 @@ class NetDevice(InterruptHandler):
         self._vector = IoVector(memory)
         self._offer = SMALL_ROOM
         self._small_reads = 0
-        self._skip = 0 if vnet_header else NET_HEADER_LENGTH
+        self._skip = 0 if port.vnet_header else NET_HEADER_LENGTH
         self._interrupts: list[int] = [0, 0]
         self.rx_frames = 0
         self.rx_no_buffer = 0
@@ -137,7 +133,7 @@ class NetDevice(InterruptHandler):
         self.driver_features = driver_features
 
     def start(self, receive: QueueLayout, transmit: QueueLayout, receive_vector: int, transmit_vector: int) -> None:
-        """DRIVER_OK: the queues are laid out; interrupts go to these vectors. Watches the TAP from here on."""
+        """DRIVER_OK: the queues are laid out; interrupts go to these vectors. Watches the port from here on."""
         event_index = bool(self.driver_features & VIRTIO_F_EVENT_IDX)
         self._receive = DeviceQueue(receive, event_index)
         self._transmit = DeviceQueue(transmit, event_index)
@@ -145,11 +141,11 @@ class NetDevice(InterruptHandler):
         self._interrupts[TRANSMITQ] = transmit_vector
         self._receive.disable_notifications()  # it looks for buffers whenever a frame comes
         self._transmit.enable_notifications()
-        self._events.watch(self.tap, self)
+        self.port.start(self._events, self)
 
     def stop(self) -> None:
-        """Reset: touch neither rings nor TAP any more."""
-        self._events.unwatch(self.tap)
+        """Reset: touch neither rings nor port any more."""
+        self.port.stop(self._events)
 
     def notify(self, queue: int) -> None:
         """The driver's available buffer notification (2.7.10)."""
@@ -157,23 +153,23 @@ class NetDevice(InterruptHandler):
             self.transmit()
 
     def discard(self) -> None:
-        """Drop what waits on the TAP, before the driver starts."""
+        """Drop what waits on the port, before the driver starts."""
         self._vector.put(0, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
         for _ in range(MOST_DISCARDED):
-            if self._vector.read(self.tap, 1) <= 0:
+            if self.port.read(self._vector, 1) <= 0:
                 return
             self.rx_discarded += 1
 
     # The device at work
 
     def interrupt(self) -> None:
-        """The TAP is readable."""
+        """The port is readable."""
         self.receive(1)
 
     def receive(self, budget: int) -> int:
         """Read up to ``budget`` frames into posted buffers, then show them to the driver; how many were read.
 
-        It stops early when the TAP has no more, and when the next frame might find too few buffers: the driver, on
+        It stops early when the port has no more, and when the next frame might find too few buffers: the driver, on
         the same core, posts more before the next call.
         """
         frames = 0
@@ -185,7 +181,7 @@ class NetDevice(InterruptHandler):
         return frames
 
     def _receive_frame(self, anyway: bool) -> bool:
-        """One ``readv``; False when the TAP has nothing to read, or there is too little room and not ``anyway``."""
+        """One read of the port; False when it has nothing to read, or there is too little room and not ``anyway``."""
         queue = self._receive
         available = min(queue.available(), MOST_PIECES)
         offered = 0
@@ -201,7 +197,7 @@ class NetDevice(InterruptHandler):
         if room < self._offer and not anyway:
             return False
         self._vector.put(offered, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
-        length = self._vector.read(self.tap, offered + 1)
+        length = self.port.read(self._vector, offered + 1)
         if length <= 0:
             if length == -EBADFD:
                 self._unplug()
@@ -271,7 +267,7 @@ class NetDevice(InterruptHandler):
         self._events.stop()
 
     def transmit(self) -> None:
-        """Write every chain that waits to the TAP, one ``writev`` each."""
+        """Write every chain that waits to the port, one write each."""
         queue = self._transmit
         while queue.available():
             head = queue.head(0)
@@ -279,9 +275,9 @@ class NetDevice(InterruptHandler):
             if not pieces:
                 self.tx_errors += 1
             else:
-                result = self._vector.write(self.tap, pieces)
+                result = self.port.write(self._vector, pieces)
                 if result == -EAGAIN:
-                    self.tx_blocked += 1  # the TAP's queue is full: lost, as on a full wire
+                    self.tx_blocked += 1  # the port's queue is full: lost, as on a full wire
                 elif result < 0:
                     self.tx_errors += 1
                 else:
@@ -332,5 +328,5 @@ class NetDevice(InterruptHandler):
         }
 
     def close(self) -> None:
-        """Close the TAP."""
-        os.close(self.tap)
+        """Close the port."""
+        self.port.close()

@@ -2,6 +2,7 @@
 
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
+from drivers.virtio.port import Port
 from ebbrt.constants import DEVICE, DRIVER
 from ebbrt.events.event_manager import EventManager
 from ebbrt.layers import Stopwatch
@@ -14,16 +15,15 @@ class TimedNetDevice(NetDevice):
     def __init__(
         self,
         memory: NodeMemory,
-        tap: int,
+        port: Port,
         event_manager: EventManager,
         spill: int,
         mac: bytes,
         mtu: int,
-        vnet_header: bool,
         max_virtqueue_pairs: int,
         stopwatch: Stopwatch,
     ) -> None:
-        super().__init__(memory, tap, event_manager, spill, mac, mtu, vnet_header, max_virtqueue_pairs)
+        super().__init__(memory, port, event_manager, spill, mac, mtu, max_virtqueue_pairs)
         self._stopwatch = stopwatch
 
     def receive(self, budget: int) -> int:

@@ -5,7 +5,7 @@ from ebbrt.ebb cimport current_core
 from ebbrt.events.context cimport Context, Stack, Stacks, StackUser
 from ebbrt.events.grace cimport GracePeriods
 from ebbrt.events.handlers cimport IdleHandler, InterruptHandler, TimerSource
-from ebbrt.events.interrupts cimport Interrupts
+from ebbrt.events.interrupts cimport Vectors
 from ebbrt.events.timers cimport Timers
 
 cdef long long FOREVER
@@ -20,7 +20,7 @@ cdef class EventManager(StackUser):
     cdef readonly Clock clock
     cdef readonly long long now
     cdef public long long long_event_limit
-    cdef Interrupts _interrupts
+    cdef Vectors _interrupts
     cdef object _tasks
     cdef list _idle_handlers
     cdef list _sources

@@ -24,7 +24,7 @@ from ebbrt.events.coroutine import CoroutineEvent, resolve
 from ebbrt.events.counts import EventCounts, other_cores
 from ebbrt.events.grace import GracePeriods
 from ebbrt.events.handlers import READABLE, IdleHandler, InterruptHandler, TimerSource
-from ebbrt.events.interrupts import Interrupts
+from ebbrt.events.interrupts import Interrupts, Vectors
 from ebbrt.events.long_events import LongEvents
 from ebbrt.events.timers import Timer, Timers
 from ebbrt.future import Future, Promise, when_all
@@ -56,13 +56,14 @@ class EventManager(StackUser):
     """The event loop of one core.
 
     An event that runs for more than ``long_event_limit`` ns without blocking is warned of and counted.
+    interrupts: without, those of a core that halts in ``epoll_wait``.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, interrupts: Vectors | None = None) -> None:
         self.clock = clock
         self.now = clock.now()
         self.long_event_limit = LONG_EVENT
-        self._interrupts = Interrupts()
+        self._interrupts = Interrupts() if interrupts is None else interrupts
         self._tasks: deque[Any] = deque()  # functions, stacks of activated contexts, coroutines
         self._idle_handlers: list[IdleHandler] = []
         self._sources: list[TimerSource] = []

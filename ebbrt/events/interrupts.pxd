@@ -7,12 +7,15 @@ cdef class _Wakeup(InterruptHandler):
     cdef readonly int fd
     cpdef void interrupt(self) except *
 
-cdef class Interrupts:
+cdef class Vectors:
     cdef readonly object pending
+    cdef list _vectors
+    cpdef void raise_vector(self, unsigned int vector) except *
+    cpdef void look(self, int timeout) except *
+
+cdef class Interrupts(Vectors):
     cdef Epoll _epoll
     cdef dict _watched
-    cdef list _vectors
     cdef _Wakeup _wakeup
-    cpdef void raise_vector(self, unsigned int vector) except *
     @cython.locals(index=cython.int)
     cpdef void look(self, int timeout) except *

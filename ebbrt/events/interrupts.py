@@ -18,16 +18,14 @@ class _Wakeup(InterruptHandler):
         os.eventfd_read(self.fd)
 
 
-class Interrupts:
-    """``pending`` holds the handlers that are to run, the one that waits longest first."""
+class Vectors:
+    """The interrupts of a core that has devices only, as under virtual time (``virtual``).
+
+    ``pending`` holds the handlers that are to run, the one that waits longest first."""
 
     def __init__(self) -> None:
         self.pending: deque[InterruptHandler] = deque()
-        self._epoll = Epoll()
-        self._watched: dict[int, InterruptHandler] = {}
         self._vectors: list[InterruptHandler | None] = []
-        self._wakeup = _Wakeup()
-        self.watch(self._wakeup.fd, self._wakeup, READABLE)
 
     def allocate_vector(self, handler: InterruptHandler) -> int:
         """The number of a vector that nobody has."""
@@ -50,6 +48,44 @@ class Interrupts:
         handler = self._vectors[vector]
         self._vectors[vector] = None
         self._forget(handler)
+
+    def _forget(self, handler: InterruptHandler | None) -> None:
+        if handler in self.pending:
+            self.pending = deque([pending for pending in self.pending if pending is not handler])
+
+    # What only ``Interrupts`` can do
+
+    def watch(self, fd: int, handler: InterruptHandler, events: int) -> None:
+        """See Interrupts."""
+        raise RuntimeError("this core watches no file descriptors: it runs under virtual time")
+
+    def rewatch(self, fd: int, events: int) -> None:
+        """See Interrupts: nothing is watched."""
+        raise KeyError(fd)
+
+    def unwatch(self, fd: int) -> None:
+        """See Interrupts: nothing is watched."""
+        raise KeyError(fd)
+
+    def look(self, timeout: int) -> None:
+        """See Interrupts: there is nothing to look at."""
+
+    def wake(self) -> None:
+        """See Interrupts: it never waits."""
+
+    def close(self) -> None:
+        """See Interrupts."""
+
+
+class Interrupts(Vectors):
+    """The vectors, and file descriptors that are watched with epoll."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._epoll = Epoll()
+        self._watched: dict[int, InterruptHandler] = {}
+        self._wakeup = _Wakeup()
+        self.watch(self._wakeup.fd, self._wakeup, READABLE)
 
     def watch(self, fd: int, handler: InterruptHandler, events: int) -> None:
         """Mark ``handler`` pending whenever the descriptor is found ready."""
@@ -81,7 +117,3 @@ class Interrupts:
         """Give the descriptors back."""
         self._epoll.close()
         os.close(self._wakeup.fd)
-
-    def _forget(self, handler: InterruptHandler | None) -> None:
-        if handler in self.pending:
-            self.pending = deque([pending for pending in self.pending if pending is not handler])

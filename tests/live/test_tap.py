@@ -13,6 +13,7 @@ import pytest
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
+from drivers.virtio.port import TapPort
 from drivers.virtio.tap import Tap, TapError, attach_queues, mtu, open_plain_tap, open_tap
 from drivers.virtio.tap_queues import attached_queues
 from ebbrt.clock import MonotonicClock
@@ -64,7 +65,8 @@ class TapNode:
         spill = self.allocator.allocate(LONGEST_FRAME + NET_HEADER_LENGTH)
         assert spill is not None
         self._spill = spill
-        self.device = NetDevice(self.memory, tap.fds[0], self.events, spill.offset, MAC, 1500, tap.vnet_header)
+        port = TapPort(tap.fds[0], tap.vnet_header)
+        self.device = NetDevice(self.memory, port, self.events, spill.offset, MAC, 1500)
         self.driver = VirtioNet(self.device, self.allocator, self.events)
         self.handler = KeepFrames()
         self.driver.start(self.handler)

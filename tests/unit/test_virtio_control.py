@@ -15,6 +15,7 @@ from drivers.virtio.constants import (
 )
 from drivers.virtio.control import ControlDevice, ControlDriver, ControlError
 from drivers.virtio.device import NetDevice
+from drivers.virtio.port import TapPort
 from drivers.virtio.virtqueue import lay_out
 from ebbrt.clock import ManualClock
 from ebbrt.events.event_manager import EventManager
@@ -169,8 +170,8 @@ def test_a_tap_that_refuses_is_an_error_and_the_pairs_stay() -> None:
 def test_features_say_how_many_pairs_there_are() -> None:
     memory = NodeMemory(1 << 20)
     events = EventManager(ManualClock())
-    one = NetDevice(memory, 0, events, 0, MAC, 1500, True)
-    four = NetDevice(memory, 0, events, 0, MAC, 1500, True, 4)
+    one = NetDevice(memory, TapPort(0, True), events, 0, MAC, 1500)
+    four = NetDevice(memory, TapPort(0, True), events, 0, MAC, 1500, 4)
     events.close()
     assert not one.features & (VIRTIO_NET_F_MQ | VIRTIO_NET_F_CTRL_VQ)
     assert four.features & VIRTIO_NET_F_MQ
