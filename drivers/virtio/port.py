@@ -1,7 +1,7 @@
 """Where a device's frames come from and go to: the far side of the "hardware".
 
-``NetDevice`` moves frames between the rings and a ``Port``, and does not know what lies behind it: here it is a TAP, in
-``memory_port`` a link in the memory of this process.
+``NetDevice`` moves frames between the rings and a ``Port``, and does not know what lies behind it: here it is a TAP,
+in ``memory_port`` a link in the memory of this process.
 """
 
 import os
