@@ -48,7 +48,7 @@ class MemoryPort(Port):
         """See Port."""
         self._events = events
         self._vector = events.allocate_vector(handler)
-        for _ in self._waiting:
+        if self._waiting:
             events.raise_interrupt(self._vector)
 
     def stop(self, events: EventManager) -> None:
@@ -62,7 +62,7 @@ class MemoryPort(Port):
             self.overruns += 1
             return
         self._waiting.append(header + frame)
-        if self._events is not None:
+        if self._events is not None and len(self._waiting) == 1:  # for more, a driver polls until there are none
             self._events.raise_interrupt(self._vector)
 
     def read(self, vector: IoVector, count: int) -> int:

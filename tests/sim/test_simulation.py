@@ -109,7 +109,9 @@ def scenario(path: Path, seed: int) -> None:
         switch = simulation.add_switch("switch")
         server = simulation.add_node("server", application=echo)
         simulation.link(server, switch, TROUBLE)
-        clients = [simulation.add_node(f"c{n}", application=ask(server.address, DATA[: 20_000 * n])) for n in (1, 2, 3)]
+        clients = [
+            simulation.add_node(f"c{n}", application=ask(server.address, DATA[: 20_000 * n])) for n in (1, 2, 3)
+        ]
         for client in clients:
             simulation.link(client, switch, TROUBLE, "delay=1ms")
         simulation.capture(path)
