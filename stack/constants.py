@@ -70,6 +70,9 @@ ERROR_TOO_BIG = 4
 ERROR_TIME_EXCEEDED = 5
 ERROR_PARAMETER = 6
 
+# TCP
+MOST_SACK_BLOCKS = 4  # what the 40 bytes of options have room for (RFC 2018 section 3)
+
 # UDP (RFC 768)
 UDP_HEADER = 8
 UDP_CHECKSUM_OFFSET = 6

@@ -10,9 +10,9 @@ first, so that each is reported several times while others come in. Before them 
 """
 
 from ebbrt.iobuf import IOBuf
+from stack.constants import MOST_SACK_BLOCKS
 from stack.tcp.constants import MASK32, MOST_HOLES
 from stack.tcp.sequence import seq_le, seq_lt
-from stack.wire.tcp import MOST_SACK_BLOCKS
 
 
 class Range:

@@ -6,6 +6,7 @@
 """
 
 from ebbrt.memory import NodeMemory
+from stack.constants import MOST_SACK_BLOCKS
 
 OPTION_END = 0
 OPTION_NOP = 1
@@ -15,7 +16,6 @@ OPTION_SACK_PERMITTED = 4
 OPTION_SACK = 5
 OPTION_TIMESTAMPS = 8
 MOST_WINDOW_SCALE = 14  # RFC 7323 section 2.3
-MOST_SACK_BLOCKS = 4  # what the 40 bytes of options have room for
 
 
 class TcpHeader:
