@@ -1,0 +1,1 @@
+"""Scenarios for ``netlab sim``; each is run by a test."""
