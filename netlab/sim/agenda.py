@@ -22,14 +22,21 @@ class Agenda:
     def add(self, at: int, function: Callable[..., object], *arguments: Any) -> None:
         """Call ``function(*arguments)`` at the time ``at``, or now when that is past."""
         self._serial += 1
-        heapq.heappush(self._heap, (max(at, self.clock.now()), self._serial, function, arguments))
+        now = self.clock.time
+        heapq.heappush(self._heap, (at if at > now else now, self._serial, function, arguments))
 
     def next_time(self) -> int:
         """Of the next call, or FOREVER."""
         return self._heap[0][0] if self._heap else FOREVER
 
-    def step(self) -> None:
-        """Let time pass until the next call, and make it; there must be one."""
-        self.clock.time, _, function, arguments = heapq.heappop(self._heap)
-        self.calls += 1
-        function(*arguments)
+    def run(self, until: Callable[[], bool] | None, end: int) -> bool:
+        """Make the calls up to the time ``end``, each at its time; stop when ``until()`` holds, and say whether."""
+        heap = self._heap
+        clock = self.clock
+        while until is None or not until():
+            if not heap or heap[0][0] > end:
+                return False
+            clock.time, _, function, arguments = heapq.heappop(heap)
+            self.calls += 1
+            function(*arguments)
+        return True

@@ -128,14 +128,11 @@ class Simulation:
         end = self.clock.now() + round(seconds * SECOND)
         try:
             self._boot()
-            while until is None or not until():
-                due = self.agenda.next_time()
-                if due > end:
-                    if due != FOREVER or until is None:
-                        self.clock.time = end
-                    return until is None and due == FOREVER
-                self.agenda.step()
-            return True
+            if self.agenda.run(until, end):
+                return True
+            if until is None or self.agenda.next_time() != FOREVER:
+                self.clock.time = end
+            return until is None and self.agenda.next_time() == FOREVER
         finally:
             self._before.enter()
 

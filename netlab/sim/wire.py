@@ -48,7 +48,7 @@ class Direction:
 
     def transmit(self, frame: bytes, header: bytes) -> None:
         """Take a frame in."""
-        now = self._agenda.clock.now()
+        now = self._agenda.clock.time
         for capture in self.captures:
             capture.write(frame, now)
         for arrival in self.model.transmit(len(frame), now):

@@ -1,4 +1,4 @@
-"""Two hundred nodes behind four switches: half of them ask the others, for short replies and now and then a longer one.
+"""Two hundred nodes behind four switches: half of them ask the others, for short replies and now and then a long one.
 
     netlab sim netlab/sim/examples/cluster.py --seconds 10
 
@@ -13,7 +13,7 @@ from netlab.sim.traffic import Requester, Responder, ask_at_random
 
 NODES = 200
 SWITCHES = 4
-RATE = 26.0  # requests a second of each client
+RATE = 27.5  # requests a second of each client
 SECONDS = 5.0
 
 
@@ -44,9 +44,9 @@ def reply_length(chance: random.Random) -> int:
 
 
 def report(simulation: Simulation) -> dict[str, Any]:
-    """Replies, the slowest one, and packets that nodes sent."""
+    """Replies, the slowest one, and packets that nodes sent a second."""
     clients = [node.application for node in simulation.nodes.values() if isinstance(node.application, Requester)]
-    packets = sum(port.driver.tx_frames for node in simulation.nodes.values() for port in node.ports)
+    packets = sum(wire.there.model.statistics()["frames"] for wire in simulation.wires[SWITCHES:])
     return {
         "replies": sum(client.replies for client in clients),
         "bytes": sum(client.received for client in clients),
