@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from netlab import privilege
-from netlab.commands import bench, capture, demo, doctor, frontend, iaas, lab, node, plot, run, script, sim
+from netlab.commands import bench, capture, demo, doctor, frontend, iaas, lab, link, node, plot, run, script, sim
 from netlab.errors import NetlabError
 
-COMMANDS = (demo, run, bench, plot, lab, node, frontend, iaas, sim, capture, script, doctor)
+COMMANDS = (demo, run, bench, plot, lab, link, node, frontend, iaas, capture, script, sim, doctor)
 
 app = typer.Typer(
     name="netlab",

@@ -6,11 +6,13 @@
 Whatever ends the ``with`` (an exception, Ctrl-C, SIGTERM, SIGHUP) ends every process in the lab and removes its
 namespaces. After a SIGKILL the next `Lab.create`, or ``netlab clean``, does so by the lab's record (``registry.py``).
 
-Read next: ``topology.py`` for the shape, ``wiring.py`` for how it is made, ``links.py`` for steering and shaping.
+Read next: ``topology.py`` for the shape, ``wiring.py`` for how it is made, ``links.py`` for steering and shaping,
+``emulation/`` for links that delay and lose.
 """
 
 import atexit
 import contextlib
+import functools
 import shutil
 import signal
 import subprocess
@@ -21,6 +23,9 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from netlab import links, namespaces, privilege, registry, wiring
+from netlab.emulation import insertion
+from netlab.emulation.insertion import Place
+from netlab.emulation.settings import LinkSettings
 from netlab.errors import NetlabError
 from netlab.registry import Owner, Record
 from netlab.topology import Topology, default_topology, mac_address
@@ -45,16 +50,19 @@ class Host:
     cpu: int | None = None  # where its programs run by default, while the lab is in own-core mode
     processes: list["subprocess.Popen[Any]"] = field(default_factory=list, repr=False)
 
-    def popen(self, argv: list[str], cpu: int | None = None, **keywords: Any) -> "subprocess.Popen[Any]":
+    def popen(
+        self, argv: list[str], cpu: int | None = None, *, dies_with_parent: bool = True, **keywords: Any
+    ) -> "subprocess.Popen[Any]":
         """Start ``argv`` inside the machine and return at once; keywords are those of `subprocess.Popen`.
 
         The process is pinned to ``cpu``, or to the CPU the machine is steered to. It is in a session of its own, so
-        a Ctrl-C at the keyboard reaches the lab's owner only, and dies when its owner does. Raises LabError when
-        there is no such program.
+        a Ctrl-C at the keyboard reaches the lab's owner only, and dies when its owner does, unless told not to; with
+        the lab it always ends. Raises LabError when there is no such program.
         """
         require_program(argv[0])
         keywords.setdefault("start_new_session", True)
-        command = namespaces.command_in(self.namespace, argv, self.cpu if cpu is None else cpu)
+        where = self.cpu if cpu is None else cpu
+        command = namespaces.command_in(self.namespace, argv, where, dies_with_parent=dies_with_parent)
         process = subprocess.Popen(command, **keywords)
         self.processes.append(process)
         return process
@@ -105,6 +113,7 @@ class Lab:
             node.name: Tap(node.name, node.address, length, mac_address(node.address)) for node in topology.nodes
         }
         self._handlers: dict[signal.Signals, Any] = {}
+        self._relays: dict[str, subprocess.Popen[Any]] = {}  # by machine, of those that this process has started
 
     @classmethod
     def create(cls, topology: Topology | None = None, name: str | None = None, *, detached: bool = False) -> "Lab":
@@ -161,6 +170,7 @@ class Lab:
                 process.wait()
             for machine in machines:
                 machine.processes.clear()
+            self._relays.clear()
             atexit.unregister(self.delete)
         self._restore_signals()
 
@@ -214,6 +224,44 @@ class Lab:
             links.unshape_port(self.switch.namespace, machine)
             self.record.save()
 
+    def emulate(self, machine: str, to: str | None = None, from_: str | None = None, *, seed: int = 0) -> None:
+        """Let what goes ``to`` the machine, and what comes ``from`` it, be like this from now on.
+
+        Settings are texts, ``emulation/settings.py`` has the form: ``"delay=25ms,loss=1%"``; delay is one way. None
+        leaves a direction as it is, "" clears it. Frames of an emulated link pass a relay process, at up to some
+        hundred Mb/s and as long as on a wire; `unemulate` takes that out again. ``seed`` fixes which frames a fault
+        hits; it is that of a link which was not emulated before.
+        Raises LinkSettingsError, LabError when there is no such machine, EmulationError when no relay can be started.
+        """
+        wanted = {"to": to, "from": from_}
+        settings = {direction: str(LinkSettings.parse(text)) for direction, text in wanted.items() if text is not None}
+        place = self._place(machine)
+        with registry.locked():  # or two might insert one each
+            if not insertion.is_there(place):
+                start = functools.partial(self.switch.popen, dies_with_parent=self.record.owner == Owner.current())
+                self._relays[machine] = insertion.insert(place, wiring.alias_of(self.name), seed, start)
+        insertion.ask(place, **settings)
+
+    def unemulate(self, machine: str) -> None:
+        """Join the machine's port to the bridge again, if its link is emulated; frames on their way are dropped."""
+        place = self._place(machine)
+        with registry.locked():
+            if insertion.is_there(place):
+                insertion.remove(place)
+        if machine in self._relays:
+            relay = self._relays.pop(machine)
+            relay.wait()
+            self.switch.processes.remove(relay)
+
+    def emulated(self, machine: str) -> dict[str, Any] | None:
+        """What the machine's emulated link does: for ``"to"`` and ``"from"``, ``"settings"`` and ``"statistics"``.
+
+        The statistics are those of `Link`, and ``missed``: frames that the relay did not get to take. None when the
+        link is not emulated.
+        """
+        place = self._place(machine)
+        return insertion.ask(place) if insertion.is_there(place) else None
+
     def host(self, name: str) -> Host:
         """The Linux machine called ``name``, the switch among them. Raises LabError when there is none."""
         if name == self.switch.name:
@@ -235,6 +283,11 @@ class Lab:
                 raise
         hosts = {host.name: host.namespace for host in self.hosts.values()}
         wiring.build(self.name, self.topology, self.switch.namespace, hosts)
+
+    def _place(self, machine: str) -> Place:
+        self._check_machine(machine)
+        names = [each.name for each in self.topology.machines]
+        return Place(self.switch.namespace, machine, names.index(machine))
 
     def _steer(self, machine: str, cpu: int | None) -> None:
         if machine in self.hosts:

@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pyroute2 import IPRoute
 
@@ -54,13 +54,18 @@ def quiet(namespace: str) -> None:
 
 def build(lab: str, topology: Topology, switch: str, hosts: dict[str, str]) -> None:
     """Make every device of the lab. ``switch`` and ``hosts`` (by machine) name its namespaces."""
-    alias = f"netlab:{lab}"
+    alias = alias_of(lab)
     for namespace in (switch, *hosts.values()):
         quiet(namespace)
     with_netlink(switch, lambda netlink: _build_switch(netlink, topology, hosts, alias))
     for host in topology.hosts:
         configure = functools.partial(_configure_host, host=host, prefix_length=topology.prefix_length, alias=alias)
         with_netlink(hosts[host.name], configure)
+
+
+def alias_of(lab: str) -> str:
+    """The alias that every device of a lab carries."""
+    return f"netlab:{lab}"
 
 
 def with_netlink(namespace: str, function: Callable[[IPRoute], _T]) -> _T:
@@ -80,17 +85,7 @@ def index_of(netlink: IPRoute, name: str) -> int:
 
 def _build_switch(netlink: IPRoute, topology: Topology, hosts: dict[str, str], alias: str) -> None:
     netlink.link("set", index=1, state="up")
-    netlink.link(
-        "add",
-        ifname=BRIDGE,
-        kind="bridge",
-        address=BRIDGE_MAC,
-        br_stp_state=0,
-        br_forward_delay=0,
-        br_mcast_snooping=0,
-    )
-    bridge = index_of(netlink, BRIDGE)
-    netlink.link("set", index=bridge, IFLA_IFALIAS=alias, state="up")
+    bridge = add_bridge(netlink, BRIDGE, alias, address=BRIDGE_MAC)
     for host in topology.hosts:
         peer = {"ifname": HOST_INTERFACE, "address": mac_address(host.address), "net_ns_fd": hosts[host.name]}
         netlink.link("add", ifname=host.name, kind="veth", peer=peer)
@@ -98,6 +93,15 @@ def _build_switch(netlink: IPRoute, topology: Topology, hosts: dict[str, str], a
         make_tap(node.name)
     for machine in topology.machines:
         netlink.link("set", index=index_of(netlink, machine.name), master=bridge, IFLA_IFALIAS=alias, state="up")
+
+
+def add_bridge(netlink: IPRoute, name: str, alias: str, **attributes: Any) -> int:
+    """Make a bridge that forwards at once and says nothing; its index."""
+    quiet_settings = {"br_stp_state": 0, "br_forward_delay": 0, "br_mcast_snooping": 0}
+    netlink.link("add", ifname=name, kind="bridge", **quiet_settings, **attributes)
+    index = index_of(netlink, name)
+    netlink.link("set", index=index, IFLA_IFALIAS=alias, state="up")
+    return index
 
 
 def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: str) -> None:

@@ -23,6 +23,7 @@ Examples:
 
     netlab up                        # client, server and node on one bridge
     netlab up pair.toml --name pair  # your own topology
+    netlab up --link node:delay=25ms,loss=1% --link client:to:rate=100mbit   # more: netlab link set --help
 
 A topology file:
 
@@ -71,14 +72,26 @@ def register(app: typer.Typer) -> None:
 def up(
     file: Annotated[Path | None, typer.Argument(help="A topology in TOML; the default one without.")] = None,
     name: Annotated[str | None, typer.Option(help="The lab's name; lab1, lab2... without.")] = None,
+    link: Annotated[
+        list[str] | None, typer.Option(help="MACHINE:SETTINGS, each way; MACHINE:to:SETTINGS, or from, for one.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start a lab and leave it running until `netlab down`."""
+    from netlab.commands.link import parse_link
+
     topology = None if file is None else load_topology(file)
+    links = [parse_link(text) for text in link or ()]
     privilege.acquire()
     from netlab.lab import Lab
 
     lab = Lab.create(topology, name, detached=True)
+    try:
+        for machine, to, from_ in links:
+            lab.emulate(machine, to, from_)
+    except BaseException:
+        lab.delete()
+        raise
     if as_json:
         typer.echo(json.dumps(lab.record.document(), indent=1))
     else:
