@@ -159,9 +159,9 @@ def netlab(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def test_links_on_the_command_line():
     up = netlab("up", "--name", "linkcli", "--link", "node:delay=25ms,loss=1%", "--link", "client:to:rate=100mbit")
+    assert up.returncode == 0, up.stderr
+    lab = Lab.open("linkcli")
     try:
-        assert up.returncode == 0, up.stderr
-        lab = Lab.open("linkcli")
         changed = netlab("link", "set", "node", "--to", "loss=2%", "--lab", "linkcli")
         assert "loss=2%" in changed.stdout
         assert netlab("link", "set", "node", "loss=2", "--lab", "linkcli").returncode == 1
@@ -174,6 +174,6 @@ def test_links_on_the_command_line():
         lab.emulate("node", to="delay=1ms")
     finally:
         pids = namespaces.processes_in(["netlab.linkcli.switch"])
-        netlab("down", "linkcli")
+        lab.delete()
     assert pids
     assert not any(map(is_running, pids))
