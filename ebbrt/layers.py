@@ -15,6 +15,7 @@ from ebbrt.constants import APPLICATION, DRIVER, LOOP, STACK
 from ebbrt.iobuf import IOBuf
 from ebbrt.netdevice import EthernetDevice, FrameHandler
 from ebbrt.network import NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
+from ebbrt.tcp_settings import TcpSettings
 
 NAMES = ("loop", "device", "driver", "stack", "application")
 
@@ -106,6 +107,18 @@ class TimedConnection(TcpConnection):
     def disable_nagle(self) -> None:
         """See TcpConnection."""
         self._connection.disable_nagle()
+
+    def settings(self) -> TcpSettings:
+        """See TcpConnection."""
+        return self._connection.settings()
+
+    def configure(self, settings: TcpSettings) -> None:
+        """See TcpConnection."""
+        self._connection.configure(settings)
+
+    def info(self) -> dict[str, int]:
+        """See TcpConnection."""
+        return self._connection.info()
 
     def pause(self) -> None:
         """See TcpConnection."""

@@ -13,6 +13,9 @@ cdef class TcpConnection:
     cpdef bint send(self, IOBuf data) except -1
     cpdef unsigned int send_window(self) except? 0xFFFFFFFF
     cpdef void disable_nagle(self) except *
+    cpdef object settings(self)
+    cpdef void configure(self, object settings) except *
+    cpdef dict info(self)
     cpdef void pause(self) except *
     cpdef void resume(self) except *
     cpdef void close(self) except *

@@ -10,6 +10,7 @@ upcall runs to completion. They are base classes, so that in the compiled build 
 from collections.abc import Callable
 
 from ebbrt.iobuf import IOBuf
+from ebbrt.tcp_settings import TcpSettings
 
 
 class TcpHandler:
@@ -59,6 +60,25 @@ class TcpConnection:
 
     def disable_nagle(self) -> None:
         """Send short segments at once, even while others are unacknowledged (TCP_NODELAY)."""
+        raise NotImplementedError
+
+    def settings(self) -> TcpSettings:
+        """What is set for this connection."""
+        raise NotImplementedError
+
+    def configure(self, settings: TcpSettings) -> None:
+        """Set it all, as ``ebbrt.tcp_settings`` says; at any time.
+
+        Raises SettingsError when the congestion control is none that there is. On a connection that has ended it does
+        nothing.
+        """
+        raise NotImplementedError
+
+    def info(self) -> dict[str, int]:
+        """How the connection is doing: fields of Linux's TCP_INFO, by their names there, with its units and codes.
+
+        A form leaves out what it does not know. Of a connection that has ended nothing is known.
+        """
         raise NotImplementedError
 
     def pause(self) -> None:

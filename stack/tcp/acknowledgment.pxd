@@ -1,5 +1,6 @@
 import cython
 
+from stack.tcp.autotune cimport send_limit, send_room
 from stack.tcp.congestion cimport CongestionControl
 from stack.tcp.delivery cimport tell_closed, tell_window_opened
 from stack.tcp.engine cimport Counters
@@ -9,7 +10,7 @@ from stack.tcp.output cimport retransmit_first, send_challenge_ack
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
-from stack.tcp.timers cimport arm, disarm
+from stack.tcp.timers cimport arm, await_fin, disarm
 
 cdef unsigned int MASK32
 cdef unsigned int HALF32
@@ -17,11 +18,9 @@ cdef unsigned int CLOSING
 cdef unsigned int DROP_ACK_OUT_OF_RANGE
 cdef unsigned int FIN
 cdef unsigned int FIN_WAIT_1
-cdef long long FIN_WAIT_2_TIME
 cdef unsigned int LAST_ACK
 cdef long long MILLISECOND
 cdef unsigned int SYN_RECEIVED
-cdef unsigned int TIMER_FIN_WAIT_2
 cdef unsigned int TIMER_PERSIST
 cdef unsigned int TIMER_RETRANSMIT
 

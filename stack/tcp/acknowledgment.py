@@ -1,17 +1,16 @@
 """What an acknowledgment says (RFC 9293 section 3.10.7.4, fifth): progress, loss, or nothing; and the window."""
 
+from stack.tcp.autotune import send_limit, send_room
 from stack.tcp.constants import (
     CLOSING,
     DROP_ACK_OUT_OF_RANGE,
     FIN,
     FIN_WAIT_1,
-    FIN_WAIT_2_TIME,
     HALF32,
     LAST_ACK,
     MASK32,
     MILLISECOND,
     SYN_RECEIVED,
-    TIMER_FIN_WAIT_2,
     TIMER_PERSIST,
     TIMER_RETRANSMIT,
 )
@@ -23,7 +22,7 @@ from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import FIN_ACKNOWLEDGED
 from stack.tcp.tcb import Tcb
-from stack.tcp.timers import arm, disarm
+from stack.tcp.timers import arm, await_fin, disarm
 
 
 def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
@@ -51,7 +50,7 @@ def our_fin_acknowledged(connection: Tcb, now: int) -> bool:
         return False
     if connection.state == FIN_WAIT_1:
         transition(connection, FIN_ACKNOWLEDGED)
-        arm(connection, TIMER_FIN_WAIT_2, now + FIN_WAIT_2_TIME)
+        await_fin(connection, now)
     elif connection.state == CLOSING:
         transition(connection, FIN_ACKNOWLEDGED)
         enter_time_wait(connection, now)
@@ -66,8 +65,8 @@ def our_fin_acknowledged(connection: Tcb, now: int) -> bool:
 
 def tell_room(connection: Tcb) -> None:
     """The application saw a window smaller than the buffer: tell it when at least half is free, and more than then."""
-    room = connection.send_buffer - connection.queue.length if connection.send_buffer > connection.queue.length else 0
-    if room > connection.window_seen and 2 * room >= connection.send_buffer:
+    room = send_room(connection)
+    if room > connection.window_seen and 2 * room >= send_limit(connection):
         connection.window_seen = MASK32
         tell_window_opened(connection)
 

@@ -1,6 +1,7 @@
 import cython
 
 from ebbrt.iobuf cimport IOBuf
+from stack.tcp.autotune cimport send_room
 from stack.tcp.delivery cimport flush
 from stack.tcp.lifecycle cimport end, transition
 from stack.tcp.output cimport output, receive_window, send_reset

@@ -5,7 +5,9 @@ they lead to is sent when the upcall has returned.
 """
 
 from ebbrt.iobuf import IOBuf
+from ebbrt.tcp_settings import TcpSettings, without_nagle
 from stack.address import format_address
+from stack.tcp.autotune import send_room
 from stack.tcp.constants import (
     CLOSE_WAIT,
     CLOSED,
@@ -19,12 +21,13 @@ from stack.tcp.constants import (
 from stack.tcp.delivery import flush
 from stack.tcp.lifecycle import end, transition
 from stack.tcp.output import output, receive_window, send_reset
+from stack.tcp.settings import configure
 from stack.tcp.state import CLOSE
 from stack.tcp.tcb import Tcb
 
 
 class Connection(Tcb):
-    """One TCP connection. ``nagle`` and ``delayed_ack`` may be switched off (and on) at any time."""
+    """One TCP connection."""
 
     def send(self, data: IOBuf) -> bool:
         """Queue a chain; False after close(), and when the connection has ended."""
@@ -39,13 +42,21 @@ class Connection(Tcb):
 
     def send_window(self) -> int:
         """Bytes until the send buffer is full."""
-        window = self.send_buffer - self.queue.length if self.send_buffer > self.queue.length else 0
+        window = send_room(self)
         self.window_seen = window
         return window
 
     def disable_nagle(self) -> None:
         """Send short segments at once."""
-        self.nagle = False
+        configure(self, without_nagle(self.configured))
+
+    def settings(self) -> TcpSettings:
+        """What is set for this connection."""
+        return self.configured
+
+    def configure(self, settings: TcpSettings) -> None:
+        """Set it all, at any time. Raises SettingsError when there is no such congestion control."""
+        configure(self, settings)
 
     def pause(self) -> None:
         """Hold received data back: the receive window closes as node memory is pinned by it."""
@@ -68,6 +79,9 @@ class Connection(Tcb):
             end(self, "aborted")
             return
         if self.fin_queued:
+            return
+        if self.configured.reset_on_close:
+            self.abort()
             return
         if self.state == ESTABLISHED or self.state == CLOSE_WAIT:
             self.fin_queued = True

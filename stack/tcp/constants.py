@@ -56,6 +56,7 @@ TIMER_RETRANSMIT = 2
 TIMER_PERSIST = 3
 TIMER_FIN_WAIT_2 = 4
 TIMER_TIME_WAIT = 5
+TIMER_KEEPALIVE = 6  # nothing is in flight: to ask the peer whether it is there
 
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
@@ -67,7 +68,6 @@ DELAYED_ACK_TIME = 40 * MILLISECOND  # at most 500 ms, RFC 9293 section 3.8.6.3
 MOST_RETRANSMISSIONS = 12  # with the backoff at least 280 s: RFC 9293's R2 is 100 s or more (section 3.8.3)
 MOST_SYN_RETRANSMISSIONS = 7  # 183 s: R2 of a SYN is 3 minutes or more
 MOST_SYN_ACK_RETRANSMISSIONS = 5  # 63 s, as Linux
-FIN_WAIT_2_TIME = 60 * SECOND  # without a segment from the peer, which has acknowledged our FIN and sends none
 TIME_WAIT_TIME = 60 * SECOND  # twice a maximum segment lifetime of 30 s
 MOST_TIME_WAIT = 4096  # the oldest goes before its time when there are more
 SPARE_TIMERS = 64  # entries in the heap of timers, beyond two for each connection, before stale ones are dropped
@@ -77,8 +77,12 @@ PAWS_IDLE = 24 * 24 * 3600 * SECOND  # ts_recent is worth nothing when older, RF
 
 DEFAULT_MSS = 536  # of a peer that sends no MSS option, RFC 9293 section 3.7.1
 LEAST_MSS = 88  # 76 after timestamps: below it headers cost more than they carry, and a peer is humoured no further
+# Both buffers grow with what the connection can use (stack/tcp/autotune.py), from the first size to the second.
 RECEIVE_BUFFER = 256 * 1024  # bytes of sequence space a peer may fill
+MOST_RECEIVE_BUFFER = 6 * 1024 * 1024
+SEGMENTS_AHEAD = 16  # the window is to be larger by these than twice a round trip's worth, as Linux's
 SEND_BUFFER = 256 * 1024  # what send_window() counts from
+MOST_SEND_BUFFER = 4 * 1024 * 1024
 MEMORY_PER_WINDOW = 2  # bytes of node memory a byte of receive window may pin
 MOST_WINDOW = 1 << 30  # the largest that window scaling can express; a slow start threshold that was never set
 INITIAL_WINDOW = 14600  # bytes, RFC 6928 section 2

@@ -1,5 +1,6 @@
 """The congestion controllers there are, by the names that applications choose them by (Linux's)."""
 
+from ebbrt.tcp_settings import SettingsError
 from stack.tcp.congestion import CongestionControl
 from stack.tcp.cubic import Cubic
 from stack.tcp.new_reno import NewReno
@@ -9,8 +10,8 @@ DEFAULT_CONTROLLER = "cubic"
 
 
 def congestion_controller(name: str, mss: int) -> CongestionControl:
-    """A new controller; ValueError for a name there is not."""
-    controller = CONTROLLERS.get(name)
+    """A new controller; SettingsError for a name there is not. No name is that of the default."""
+    controller = CONTROLLERS.get(name or DEFAULT_CONTROLLER)
     if controller is None:
-        raise ValueError(f"no congestion control {name!r}: there are {', '.join(sorted(CONTROLLERS))}")
+        raise SettingsError(f"no congestion control {name!r}: there are {', '.join(sorted(CONTROLLERS))}")
     return controller(mss)

@@ -8,14 +8,18 @@ from stack.tcp.syn_cookies cimport SynCookies
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.wire.tcp cimport TcpHeader, TcpOptions
 
+cdef unsigned int MOST_RECEIVE_BUFFER
 cdef unsigned int RECEIVE_BUFFER
-cdef unsigned int SEND_BUFFER
 
 cdef class Listener:
     cdef readonly unsigned int port
     cdef readonly object accept
     cdef readonly unsigned int backlog
+    cdef readonly object settings
+    cdef readonly unsigned int window_scale
+    cdef readonly unsigned int syn_window
     cdef public unsigned int pending
+    cpdef void take_settings(self, object settings) except *
 
 cdef class Counters:
     cdef public unsigned long long segments_received
@@ -38,6 +42,7 @@ cdef class Counters:
     cdef public unsigned long long established
     cdef public unsigned long long closed
     cdef public unsigned long long time_wait_evicted
+    cdef public unsigned long long keepalives_sent
     cdef public unsigned long long no_memory
     cdef public unsigned long long icmp_errors
     cdef unsigned long long[::1] drops
@@ -59,11 +64,11 @@ cdef class Engine:
     cdef public object ended
     cdef readonly TcpHeader header
     cdef readonly TcpOptions options
-    cdef public bint nagle
-    cdef public bint delayed_ack
-    cdef public str congestion_control
     cdef public bint sack
-    cdef public unsigned int receive_buffer
-    cdef public unsigned int send_buffer
-    @cython.locals(shift=cython.uint)
-    cpdef unsigned int window_scale(self) noexcept
+    cdef public unsigned long long grown
+    cdef public unsigned long long most_grown
+    cdef public object settings
+
+cpdef unsigned int largest_receive_buffer(object settings) except? 0xFFFFFFFF
+@cython.locals(shift=cython.uint)
+cpdef unsigned int window_scale(unsigned int size) noexcept

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from ebbrt.clock import Clock
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import TcpConnection, TcpHandler
+from ebbrt.tcp_settings import DEFAULT_SETTINGS, TcpSettings
 from stack.internet import Internet
 from stack.tcp.connections import ConnectionTable
-from stack.tcp.constants import DROP_NAMES, RECEIVE_BUFFER, SEND_BUFFER, STATE_NAMES
-from stack.tcp.controllers import DEFAULT_CONTROLLER
+from stack.tcp.constants import DROP_NAMES, MOST_RECEIVE_BUFFER, RECEIVE_BUFFER, STATE_NAMES
 from stack.tcp.syn_cookies import SynCookies
 from stack.tcp.timer_heap import TimerHeap
 from stack.wire.tcp import TcpHeader, TcpOptions
@@ -24,13 +24,24 @@ class Listener:
     """An open port: ``accept`` is asked for a handler when a handshake is complete.
 
     ``pending`` counts the handshakes that are under way; ``backlog`` bounds them, and beyond it there are SYN cookies.
+    Its connections begin with ``settings``.
     """
 
-    def __init__(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int) -> None:
+    def __init__(
+        self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int, settings: TcpSettings
+    ) -> None:
         self.port = port
         self.accept = accept
         self.backlog = backlog
+        self.take_settings(settings)
         self.pending = 0
+
+    def take_settings(self, settings: TcpSettings) -> None:
+        """What connections begin with from now on, and what is said of it in a SYN-ACK."""
+        self.settings = settings
+        most = largest_receive_buffer(settings)
+        self.window_scale = window_scale(most)
+        self.syn_window = min(settings.receive_buffer or RECEIVE_BUFFER, most, 0xFFFF)
 
 
 class Counters:
@@ -57,6 +68,7 @@ class Counters:
         self.established = 0
         self.closed = 0
         self.time_wait_evicted = 0
+        self.keepalives_sent = 0
         self.no_memory = 0
         self.icmp_errors = 0
         self.drops = memoryview(bytearray(8 * len(DROP_NAMES))).cast("Q")
@@ -71,8 +83,7 @@ class Engine:
     """The shared part of a TCP: connections hold it, and it knows them only through its table.
 
     ``ended`` is there on a node of several cores only, and put there by `stack.tcp.tcp`.
-    ``nagle``, ``delayed_ack``, ``congestion_control`` (a name of ``stack.tcp.controllers``), ``sack``,
-    ``receive_buffer`` and ``send_buffer`` are what new connections start with.
+    ``settings`` is what connections and listeners start with that are given none; ``sack``, whether they offer it.
     """
 
     def __init__(
@@ -92,16 +103,21 @@ class Engine:
         self.ended: EndedConnections | None = None
         self.header = TcpHeader(allocator.memory)
         self.options = TcpOptions()
-        self.nagle = True
-        self.delayed_ack = True
-        self.congestion_control = DEFAULT_CONTROLLER
         self.sack = True
-        self.receive_buffer = RECEIVE_BUFFER
-        self.send_buffer = SEND_BUFFER
+        self.settings = DEFAULT_SETTINGS
+        self.grown = 0  # bytes of node memory by which the buffers of all connections may have grown
+        self.most_grown = allocator.memory.size // 4
 
-    def window_scale(self) -> int:
-        """The shift that lets a 16-bit window field say the whole receive buffer (RFC 7323 section 2.3)."""
-        shift = 0
-        while self.receive_buffer >> shift > 0xFFFF:
-            shift += 1
-        return shift
+
+def largest_receive_buffer(settings: TcpSettings) -> int:
+    """What the receive buffer may grow to."""
+    most = settings.receive_buffer or MOST_RECEIVE_BUFFER
+    return min(most, settings.window_clamp) if settings.window_clamp else most
+
+
+def window_scale(size: int) -> int:
+    """The shift that lets a 16-bit window field say ``size`` (RFC 7323 section 2.3)."""
+    shift = 0
+    while size >> shift > 0xFFFF:
+        shift += 1
+    return shift

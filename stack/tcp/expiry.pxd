@@ -1,6 +1,7 @@
 import cython
 
 from stack.tcp.engine cimport Engine
+from stack.tcp.keepalive cimport gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle cimport end
 from stack.tcp.output cimport output, probe, send_ack, send_syn
 from stack.tcp.tcb cimport Tcb
@@ -17,6 +18,7 @@ cdef unsigned int SPARE_TIMERS
 cdef unsigned int SYN_SENT
 cdef unsigned int TIMER_FIN_WAIT_2
 cdef unsigned int TIMER_HANDSHAKE
+cdef unsigned int TIMER_KEEPALIVE
 cdef unsigned int TIMER_NONE
 cdef unsigned int TIMER_PERSIST
 cdef unsigned int TIMER_RETRANSMIT
@@ -29,6 +31,7 @@ cpdef void expire(Tcb connection, long long now) except *
 @cython.locals(deadline=cython.longlong)
 cdef void _reschedule(Tcb connection) except *
 cdef void _retransmission_timeout(Tcb connection, long long now) except *
+@cython.locals(interval=cython.longlong)
 cdef void _persist_timeout(Tcb connection, long long now) except *
 @cython.locals(most=cython.uint)
 cdef void _handshake_timeout(Tcb connection, long long now) except *

@@ -1,4 +1,4 @@
-"""What happens when a connection's deadline comes: the delayed ACK, and the main timer's five kinds."""
+"""What happens when a connection's deadline comes: the delayed ACK, and the main timer's six kinds."""
 
 from ebbrt.constants import FOREVER
 from stack.tcp.constants import (
@@ -11,12 +11,14 @@ from stack.tcp.constants import (
     SYN_SENT,
     TIMER_FIN_WAIT_2,
     TIMER_HANDSHAKE,
+    TIMER_KEEPALIVE,
     TIMER_NONE,
     TIMER_PERSIST,
     TIMER_RETRANSMIT,
     TIMER_TIME_WAIT,
 )
 from stack.tcp.engine import Engine
+from stack.tcp.keepalive import gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle import end
 from stack.tcp.output import output, probe, send_ack, send_syn
 from stack.tcp.tcb import Tcb
@@ -66,6 +68,8 @@ def expire(connection: Tcb, now: int) -> None:
         _handshake_timeout(connection, now)
     elif timer == TIMER_FIN_WAIT_2:
         end(connection, "timeout")
+    elif timer == TIMER_KEEPALIVE:
+        keepalive_timeout(connection, now)
     elif timer == TIMER_TIME_WAIT:
         end(connection, "closed")
     else:
@@ -84,7 +88,9 @@ def _retransmission_timeout(connection: Tcb, now: int) -> None:
     """Nothing was acknowledged for one RTO: send it all again, slowly (RFC 6298 section 5, RFC 5681 section 3.1)."""
     connection.engine.counters.retransmission_timeouts += 1
     connection.retries += 1
-    if connection.retries > MOST_RETRANSMISSIONS:
+    if connection.retries == 1:
+        connection.stalled_since = now - connection.rtt.rto
+    if gives_up(connection, MOST_RETRANSMISSIONS, now):
         end(connection, "timeout")
         return
     connection.congestion.timeout(connection.flight(), connection.retries == 1, now)
@@ -96,12 +102,16 @@ def _retransmission_timeout(connection: Tcb, now: int) -> None:
     connection.snd_nxt = connection.snd_una
     connection.queue.rewind()
     output(connection, now)
+    if connection.timer_deadline > patience(connection):
+        arm(connection, TIMER_RETRANSMIT, patience(connection))
 
 
 def _persist_timeout(connection: Tcb, now: int) -> None:
     """Probe a closed window, at growing intervals, as long as the peer answers (RFC 9293 section 3.8.6.1)."""
     connection.retries += 1
-    if connection.retries > MOST_RETRANSMISSIONS:
+    if connection.probes == 0:
+        connection.stalled_since = now - connection.rtt.rto
+    if gives_up(connection, MOST_RETRANSMISSIONS, now):
         end(connection, "timeout")
         return
     probe(connection, now)
@@ -109,17 +119,20 @@ def _persist_timeout(connection: Tcb, now: int) -> None:
         output(connection, now)  # it was more than a probe, and is now in flight
         return
     connection.probes = min(connection.probes + 1, 16)
-    arm(connection, TIMER_PERSIST, now + min(connection.rtt.rto << connection.probes, MOST_RTO))
+    interval = min(connection.rtt.rto << connection.probes, MOST_RTO)
+    arm(connection, TIMER_PERSIST, min(now + interval, patience(connection)))
 
 
 def _handshake_timeout(connection: Tcb, now: int) -> None:
     """Our SYN was not answered: send it again, or give up."""
     connection.retries += 1
-    most = MOST_SYN_RETRANSMISSIONS if connection.state == SYN_SENT else MOST_SYN_ACK_RETRANSMISSIONS
-    if connection.retries > most:
+    most = MOST_SYN_ACK_RETRANSMISSIONS
+    if connection.state == SYN_SENT:
+        most = connection.configured.syn_retransmissions or MOST_SYN_RETRANSMISSIONS
+    if gives_up(connection, most, now):
         end(connection, "timeout")
         return
     connection.engine.counters.segments_retransmitted += 1
     connection.rtt.back_off()
     send_syn(connection, now)
-    arm(connection, TIMER_HANDSHAKE, now + connection.rtt.rto)
+    arm(connection, TIMER_HANDSHAKE, min(now + connection.rtt.rto, patience(connection)))

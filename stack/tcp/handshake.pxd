@@ -2,6 +2,7 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.network cimport TcpHandler
+from stack.tcp.autotune cimport begin as begin_tuning
 from stack.tcp.connection cimport Connection
 from stack.tcp.delivery cimport tell_connected
 from stack.internet cimport Internet
@@ -48,14 +49,13 @@ cpdef void establish(Tcb connection, Segment segment, long long now) except *
 @cython.locals(connection=Connection)
 cdef Connection _receive_syn(Engine engine, Listener listener, Segment segment, long long now)
 @cython.locals(packet=IOBuf, path=Path, flow=bytes, at=cython.ulonglong, clock=cython.uint)
-cdef void _answer_with_cookie(Engine engine, Segment segment, long long now) except *
+cdef void _answer_with_cookie(Engine engine, Listener listener, Segment segment, long long now) except *
 @cython.locals(mss=cython.uint, connection=Connection)
 cdef Tcb _cookie_arrives(Engine engine, Listener listener, Segment segment, long long now)
 @cython.locals(peer_sequence=cython.uint, cookie=cython.uint)
 cdef unsigned int _cookie_mss(Engine engine, Segment segment, long long now) except? 0
 @cython.locals(received=Received)
 cdef bytes _flow_of(Engine engine, Segment segment)
-cdef unsigned int _syn_window(Engine engine) noexcept
 @cython.locals(mss=cython.uint)
 cdef void _take_syn(Tcb connection, Segment segment, long long now) except *
 cdef void _take_window(Tcb connection, Segment segment, unsigned int shift) noexcept

@@ -4,6 +4,7 @@ A listener whose backlog is full goes on answering SYNs, with cookies (``stack.t
 """
 
 from ebbrt.iobuf import allocate
+from stack.tcp.autotune import begin as begin_tuning
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
     ACK,
@@ -61,7 +62,7 @@ def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: in
         engine.counters.drop(DROP_BAD_ADDRESS)
         return None
     if listener.pending >= listener.backlog:
-        _answer_with_cookie(engine, segment, now)
+        _answer_with_cookie(engine, listener, segment, now)
         return None
     connection = _receive_syn(engine, listener, segment, now)
     send_syn(connection, now)
@@ -136,6 +137,7 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
     connection.snd_una = segment.acknowledgment
     connection.congestion.start(connection.snd_mss, connection.retries > 0)
     connection.retries = 0
+    begin_tuning(connection, now)
     disarm(connection)
     transition(connection, SYN_ACKNOWLEDGED)
     connection.engine.counters.established += 1
@@ -160,7 +162,9 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
 
 def _receive_syn(engine: Engine, listener: Listener, segment: Segment, now: int) -> Connection:
     """A new connection in SYN-RECEIVED, which the SYN ``segment`` makes."""
-    connection = Connection(engine, engine.ip.path_back(), segment.source_port, segment.destination_port, now)
+    connection = Connection(
+        engine, engine.ip.path_back(), segment.source_port, segment.destination_port, now, listener.settings
+    )
     engine.connections.insert(connection)
     engine.counters.passive_opens += 1
     listener.pending += 1
@@ -171,7 +175,7 @@ def _receive_syn(engine: Engine, listener: Listener, segment: Segment, now: int)
     return connection
 
 
-def _answer_with_cookie(engine: Engine, segment: Segment, now: int) -> None:
+def _answer_with_cookie(engine: Engine, listener: Listener, segment: Segment, now: int) -> None:
     """Send the SYN-ACK that the SYN ``segment`` would get from a connection, and remember nothing."""
     packet = allocate(engine.allocator, HEADER_LENGTH + SYN_OPTIONS_MOST, engine.ip.headroom)
     if packet is None:
@@ -186,7 +190,7 @@ def _answer_with_cookie(engine: Engine, segment: Segment, now: int) -> None:
         clock = with_options(clock, segment.window_scale, False)
         at += write_timestamps(packet.memory, at, clock, segment.timestamp_value)
         if segment.window_scale >= 0:
-            at += write_window_scale(packet.memory, at, engine.window_scale())
+            at += write_window_scale(packet.memory, at, listener.window_scale)
     packet.trim_end(packet.length - (at - packet.start))
     engine.header.at(packet.memory, packet.start)
     engine.header.write(
@@ -196,7 +200,7 @@ def _answer_with_cookie(engine: Engine, segment: Segment, now: int) -> None:
         (segment.sequence + 1) & MASK32,
         packet.length,
         SYN | ACK,
-        _syn_window(engine),
+        listener.syn_window,
     )
     engine.counters.segments_sent += 1
     path.send(packet, packet.length, PROTOCOL_TCP, CHECKSUM_OFFSET, 0, 0, now)
@@ -218,7 +222,7 @@ def _cookie_arrives(engine: Engine, listener: Listener, segment: Segment, now: i
     connection = _receive_syn(engine, listener, segment, now)
     segment.sequence = connection.rcv_nxt
     connection.begin_at((segment.acknowledgment - 1) & MASK32)
-    connection.rcv_adv = (connection.rcv_nxt + _syn_window(engine)) & MASK32
+    connection.rcv_adv = (connection.rcv_nxt + listener.syn_window) & MASK32
     connection.last_send = 0  # it is not known when: no round trip was measured
     return connection
 
@@ -240,11 +244,6 @@ def _flow_of(engine: Engine, segment: Segment) -> bytes:
         received.source_low,
         segment.source_port,
     )
-
-
-def _syn_window(engine: Engine) -> int:
-    """What a SYN offers: never scaled (RFC 7323 section 2.2)."""
-    return min(engine.receive_buffer, 0xFFFF)
 
 
 def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:

@@ -3,6 +3,7 @@ import cython
 from ebbrt.iobuf cimport IOBuf
 from stack.internet cimport Internet
 from stack.tcp.acknowledgment cimport acknowledgment_arrives, our_fin_acknowledged, tell_room
+from stack.tcp.autotune cimport window_arrived
 from stack.tcp.delivery cimport deliver, tell_peer_closed
 from stack.tcp.engine cimport Counters, Engine, Listener
 from stack.tcp.handshake cimport brings_cookie, listen_arrives, syn_sent_arrives
@@ -12,7 +13,7 @@ from stack.tcp.reassembly cimport Range, last_piece
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
-from stack.tcp.timers cimport arm
+from stack.tcp.timers cimport arm, await_fin
 from stack.transport cimport Received
 
 cdef unsigned int MASK32
@@ -34,7 +35,6 @@ cdef unsigned int ESTABLISHED
 cdef unsigned int FIN
 cdef unsigned int FIN_WAIT_1
 cdef unsigned int FIN_WAIT_2
-cdef long long FIN_WAIT_2_TIME
 cdef long long PAWS_IDLE
 cdef unsigned int PROTOCOL_TCP
 cdef unsigned int RST
@@ -43,7 +43,6 @@ cdef unsigned int SYN_RECEIVED
 cdef unsigned int SYN_SENT
 cdef unsigned int TIME_WAIT
 cdef long long TIME_WAIT_TIME
-cdef unsigned int TIMER_FIN_WAIT_2
 cdef unsigned int TIMER_TIME_WAIT
 
 @cython.locals(wrong=cython.int, connection=Tcb)
@@ -69,14 +68,14 @@ cdef void _not_acceptable(Tcb connection, Segment segment, long long now) except
 cdef void _answer_unacceptable(Tcb connection, Segment segment, long long now) except *
 @cython.locals(counters=Counters)
 cdef void _reset_arrives(Tcb connection, Segment segment, long long now) except *
-@cython.locals(fin=cython.bint, fin_sequence=cython.uint)
+@cython.locals(fin=cython.bint, fin_sequence=cython.uint, rcv_nxt=cython.uint)
 cdef void _text_and_fin(Tcb connection, Segment segment, long long now) except *
 cdef bint _in_window(Tcb connection, unsigned int sequence) noexcept
 @cython.locals(
     chain=IOBuf, rest=IOBuf, sequence=cython.uint, length=cython.uint, counters=Counters, old=cython.uint, window=cython.uint,
     pinned=cython.uint,
 )
-cdef void _text(Tcb connection, Segment segment) except *
+cdef void _text(Tcb connection, Segment segment, long long now) except *
 @cython.locals(unacknowledged=cython.uint)
 cdef void _in_order(Tcb connection, IOBuf chain, unsigned int length) except *
 @cython.locals(last=IOBuf, found=Range)

@@ -8,6 +8,7 @@ Nothing a peer sends raises; an exception that an application raises in an upcal
 
 from ebbrt.iobuf import IOBuf
 from stack.tcp.acknowledgment import acknowledgment_arrives, our_fin_acknowledged, tell_room
+from stack.tcp.autotune import window_arrived
 from stack.tcp.constants import (
     ACK,
     CLOSED,
@@ -27,7 +28,6 @@ from stack.tcp.constants import (
     FIN,
     FIN_WAIT_1,
     FIN_WAIT_2,
-    FIN_WAIT_2_TIME,
     MASK32,
     PAWS_IDLE,
     PROTOCOL_TCP,
@@ -37,7 +37,6 @@ from stack.tcp.constants import (
     SYN_SENT,
     TIME_WAIT,
     TIME_WAIT_TIME,
-    TIMER_FIN_WAIT_2,
     TIMER_TIME_WAIT,
 )
 from stack.tcp.delivery import deliver, tell_peer_closed
@@ -50,7 +49,7 @@ from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import RECEIVE_FIN
 from stack.tcp.tcb import Tcb
-from stack.tcp.timers import arm
+from stack.tcp.timers import arm, await_fin
 from stack.transport import Received
 
 
@@ -83,6 +82,7 @@ def segment_arrives(
     assert isinstance(connection, Tcb)
     if connection.state == SYN_SENT:
         if syn_sent_arrives(connection, segment, now) and connection.state != CLOSED:
+            connection.last_received = now
             segment.sequence = (segment.sequence + 1) & MASK32  # behind the SYN
             _text_and_fin(connection, segment, now)
             output(connection, now)
@@ -144,6 +144,7 @@ def _open_arrives(connection: Tcb, segment: Segment, now: int) -> None:
     if not segment.flags & ACK:
         connection.engine.counters.drop(DROP_NO_ACK)
         return
+    connection.last_received = now
     if not acknowledgment_arrives(connection, segment, now):
         return
     if connection.state != ESTABLISHED and our_fin_acknowledged(connection, now) and connection.state == CLOSED:
@@ -244,24 +245,23 @@ def _reset_arrives(connection: Tcb, segment: Segment, now: int) -> None:
 def _text_and_fin(connection: Tcb, segment: Segment, now: int) -> None:
     """Seventh and eighth."""
     if segment.length == 0 and not segment.flags & FIN:
-        if connection.state == FIN_WAIT_2:
-            arm(connection, TIMER_FIN_WAIT_2, now + FIN_WAIT_2_TIME)
         return
     if connection.state != ESTABLISHED and connection.state != FIN_WAIT_1 and connection.state != FIN_WAIT_2:
         if segment.length:
             connection.engine.counters.drop(DROP_AFTER_FIN)
         connection.ack_now = True
         return
-    if connection.state == FIN_WAIT_2:
-        arm(connection, TIMER_FIN_WAIT_2, now + FIN_WAIT_2_TIME)
+    rcv_nxt = connection.rcv_nxt
     fin = segment.flags & FIN != 0
     fin_sequence = (segment.sequence + segment.length) & MASK32
     if fin and seq_lt(connection.rcv_nxt, fin_sequence) and not _in_window(connection, fin_sequence):
         fin = False
     if segment.length:
-        _text(connection, segment)
+        _text(connection, segment, now)
     if connection.state == CLOSED:
         return
+    if connection.state == FIN_WAIT_2 and connection.rcv_nxt != rcv_nxt:
+        await_fin(connection, now)  # only what is new is a sign that the peer still has something to say
     if fin and connection.rcv_nxt != fin_sequence:
         connection.fin_out_of_order = True
         connection.fin_sequence = fin_sequence
@@ -274,7 +274,7 @@ def _in_window(connection: Tcb, sequence: int) -> bool:
     return seq_lt(sequence, connection.rcv_adv)
 
 
-def _text(connection: Tcb, segment: Segment) -> None:
+def _text(connection: Tcb, segment: Segment, now: int) -> None:
     """Seventh: cut the payload to the window; deliver it when it is next, else keep it for later."""
     chain = segment.payload
     segment.payload = None
@@ -305,6 +305,8 @@ def _text(connection: Tcb, segment: Segment) -> None:
     if length > connection.rcv_mss:
         connection.rcv_mss = min(length, connection.our_mss())
     if sequence == connection.rcv_nxt:
+        if seq_le(connection.tune_at, sequence):
+            window_arrived(connection, sequence, segment.timestamp_echo, now)
         _in_order(connection, chain, length)
     else:
         counters.out_of_order_segments += 1

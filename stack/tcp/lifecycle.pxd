@@ -1,5 +1,6 @@
 import cython
 
+from stack.tcp.autotune cimport give_back
 from stack.tcp.delivery cimport tell_closed
 from stack.tcp.engine cimport Engine
 from stack.tcp.tcb cimport Tcb

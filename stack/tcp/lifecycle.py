@@ -1,6 +1,7 @@
 """How connections change state, end, and are forgotten."""
 
 from ebbrt.constants import FOREVER
+from stack.tcp.autotune import give_back
 from stack.tcp.constants import CLOSED, LISTEN, MOST_TIME_WAIT, TIME_WAIT_TIME, TIMER_TIME_WAIT
 from stack.tcp.delivery import tell_closed
 from stack.tcp.state import END, PASSIVE_OPEN, next_state
@@ -45,6 +46,7 @@ def forget(connection: Tcb) -> None:
     engine.counters.closed += 1
     disarm(connection)
     connection.ack_deadline = FOREVER
+    give_back(connection)
     connection.queue.clear()
     connection.reassembly.clear()
 

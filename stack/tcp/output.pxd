@@ -39,6 +39,8 @@ cdef unsigned int SACK_HEAD_LENGTH
 cdef unsigned int SYN
 cdef unsigned int SYN_OPTIONS_MOST
 cdef unsigned int SYN_RECEIVED
+cdef unsigned int TIMER_KEEPALIVE
+cdef unsigned int TIMER_NONE
 cdef unsigned int TIMER_PERSIST
 cdef unsigned int TIMER_RETRANSMIT
 cdef unsigned int TIMESTAMPS_LENGTH
@@ -66,6 +68,7 @@ cpdef void retransmit_first(Tcb connection, long long now) except *
 @cython.locals(unsent=cython.uint)
 cpdef void probe(Tcb connection, long long now) except *
 cpdef void send_ack(Tcb connection, long long now) except *
+cpdef void send_keepalive(Tcb connection, long long now) except *
 cpdef void send_challenge_ack(Tcb connection, long long now) except *
 @cython.locals(engine=Engine, packet=IOBuf, flags=cython.uint, at=cython.ulonglong, window=cython.uint)
 cpdef void send_syn(Tcb connection, long long now) except *

@@ -28,6 +28,8 @@ from stack.tcp.constants import (
     SYN,
     SYN_OPTIONS_MOST,
     SYN_RECEIVED,
+    TIMER_KEEPALIVE,
+    TIMER_NONE,
     TIMER_PERSIST,
     TIMER_RETRANSMIT,
     TIMESTAMPS_LENGTH,
@@ -80,7 +82,7 @@ def _send_next(connection: Tcb, now: int) -> bool:
         most = connection.path.largest_segment // mss * mss
         if length > max(most, mss):
             length = max(most, mss)
-        elif length % mss and (length < unsent or (connection.nagle and not fin)):
+        elif length % mss and (length < unsent or ((connection.nagle or connection.cork) and not fin)):
             length -= length % mss  # the rest waits: for more window, or (Nagle) for an acknowledgment
     elif not _small_may_go(connection, length, unsent, in_flight, fin):
         return False
@@ -95,6 +97,8 @@ def _small_may_go(connection: Tcb, length: int, unsent: int, in_flight: int, fin
     if connection.snd_nxt != connection.snd_max:
         return True  # it is sent again
     if length == unsent:  # Nagle, RFC 9293 section 3.7.4
+        if connection.cork:
+            return fin
         return not connection.nagle or in_flight == 0 or fin
     return 2 * length >= connection.max_snd_wnd  # sender's silly window avoidance, section 3.8.6.2.1
 
@@ -159,6 +163,11 @@ def probe(connection: Tcb, now: int) -> None:
 def send_ack(connection: Tcb, now: int) -> None:
     """Send an ACK without data."""
     _send(connection, None, 0, ACK, connection.snd_nxt, now)
+
+
+def send_keepalive(connection: Tcb, now: int) -> None:
+    """Ask whether the peer is there: what it has had already, and no data, so it must answer (section 3.8.4)."""
+    _send(connection, None, 0, ACK, (connection.snd_una - 1) & MASK32, now)
 
 
 def send_challenge_ack(connection: Tcb, now: int) -> None:
@@ -343,3 +352,6 @@ def _set_timer(connection: Tcb, now: int) -> None:
             arm(connection, TIMER_PERSIST, now + connection.rtt.rto)
     elif connection.timer == TIMER_RETRANSMIT or connection.timer == TIMER_PERSIST:
         disarm(connection)
+    if connection.keepalive and connection.timer == TIMER_NONE:
+        connection.probes = 0
+        arm(connection, TIMER_KEEPALIVE, connection.last_received + connection.configured.keepalive_idle)

@@ -1,7 +1,9 @@
+import cython
+
 from ebbrt.iobuf cimport IOBuf
 from stack.tcp.congestion cimport CongestionControl
 from stack.tcp.connections cimport Flow
-from stack.tcp.engine cimport Engine, Listener
+from stack.tcp.engine cimport Engine, Listener, largest_receive_buffer, window_scale
 from stack.tcp.reassembly cimport Reassembly
 from stack.tcp.rtt cimport RoundTripEstimator
 from stack.tcp.send_queue cimport SendQueue
@@ -13,15 +15,27 @@ cdef long long FOREVER
 cdef unsigned int HEADER_LENGTH
 cdef unsigned int MEMORY_PER_WINDOW
 cdef long long MILLISECOND
+cdef unsigned int MOST_SEND_BUFFER
+cdef unsigned int RECEIVE_BUFFER
+cdef unsigned int SEND_BUFFER
 cdef unsigned int TIMER_NONE
 
 cdef class Tcb(Flow):
     cdef readonly Engine engine
     cdef public Listener listener
     cdef public unsigned int state
-    cdef public bint nagle
-    cdef public bint delayed_ack
-    cdef readonly unsigned int send_buffer
+    cdef readonly object configured
+    cdef readonly bint nagle
+    cdef readonly bint cork
+    cdef readonly bint delayed_ack
+    cdef readonly bint pacing
+    cdef readonly unsigned long long most_rate
+    cdef readonly bint keepalive
+    cdef readonly long long user_timeout
+    cdef readonly unsigned int most_segment
+    cdef readonly unsigned int most_unsent
+    cdef public unsigned int send_buffer
+    cdef readonly unsigned int most_send_buffer
     cdef readonly unsigned int iss
     cdef readonly unsigned int timestamp_offset
     cdef public unsigned int snd_una
@@ -45,7 +59,12 @@ cdef class Tcb(Flow):
     cdef public unsigned int rcv_adv
     cdef public unsigned int rcv_acked
     cdef readonly unsigned int receive_buffer
+    cdef readonly unsigned int most_receive_buffer
     cdef readonly unsigned int receive_memory
+    cdef public unsigned int tune_at
+    cdef public long long tune_since
+    cdef public long long rcv_rtt
+    cdef public unsigned long long grown
     cdef public unsigned int rcv_wnd_shift
     cdef public unsigned int rcv_mss
     cdef readonly Reassembly reassembly
@@ -74,6 +93,12 @@ cdef class Tcb(Flow):
     cdef public unsigned int retries
     cdef public unsigned int probes
     cpdef void begin_at(self, unsigned int iss) noexcept
+    cdef public long long last_received
+    cdef public long long stalled_since
+    cpdef void take_settings(self, object settings) except *
+    cpdef void set_receive_buffer(self, unsigned int size) noexcept
+    cpdef void limit_receive_buffer(self, unsigned int most) noexcept
+    @cython.locals(mss=cython.uint)
     cpdef unsigned int our_mss(self) noexcept
     cpdef unsigned int flight(self) noexcept
     cpdef bint fin_sent(self) noexcept

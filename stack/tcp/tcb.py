@@ -8,6 +8,7 @@ Data and the few one-line facts about it; what is done with it is in the modules
 from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpHandler
+from ebbrt.tcp_settings import TcpSettings
 from stack.tcp.connections import Flow
 from stack.tcp.constants import (
     CLOSED,
@@ -16,10 +17,13 @@ from stack.tcp.constants import (
     MASK32,
     MEMORY_PER_WINDOW,
     MILLISECOND,
+    MOST_SEND_BUFFER,
+    RECEIVE_BUFFER,
+    SEND_BUFFER,
     TIMER_NONE,
 )
 from stack.tcp.controllers import congestion_controller
-from stack.tcp.engine import Engine, Listener
+from stack.tcp.engine import Engine, Listener, largest_receive_buffer, window_scale
 from stack.tcp.isn import flow_bytes, initial_numbers
 from stack.tcp.reassembly import Reassembly
 from stack.tcp.rtt import RoundTripEstimator
@@ -32,15 +36,17 @@ NO_HANDLER = TcpHandler()  # what a connection points to before it has a handler
 class Tcb(Flow):
     """One connection. Sequence numbers are 32-bit, times nanoseconds, windows bytes."""
 
-    def __init__(self, engine: Engine, path: Path, remote_port: int, local_port: int, now: int) -> None:
+    def __init__(
+        self, engine: Engine, path: Path, remote_port: int, local_port: int, now: int, settings: TcpSettings
+    ) -> None:
         Flow.__init__(self, path, remote_port, local_port)
         self.engine = engine
         self.handler = NO_HANDLER
         self.listener: Listener | None = None  # whose backlog counts this handshake
         self.state = CLOSED
-        self.nagle = engine.nagle
-        self.delayed_ack = engine.delayed_ack
-        self.send_buffer = engine.send_buffer
+        self.send_buffer = SEND_BUFFER
+        self.receive_buffer = RECEIVE_BUFFER
+        self.take_settings(settings)
 
         flow = flow_bytes(
             path.source_high,
@@ -65,7 +71,7 @@ class Tcb(Flow):
         self.rtt = RoundTripEstimator()
         self.rtt_sequence = 0  # the acknowledgment that ends the measurement under way
         self.rtt_start = 0  # 0: none under way
-        self.congestion = congestion_controller(engine.congestion_control, DEFAULT_MSS)
+        self.congestion = congestion_controller(settings.congestion_control, DEFAULT_MSS)
         self.congestion.recover = self.iss
         self.last_send = now
 
@@ -73,9 +79,11 @@ class Tcb(Flow):
         self.rcv_nxt = 0
         self.rcv_adv = 0  # the right edge of the window the peer was told
         self.rcv_acked = 0  # the last acknowledgment sent (RFC 7323's Last.ACK.sent)
-        self.receive_buffer = engine.receive_buffer
-        self.receive_memory = MEMORY_PER_WINDOW * engine.receive_buffer
-        self.rcv_wnd_shift = engine.window_scale()
+        self.rcv_wnd_shift = window_scale(self.most_receive_buffer)
+        self.tune_at = 0  # behind that sequence number, see whether the receive buffer should grow
+        self.tune_since = now
+        self.rcv_rtt = 0  # the receiver's estimate of the round trip; 0: none yet
+        self.grown = 0  # bytes by which both buffers have, which are counted in the engine
         self.rcv_mss = DEFAULT_MSS  # the largest segment seen, at most our MSS: what counts as a full one
         self.reassembly = Reassembly()
         self.fin_out_of_order = False
@@ -104,7 +112,38 @@ class Tcb(Flow):
         self.ack_deadline = FOREVER  # the delayed ACK
         self.heap_deadline = FOREVER  # of this connection's entry in the heap
         self.retries = 0  # retransmissions, or probes, since the peer last acknowledged anything
-        self.probes = 0  # since the window closed: the backoff of probing
+        self.probes = 0  # since the window closed: the backoff of probing; or questions whether the peer is there
+        self.last_received = now  # an acceptable segment
+        self.stalled_since = now  # while retransmitting or probing: when the peer last got on
+
+    def take_settings(self, settings: TcpSettings) -> None:
+        """Take over what sending and receiving look at; ``stack.tcp.settings`` sees to what follows from a change."""
+        self.configured = settings
+        self.nagle = settings.nagle
+        self.cork = settings.cork
+        self.delayed_ack = settings.delayed_ack
+        self.pacing = settings.pacing
+        self.most_rate = settings.most_rate
+        self.keepalive = settings.keepalive
+        self.user_timeout = settings.user_timeout
+        self.most_segment = settings.most_segment
+        self.most_unsent = settings.most_unsent
+        # A size that was set is the size for good; one that was not is where autotuning begins.
+        self.most_send_buffer = settings.send_buffer or MOST_SEND_BUFFER
+        self.send_buffer = settings.send_buffer or self.send_buffer
+        self.most_receive_buffer = largest_receive_buffer(settings)
+        self.set_receive_buffer(min(settings.receive_buffer or self.receive_buffer, self.most_receive_buffer))
+
+    def set_receive_buffer(self, size: int) -> None:
+        """How many bytes the peer may send unread, and so how much node memory they may pin."""
+        self.receive_buffer = size
+        self.receive_memory = MEMORY_PER_WINDOW * size
+
+    def limit_receive_buffer(self, most: int) -> None:
+        """No more than ``most`` bytes can be offered: the window scale is agreed, once and for all."""
+        self.most_receive_buffer = min(self.most_receive_buffer, most)
+        if self.receive_buffer > most:
+            self.set_receive_buffer(most)
 
     def begin_at(self, iss: int) -> None:
         """Let ``iss`` be our initial sequence number, which the peer has seen, instead of the one made for us."""
@@ -113,7 +152,8 @@ class Tcb(Flow):
 
     def our_mss(self) -> int:
         """The maximum segment size we tell the peer: what fits our own link (RFC 6691: options not counted)."""
-        return self.path.mtu - self.path.header_length - HEADER_LENGTH
+        mss = self.path.mtu - self.path.header_length - HEADER_LENGTH
+        return min(mss, self.most_segment) if self.most_segment else mss
 
     def flight(self) -> int:
         """Bytes sent and not acknowledged; a SYN or FIN counts as one."""

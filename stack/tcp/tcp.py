@@ -11,6 +11,7 @@ from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
+from ebbrt.tcp_settings import TcpSettings
 from stack.constants import ERROR_PARAMETER, ERROR_TIME_EXCEEDED, ERROR_TOO_BIG
 from stack.internet import Internet
 from stack.tcp.connection import Connection
@@ -92,29 +93,40 @@ class Tcp(Transport):
         """When ``poll`` is to be called next: it may be early, never late; FOREVER when nothing waits."""
         return self.engine.timers.next_deadline()
 
-    def listen(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int = 1024) -> None:
+    def listen(
+        self,
+        port: int,
+        accept: Callable[[TcpConnection], TcpHandler],
+        backlog: int = 1024,
+        settings: TcpSettings | None = None,
+    ) -> None:
         """Accept connections on ``port``; at most ``backlog`` handshakes are under way at a time.
 
+        settings: what the connections begin with; the engine's when there are none.
         Raises AddressInUseError when something listens there already.
         """
         if not 0 < port <= 0xFFFF:
             raise ValueError(f"{port} is not a TCP port")
         if port in self.engine.listeners:
             raise AddressInUseError(f"something listens on TCP port {port} already")
-        self.engine.listeners[port] = Listener(port, accept, backlog)
+        self.engine.listeners[port] = Listener(port, accept, backlog, settings or self.engine.settings)
         if self.engine.ip.steering is not None:
             self.engine.ip.steering.claim(PROTOCOL_TCP, port)
 
-    def connect(self, address: tuple[int, int], port: int, handler: TcpHandler) -> TcpConnection:
+    def connect(
+        self, address: tuple[int, int], port: int, handler: TcpHandler, settings: TcpSettings | None = None
+    ) -> TcpConnection:
         """Open a connection to ``address`` (high, low); ``handler`` is told the outcome, perhaps before this returns.
 
+        settings: what it begins with; the engine's when there are none.
         Raises AddressInUseError when every local port is connected with that peer already.
         """
         if not 0 < port <= 0xFFFF:
             raise ValueError(f"{port} is not a TCP port")
         now = self.engine.clock.now()
         path = self.engine.ip.path(None, address)
-        connection = Connection(self.engine, path, port, self._local_port(path, port), now)
+        settings = settings or self.engine.settings
+        connection = Connection(self.engine, path, port, self._local_port(path, port), now, settings)
         connection.handler = handler
         handler.connection = connection
         open_actively(connection, now)
@@ -133,6 +145,7 @@ class Tcp(Transport):
                 "fast_retransmits": counters.fast_retransmits,
                 "retransmission_timeouts": counters.retransmission_timeouts,
                 "zero_window_probes": counters.zero_window_probes,
+                "keepalives_sent": counters.keepalives_sent,
                 "duplicate_acks_received": counters.duplicate_acks_received,
                 "out_of_order": counters.out_of_order_segments,
                 "dsacks_sent": counters.dsacks_sent,
@@ -152,6 +165,7 @@ class Tcp(Transport):
                 "time_wait_evicted": counters.time_wait_evicted,
                 "handshakes": sum([listener.pending for listener in self.engine.listeners.values()]),
                 "timers": len(self.engine.timers),
+                "buffers_grown": self.engine.grown,
             },
             "syn_cookies": {
                 "sent": self.engine.cookies.sent,

@@ -5,7 +5,7 @@ probe a zero window, and one in TIME-WAIT does neither. What happens when a dead
 """
 
 from ebbrt.constants import FOREVER
-from stack.tcp.constants import TIMER_NONE
+from stack.tcp.constants import TIMER_FIN_WAIT_2, TIMER_NONE
 from stack.tcp.tcb import Tcb
 
 
@@ -22,6 +22,11 @@ def disarm(connection: Tcb) -> None:
     """The main timer waits for nothing."""
     connection.timer = TIMER_NONE
     connection.timer_deadline = FOREVER
+
+
+def await_fin(connection: Tcb, now: int) -> None:
+    """FIN-WAIT-2: the peer has our FIN; give it time to go on, and to send its own."""
+    arm(connection, TIMER_FIN_WAIT_2, now + connection.configured.fin_wait_2_time)
 
 
 def arm_delayed_ack(connection: Tcb, deadline: int) -> None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 
 from ebbrt.network import AddressInUseError
+from ebbrt.tcp_settings import TcpSettings
 from stack.address import mapped
 from tests.tcplink import SECOND, Recorder, Wire, open_pair
 from tests.tcppeer import PORT, Peer
@@ -203,7 +204,7 @@ def test_nagle_holds_a_small_segment_until_the_acknowledgment():
     for nagle, expected in ((True, [b"one"]), (False, [b"one", b"two"])):
         peer = Peer()
         handler = peer.established()
-        handler.connection.nagle = nagle
+        handler.connection.configure(TcpSettings(nagle=nagle))
         handler.connection.send(peer.node.buffer(b"one"))
         handler.connection.send(peer.node.buffer(b"two"))
         assert [bytes(segment.payload) for segment in peer.take()] == expected
@@ -229,7 +230,7 @@ def test_delayed_acknowledgment():
     assert [segment.ack for segment in peer.wait(2 * MS)] == [peer.seq]
     assert peer.send("A", b"x" * 1460) == []
     assert len(peer.send("A", b"x" * 1460)) == 1  # every second full segment at once
-    handler.connection.delayed_ack = False
+    handler.connection.configure(TcpSettings(delayed_ack=False))
     assert len(peer.send("PA", b"x")) == 1
 
 

@@ -80,7 +80,7 @@ def test_timestamps_carry_the_window_scale():
     answer = peer.send("S", options=options)[0]
     value, echo = dict(answer.options)["Timestamp"]
     assert echo == peer.tsval
-    assert dict(answer.options)["WScale"] == 3
+    assert dict(answer.options)["WScale"] == 7
     peer.send("A", window=1000, options=[("Timestamp", (peer.tsval, value))])
     connection = peer.handlers[0].connection
     assert (connection.snd_wnd, connection.snd_wnd_shift, connection.rcv_wnd_shift) == (128_000, 7, 3)
