@@ -13,6 +13,7 @@ from ebbrt.events.event_manager import EventManager
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import Buffer, MemoryAllocator
 from ebbrt.network import AddressInUseError, NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
+from ebbrt.tcp_settings import SECOND, SettingsError, TcpSettings
 from tests.fakes import read_chain
 
 PORT = 4711
@@ -597,3 +598,77 @@ class NetworkManagerSuite:
             sender.send(forms.client.buffer(b"x"), forms.server.address, UDP_PORT)
         forms.run(lambda: len(there.received) == 2)
         assert forms.server.events.failures == failures + 1
+
+    # Settings
+
+    def test_settings_are_the_defaults_until_changed(self, forms):
+        client, server = open_pair(forms)
+        assert client.connection.settings() == server.connection.settings() == TcpSettings()
+        settings = TcpSettings(
+            keepalive=True,
+            keepalive_idle=5 * SECOND,
+            keepalive_interval=2 * SECOND,
+            keepalive_probes=3,
+            user_timeout=9 * SECOND,
+            congestion_control="reno",
+            send_buffer=100_000,
+            receive_buffer=100_000,
+            most_unsent=50_000,
+            pacing=True,
+            most_rate=10_000_000,
+        )
+        client.connection.configure(settings)
+        assert client.connection.settings() == settings
+        client.connection.send(forms.client.buffer(pattern(30_000)))
+        forms.run(lambda: len(server.data) == 30_000)
+        assert server.data == pattern(30_000)
+
+    def test_a_congestion_control_that_there_is_not_changes_nothing(self, forms):
+        client, _ = open_pair(forms)
+        with pytest.raises(SettingsError, match="vegas-of-old"):
+            client.connection.configure(TcpSettings(congestion_control="vegas-of-old"))
+        assert client.connection.settings() == TcpSettings()
+
+    def test_nagle_off_shows_in_the_settings(self, forms):
+        client, _ = open_pair(forms)
+        client.connection.disable_nagle()
+        assert client.connection.settings() == TcpSettings(nagle=False)
+
+    def test_a_corked_segment_waits_for_the_cork_to_be_drawn(self, forms):
+        client, server = open_pair(forms)
+        client.connection.configure(TcpSettings(cork=True))
+        client.connection.send(forms.client.buffer(b"first "))
+        client.connection.send(forms.client.buffer(b"second"))
+        client.connection.configure(TcpSettings())
+        forms.run(lambda: server.data == b"first second")
+        assert server.chains == 1
+
+    def test_reset_on_close(self, forms):
+        client, server = open_pair(forms)
+        client.connection.configure(TcpSettings(reset_on_close=True))
+        client.connection.close()
+        assert client.events[-1] == "closed: aborted"
+        forms.run(server.has_ended)
+        assert server.events[-1] == "closed: reset"
+
+    def test_settings_of_a_connection_that_has_ended_can_be_given_in_vain(self, forms):
+        client, _ = open_pair(forms)
+        connection = client.connection
+        connection.abort()
+        connection.configure(TcpSettings(nagle=False))
+        assert connection.info() == {}
+
+    def test_info_tells_how_the_connection_is_doing(self, forms):
+        client, server = open_pair(forms)
+        client.connection.send(forms.client.buffer(pattern(5000)))
+        forms.run(lambda: len(server.data) == 5000)
+        forms.settle()
+        info = client.connection.info()
+        assert info["tcpi_state"] == 1
+        assert info["tcpi_unacked"] == info["tcpi_notsent_bytes"] == info["tcpi_total_retrans"] == 0
+        assert info["tcpi_bytes_acked"] in (5000, 5001)  # Linux counts the SYN of the side that opened
+        assert info["tcpi_snd_cwnd"] >= 10
+        assert info["tcpi_options"] & 7 == 7
+        received = server.connection.info()
+        assert received["tcpi_bytes_received"] == 5000
+        assert received["tcpi_data_segs_in"] >= 1

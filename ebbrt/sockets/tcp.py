@@ -18,11 +18,12 @@ from ebbrt.events.timers import Timer
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
 from ebbrt.sockets.buffers import SendQueue
-from ebbrt.sockets.shared import MILLISECOND, Readiness, Shared, is_busy
+from ebbrt.sockets.options import apply, info
+from ebbrt.sockets.shared import Readiness, Shared, is_busy
+from ebbrt.tcp_settings import DEFAULT_SETTINGS, TcpSettings, without_nagle
 
 SEND_BUFFER = 256 * 1024  # what send_window() counts from; the kernel's own buffer comes on top
 MOST_WRITES = 16  # in one event
-FIN_WAIT_2_TIME = 60_000 * MILLISECOND  # without data from a peer that took our FIN and sends none, as the stack's
 WRITABLE = select.EPOLLOUT
 PEER_FINISHED = select.EPOLLRDHUP
 ON_CHANGE = select.EPOLLET  # only when something has happened; errors and the end of both directions always show
@@ -59,6 +60,8 @@ class SocketConnection(TcpConnection):
         self._fd = sock.fileno()
         self._remote = remote
         self._queue = SendQueue()
+        self._settings = DEFAULT_SETTINGS
+        self._send_buffer = SEND_BUFFER
         self._watched = NOT_WATCHED
         self._connecting = False
         self._in_upcall = False
@@ -109,13 +112,28 @@ class SocketConnection(TcpConnection):
 
     def send_window(self) -> int:
         """Bytes until the send buffer is full: what the kernel has taken no longer counts."""
-        self._window_seen = max(0, SEND_BUFFER - self._queue.length)
+        self._window_seen = max(0, self._send_buffer - self._queue.length)
         return self._window_seen
 
     def disable_nagle(self) -> None:
         """Send short segments at once."""
-        if self._socket is not None:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.configure(without_nagle(self._settings))
+
+    def settings(self) -> TcpSettings:
+        """What is set for this connection."""
+        return self._settings
+
+    def configure(self, settings: TcpSettings) -> None:
+        """Set it all, at any time. Raises SettingsError when the kernel has no such congestion control."""
+        if self._socket is None or settings is self._settings:
+            return
+        apply(self._socket, settings, self._settings)
+        self._settings = settings
+        self._send_buffer = settings.send_buffer or SEND_BUFFER
+
+    def info(self) -> dict[str, int]:
+        """The kernel's TCP_INFO."""
+        return {} if self._socket is None else info(self._socket)
 
     def pause(self) -> None:
         """Read no more: the kernel's buffer fills, and its receive window closes."""
@@ -134,6 +152,9 @@ class SocketConnection(TcpConnection):
         """Send what is queued, then FIN; a connection that is not yet open is given up."""
         if self._connecting:
             self._end("aborted")
+            return
+        if self._settings.reset_on_close:
+            self.abort()
             return
         self._fin_queued = True
         self._settle()
@@ -266,7 +287,7 @@ class SocketConnection(TcpConnection):
                 self._write()
             if self._fin_queued and not self._fin_sent and not self._queue.length and not self._failure:
                 self._send_fin(self._socket)
-            if self._window_seen < SEND_BUFFER and self._has_room() and not self._tells_room:
+            if self._window_seen < self._send_buffer and self._has_room() and not self._tells_room:
                 self._tells_room = True
                 self._shared.events.defer(self._tell_room)
         self._watch()
@@ -287,15 +308,15 @@ class SocketConnection(TcpConnection):
 
     def _has_room(self) -> bool:
         """Whether at least half of the send buffer is free, and more than the application saw."""
-        room = SEND_BUFFER - self._queue.length
-        return room > self._window_seen and 2 * room >= SEND_BUFFER
+        room = self._send_buffer - self._queue.length
+        return room > self._window_seen and 2 * room >= self._send_buffer
 
     def _tell_room(self) -> None:
         """The application saw a window smaller than the buffer: tell it of the larger one."""
         self._tells_room = False
         if self._socket is None or self._failure or self._in_upcall or not self._has_room():
             return
-        self._window_seen = SEND_BUFFER
+        self._window_seen = self._send_buffer
         self._in_upcall = True
         try:
             self.handler.send_window_opened()
@@ -312,17 +333,18 @@ class SocketConnection(TcpConnection):
             return
         if not self._peer_closed:
             self._last_received = self._shared.events.now
-            self._linger = self._shared.events.set_timer(FIN_WAIT_2_TIME, self._check_linger)
+            self._linger = self._shared.events.set_timer(self._settings.fin_wait_2_time, self._check_linger)
 
     def _check_linger(self) -> None:
         """The kernel would wait for the peer's FIN for ever; we do not."""
         if self._socket is None or self._peer_closed:
             return
         silent = self._shared.events.now - self._last_received
-        if silent >= FIN_WAIT_2_TIME and self._state() == FIN_WAIT_2 and not self._paused:
+        patience = self._settings.fin_wait_2_time
+        if silent >= patience and self._state() == FIN_WAIT_2 and not self._paused:
             self._end("timeout")
         else:
-            rest = FIN_WAIT_2_TIME - silent if silent < FIN_WAIT_2_TIME else FIN_WAIT_2_TIME
+            rest = patience - silent if silent < patience else patience
             self._linger = self._shared.events.set_timer(rest, self._check_linger)
 
     def _watch(self) -> None:

@@ -6,7 +6,7 @@ from stack.tcp.delivery cimport tell_closed, tell_window_opened
 from stack.tcp.engine cimport Counters
 from stack.tcp.handshake cimport syn_received_acknowledged
 from stack.tcp.lifecycle cimport enter_time_wait, forget, transition
-from stack.tcp.output cimport retransmit_first, send_challenge_ack
+from stack.tcp.output cimport output, retransmit_first, send_challenge_ack
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
@@ -35,4 +35,4 @@ cdef long long _measure(Tcb connection, Segment segment, long long now) noexcept
 cdef void _no_progress(Tcb connection, Segment segment, long long now) except *
 cdef void _update_window(Tcb connection, Segment segment) noexcept
 @cython.locals(room=cython.uint)
-cpdef void tell_room(Tcb connection) except *
+cpdef void tell_room(Tcb connection, long long now) except *

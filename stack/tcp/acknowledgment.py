@@ -17,7 +17,7 @@ from stack.tcp.constants import (
 from stack.tcp.delivery import tell_closed, tell_window_opened
 from stack.tcp.handshake import syn_received_acknowledged
 from stack.tcp.lifecycle import enter_time_wait, forget, transition
-from stack.tcp.output import retransmit_first, send_challenge_ack
+from stack.tcp.output import output, retransmit_first, send_challenge_ack
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import FIN_ACKNOWLEDGED
@@ -63,8 +63,10 @@ def our_fin_acknowledged(connection: Tcb, now: int) -> bool:
     return True
 
 
-def tell_room(connection: Tcb) -> None:
+def tell_room(connection: Tcb, now: int) -> None:
     """The application saw a window smaller than the buffer: tell it when at least half is free, and more than then."""
+    if connection.most_unsent:
+        output(connection, now)  # what goes now makes room
     room = send_room(connection)
     if room > connection.window_seen and 2 * room >= send_limit(connection):
         connection.window_seen = MASK32
@@ -76,6 +78,7 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
     ack = segment.acknowledgment
     flight = connection.flight()
     count = (ack - connection.snd_una) & MASK32
+    connection.bytes_acknowledged += count
     if count > connection.queue.length:
         connection.queue.acknowledge(connection.queue.length)
         connection.fin_queued = False  # there is nothing but the FIN behind the queue

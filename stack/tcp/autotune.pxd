@@ -12,9 +12,7 @@ cdef unsigned int SEGMENTS_AHEAD
 
 @cython.locals(most=cython.uint)
 cpdef void begin(Tcb connection, long long now) noexcept
-@cython.locals(
-    count=cython.ulonglong, elapsed=cython.longlong, in_round_trip=cython.ulonglong, wanted=cython.ulonglong
-)
+@cython.locals(count=cython.ulonglong, elapsed=cython.longlong, wanted=cython.ulonglong)
 cpdef void window_arrived(Tcb connection, unsigned int sequence, unsigned int echo, long long now) noexcept
 @cython.locals(wanted=cython.uint)
 cpdef unsigned int send_limit(Tcb connection) noexcept

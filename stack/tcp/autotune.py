@@ -33,9 +33,10 @@ def window_arrived(connection: Tcb, sequence: int, echo: int, now: int) -> None:
     count = connection.receive_buffer + ((sequence - connection.tune_at) & MASK32)
     elapsed = now - connection.tune_since
     _measure_round_trip(connection, echo, elapsed, now)
-    if connection.receive_buffer < connection.most_receive_buffer and connection.held is None and elapsed > 0:
-        in_round_trip = count * min(connection.rcv_rtt, elapsed) // elapsed
-        wanted = min(2 * in_round_trip + SEGMENTS_AHEAD * connection.rcv_mss, connection.most_receive_buffer)
+    if elapsed > 0:
+        connection.rcv_space = count * min(connection.rcv_rtt, elapsed) // elapsed
+    if connection.receive_buffer < connection.most_receive_buffer and connection.held is None:
+        wanted = min(2 * connection.rcv_space + SEGMENTS_AHEAD * connection.rcv_mss, connection.most_receive_buffer)
         if wanted > connection.receive_buffer:
             if _may_grow(connection, MEMORY_PER_WINDOW * (wanted - connection.receive_buffer)):
                 connection.set_receive_buffer(wanted)

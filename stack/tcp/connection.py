@@ -19,6 +19,7 @@ from stack.tcp.constants import (
     TIME_WAIT,
 )
 from stack.tcp.delivery import flush
+from stack.tcp.info import info
 from stack.tcp.lifecycle import end, transition
 from stack.tcp.output import output, receive_window, send_reset
 from stack.tcp.settings import configure
@@ -57,6 +58,10 @@ class Connection(Tcb):
     def configure(self, settings: TcpSettings) -> None:
         """Set it all, at any time. Raises SettingsError when there is no such congestion control."""
         configure(self, settings)
+
+    def info(self) -> dict[str, int]:
+        """Fields of Linux's TCP_INFO."""
+        return info(self, self.engine.clock.now())
 
     def pause(self) -> None:
         """Hold received data back: the receive window closes as node memory is pinned by it."""

@@ -97,7 +97,7 @@ def _retransmission_timeout(connection: Tcb, now: int) -> None:
     connection.congestion.recover = connection.snd_max
     connection.congestion.in_recovery = False
     connection.congestion.duplicate_acks = 0
-    connection.rtt.back_off()
+    connection.rtt.back_off(connection.user_timeout)
     connection.rtt_start = 0
     connection.snd_nxt = connection.snd_una
     connection.queue.rewind()
@@ -133,6 +133,7 @@ def _handshake_timeout(connection: Tcb, now: int) -> None:
         end(connection, "timeout")
         return
     connection.engine.counters.segments_retransmitted += 1
-    connection.rtt.back_off()
+    connection.segments_retransmitted += 1
+    connection.rtt.back_off(connection.user_timeout)
     send_syn(connection, now)
     arm(connection, TIMER_HANDSHAKE, min(now + connection.rtt.rto, patience(connection)))

@@ -78,6 +78,6 @@ cdef bint _in_window(Tcb connection, unsigned int sequence) noexcept
 cdef void _text(Tcb connection, Segment segment, long long now) except *
 @cython.locals(unacknowledged=cython.uint)
 cdef void _in_order(Tcb connection, IOBuf chain, unsigned int length) except *
-@cython.locals(last=IOBuf, found=Range)
+@cython.locals(last=IOBuf, found=Range, length=cython.uint)
 cdef void _join_reassembled(Tcb connection, IOBuf chain) except *
 cdef void _fin(Tcb connection, long long now) except *

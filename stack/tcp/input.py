@@ -145,13 +145,14 @@ def _open_arrives(connection: Tcb, segment: Segment, now: int) -> None:
         connection.engine.counters.drop(DROP_NO_ACK)
         return
     connection.last_received = now
+    connection.segments_received += 1
     if not acknowledgment_arrives(connection, segment, now):
         return
     if connection.state != ESTABLISHED and our_fin_acknowledged(connection, now) and connection.state == CLOSED:
         return
     _text_and_fin(connection, segment, now)
     if connection.window_seen < connection.send_buffer:
-        tell_room(connection)
+        tell_room(connection, now)
     output(connection, now)
 
 
@@ -257,6 +258,7 @@ def _text_and_fin(connection: Tcb, segment: Segment, now: int) -> None:
     if fin and seq_lt(connection.rcv_nxt, fin_sequence) and not _in_window(connection, fin_sequence):
         fin = False
     if segment.length:
+        connection.data_segments_received += 1
         _text(connection, segment, now)
     if connection.state == CLOSED:
         return
@@ -324,6 +326,7 @@ def _in_order(connection: Tcb, chain: IOBuf, length: int) -> None:
         connection.ack_now = True
         return
     connection.rcv_nxt = (connection.rcv_nxt + length) & MASK32
+    connection.bytes_received += length
     connection.engine.counters.bytes_received += length
     if not connection.reassembly.is_empty():
         connection.ack_now = True
@@ -344,7 +347,9 @@ def _join_reassembled(connection: Tcb, chain: IOBuf) -> None:
     while found is not None:
         last.next = found.chain
         last = found.last
-        connection.engine.counters.bytes_received += (found.end - connection.rcv_nxt) & MASK32
+        length = (found.end - connection.rcv_nxt) & MASK32
+        connection.bytes_received += length
+        connection.engine.counters.bytes_received += length
         connection.rcv_nxt = found.end
         found = connection.reassembly.take(connection.rcv_nxt)
 

@@ -127,6 +127,7 @@ def transmit(connection: Tcb, length: int, now: int) -> None:
             connection.rtt_sequence = connection.snd_nxt
     else:
         connection.engine.counters.segments_retransmitted += 1
+        connection.segments_retransmitted += 1
         connection.rtt_start = 0  # Karn: an acknowledgment would not tell which of the two it is for
     connection.last_send = now
     connection.engine.counters.bytes_sent += length
@@ -330,6 +331,9 @@ def _finish(
         connection.local_port, connection.remote_port, sequence, acknowledgment, header_length, flags, window
     )
     engine.counters.segments_sent += 1
+    connection.segments_sent += 1
+    if length:
+        connection.data_segments_sent += 1
     connection.path.send(
         packet,
         header_length + length,

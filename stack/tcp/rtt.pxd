@@ -9,4 +9,4 @@ cdef class RoundTripEstimator:
     cdef readonly long long rto
     cpdef void sample(self, long long rtt) noexcept
     cpdef void recompute(self) noexcept
-    cpdef void back_off(self) noexcept
+    cpdef void back_off(self, long long most) noexcept

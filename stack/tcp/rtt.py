@@ -32,6 +32,6 @@ class RoundTripEstimator:
             return
         self.rto = min(max(self.srtt + max(MILLISECOND, 4 * self.rttvar), LEAST_RTO), MOST_RTO)
 
-    def back_off(self) -> None:
-        """Double the timeout after it has run out (5.5)."""
-        self.rto = min(self.rto * 2, MOST_RTO)
+    def back_off(self, most: int) -> None:
+        """Double the timeout after it has run out (5.5), up to ``most`` or to where all end; 0: only those."""
+        self.rto = min(self.rto * 2, most or MOST_RTO, MOST_RTO)

@@ -64,6 +64,7 @@ cdef class Tcb(Flow):
     cdef public unsigned int tune_at
     cdef public long long tune_since
     cdef public long long rcv_rtt
+    cdef public unsigned int rcv_space
     cdef public unsigned long long grown
     cdef public unsigned int rcv_wnd_shift
     cdef public unsigned int rcv_mss
@@ -93,6 +94,13 @@ cdef class Tcb(Flow):
     cdef public unsigned int retries
     cdef public unsigned int probes
     cpdef void begin_at(self, unsigned int iss) noexcept
+    cdef public unsigned long long bytes_acknowledged
+    cdef public unsigned long long bytes_received
+    cdef public unsigned int segments_sent
+    cdef public unsigned int segments_received
+    cdef public unsigned int data_segments_sent
+    cdef public unsigned int data_segments_received
+    cdef public unsigned int segments_retransmitted
     cdef public long long last_received
     cdef public long long stalled_since
     cpdef void take_settings(self, object settings) except *

@@ -83,6 +83,7 @@ class Tcb(Flow):
         self.tune_at = 0  # behind that sequence number, see whether the receive buffer should grow
         self.tune_since = now
         self.rcv_rtt = 0  # the receiver's estimate of the round trip; 0: none yet
+        self.rcv_space = 0  # bytes that arrived in such a time, when it was last looked at
         self.grown = 0  # bytes by which both buffers have, which are counted in the engine
         self.rcv_mss = DEFAULT_MSS  # the largest segment seen, at most our MSS: what counts as a full one
         self.reassembly = Reassembly()
@@ -113,6 +114,14 @@ class Tcb(Flow):
         self.heap_deadline = FOREVER  # of this connection's entry in the heap
         self.retries = 0  # retransmissions, or probes, since the peer last acknowledged anything
         self.probes = 0  # since the window closed: the backoff of probing; or questions whether the peer is there
+        # What has become of it so far, for ``stack.tcp.info``. Payload is counted in bytes, once.
+        self.bytes_acknowledged = 0
+        self.bytes_received = 0
+        self.segments_sent = 0
+        self.segments_received = 0
+        self.data_segments_sent = 0
+        self.data_segments_received = 0
+        self.segments_retransmitted = 0
         self.last_received = now  # an acceptable segment
         self.stalled_since = now  # while retransmitting or probing: when the peer last got on
 

@@ -20,7 +20,8 @@ from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import UdpHandler
 from ebbrt.sockets.buffers import SIZES
 from ebbrt.sockets.socket_network import SocketNetworkManager
-from ebbrt.sockets.tcp import FIN_WAIT_2_TIME, SEND_BUFFER
+from ebbrt.sockets.tcp import SEND_BUFFER
+from ebbrt.tcp_settings import DEFAULT_SETTINGS
 from tests.network_manager_suite import (
     PORT,
     UDP_PORT,
@@ -162,10 +163,10 @@ def test_a_peer_that_takes_our_fin_and_says_no_more_times_out(forms: SocketsForm
     client, server = open_pair(forms)
     client.connection.close()
     forms.run(lambda: "peer_closed" in server.events)
-    forms.clock.skipped += FIN_WAIT_2_TIME - 2 * 1000 * MILLISECOND
+    forms.clock.skipped += DEFAULT_SETTINGS.fin_wait_2_time - 2 * 1000 * MILLISECOND
     server.connection.send(forms.server.buffer(b"still here"))
     forms.run(lambda: client.data == b"still here")
-    forms.clock.skipped += FIN_WAIT_2_TIME - 2 * 1000 * MILLISECOND
+    forms.clock.skipped += DEFAULT_SETTINGS.fin_wait_2_time - 2 * 1000 * MILLISECOND
     forms.settle()
     assert client.events == ["connected", "data"]
     forms.clock.skipped += 4 * 1000 * MILLISECOND

@@ -83,7 +83,7 @@ def test_timestamps_carry_the_window_scale():
     assert dict(answer.options)["WScale"] == 7
     peer.send("A", window=1000, options=[("Timestamp", (peer.tsval, value))])
     connection = peer.handlers[0].connection
-    assert (connection.snd_wnd, connection.snd_wnd_shift, connection.rcv_wnd_shift) == (128_000, 7, 3)
+    assert (connection.snd_wnd, connection.snd_wnd_shift, connection.rcv_wnd_shift) == (128_000, 7, 7)
     connection.send(peer.node.buffer(b"x"))
     sent = peer.take()[0]
     assert dict(sent.options)["Timestamp"][1] == peer.tsval
