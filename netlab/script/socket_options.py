@@ -5,6 +5,7 @@ An option that the stack does not have is not quietly taken: the run says that i
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 
 from netlab.script.sockets import CallError, Socket, UnsupportedCallError
 from netlab.script.stream_socket import StreamSocket
@@ -57,7 +58,7 @@ def _no_delay(socket: StreamSocket, value: object) -> None:
     assert socket.connection is not None
     if not isinstance(value, int):
         raise CallError(errno.EINVAL)
-    socket.connection.nagle = not value
+    socket.connection.configure(replace(socket.connection.settings(), nagle=not value))
 
 
 SETTERS: dict[tuple[int, int], Callable[[StreamSocket, object], None]] = {(SOL_TCP, TCP_NODELAY): _no_delay}

@@ -7,6 +7,7 @@ names with or without ``net.ipv4.``.
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from stack.stack import Stack
 
@@ -74,7 +75,8 @@ def _congestion_control(stack: Stack, value: str) -> None:
     from stack.tcp.controllers import congestion_controller
 
     congestion_controller(value, 536)
-    stack.tcp.engine.congestion_control = value
+    engine = stack.tcp.engine
+    engine.settings = replace(engine.settings, congestion_control=value)
 
 
 def _as_it_is(*values: str) -> Callable[[Stack, str], None]:

@@ -19,6 +19,7 @@ from ebbrt.ebb_ids import EbbAllocator
 from ebbrt.events.virtual import VirtualEventManager
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
+from ebbrt.tcp_settings import TcpSettings
 from netlab.errors import NetlabError
 from netlab.sim.wire import End
 from stack.network_manager import StackNetworkManager
@@ -92,12 +93,14 @@ class SimulatedNode:
         ebb_kinds.start(self.core)
 
     def _set_tcp(self, settings: Mapping[str, Any]) -> None:
-        """What new connections start with, by the names of ``stack.tcp.engine.Engine``."""
+        """What new connections start with, by the names of ``TcpSettings``, and ``sack``."""
         engine = self.stack.tcp.engine
-        for name, value in settings.items():
-            if not hasattr(engine, name):
-                raise NetlabError(f"TCP of node {self.name} has no setting {name!r}")
-            setattr(engine, name, value)
+        named = dict(settings)
+        engine.sack = named.pop("sack", True)
+        try:
+            engine.settings = TcpSettings(**named)
+        except (TypeError, ValueError) as error:
+            raise NetlabError(f"TCP of node {self.name}: {error}") from error
 
     def add_interface(self, address: str, mtu: int = 1500, whole: bool = False) -> NodePort:
         """An interface with this address and network, "198.18.0.1/16"; whole: see ``MemoryPort``."""

@@ -69,7 +69,7 @@ class Simulation:
         address: with its network's length; without, the next of 198.18.0.0/15.
         application: called with the node when the simulation first runs; what it returns is ``node.application``.
         tcp: what the node's connections start with: ``congestion_control``, ``receive_buffer`` and others, by the
-            names of ``stack.tcp.engine.Engine``. memory: bytes of node memory.
+            names of ``ebbrt.tcp_settings.TcpSettings``, and ``sack``. memory: bytes of node memory.
         whole: large segments and partial checksums go over its link as they are, as between TAPs of one host.
         """
         if name in self.nodes or name in self.switches:
