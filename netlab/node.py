@@ -40,6 +40,7 @@ from netlab.node_config import (
     NodeError,
     check_application,
     check_cpus,
+    check_lookup,
     take_no_arguments,
 )
 from netlab.node_cores import UNPLUGGED, OtherCores, ended_how
@@ -117,6 +118,7 @@ class Node:
             random=chance,
             secret=hardware.secret,
             steering=Steering(self.links, self.memory, hardware.steering) if hardware.cores > 1 else None,
+            lookup=config.lookup,
         )
         driver = TimedDevice(self.driver, self.stopwatch) if self.stopwatch else self.driver
         self.interface = self.stack.add_interface(driver, config.address)
@@ -312,6 +314,7 @@ def _check(config: NodeConfig) -> None:
     if not 1 <= config.cores <= MOST_CORES:
         raise NodeError(f"a node has 1 to {MOST_CORES} cores, not {config.cores}")
     check_cpus(config.cpus)
+    check_lookup(config.lookup)
 
 
 def _be_core(config: NodeConfig, hardware: Hardware, number: int) -> int:

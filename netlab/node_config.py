@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ebbrt.configuration import Configuration
 from netlab.errors import NetlabError
+from stack.tcp.lookups import DEFAULT_LOOKUP, LOOKUPS
 
 MOST_CORES = 64
 PORTS = {"memcached": 11211, "transfer": 5001}  # that applications use when no other is named
@@ -21,7 +22,8 @@ class NodeConfig:
     application: what it serves; None: nothing yet. memory: bytes the application may fill, on all cores together.
     cores: each a process; core n runs on CPU ``cpus[n % len(cpus)]``, so that with fewer CPUs than cores some share
     one, and wherever Linux puts it without any. seed: of all randomness, for a run that can be repeated; None: the
-    machine's own. layers: time the layers (``ebbrt.layers``). statistics: where SIGUSR1 and the end write them.
+    machine's own. layers: time the layers (``ebbrt.layers``). lookup: how TCP
+    finds a segment's connection (``stack.tcp.lookups``). statistics: where SIGUSR1 and the end write them.
     configuration: base Ebbs of other classes than the library's, on every core. arguments: what the application is
     told on the command line.
     """
@@ -37,6 +39,7 @@ class NodeConfig:
     seed: int | None = None
     plain_tap: bool = False
     layers: bool = False
+    lookup: str = DEFAULT_LOOKUP
     statistics: Path | None = None
     configuration: Configuration = field(default_factory=Configuration)
     arguments: tuple[str, ...] = ()
@@ -66,6 +69,12 @@ def port_of(application: str, port: int | None) -> int:
     if not 0 < port <= 0xFFFF:
         raise NodeError(f"{port} is not a TCP port", "Use 1 to 65535.")
     return port
+
+
+def check_lookup(lookup: str) -> None:
+    """Raise NodeError when there is no such way to find a connection."""
+    if lookup not in LOOKUPS:
+        raise NodeError(f"there is no connection look-up {lookup!r}", f"There is: {', '.join(LOOKUPS)}.")
 
 
 def take_no_arguments(application: str, arguments: Iterable[str]) -> None:

@@ -17,12 +17,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from netlab.bench import memcaslap
-from netlab.bench.results import LAYERS, ResultsError, Row, Summary, read_csv, summarize
+from netlab.bench.results import LAYERS, ResultsError, Row, Summary, read_csv, read_document, summarize
 from netlab.errors import NetlabError
 
-NAMES = {"node": "library-OS node (EbbRT in Python)", "linux": "memcached on Linux"}
-COLORS = {"node": "#1668b8", "linux": "#d1651c"}
-MARKERS = {"node": "o", "linux": "s"}
+NAMES = {
+    "node": "library-OS node (EbbRT in Python)",
+    "linux": "memcached on Linux",
+    "list": "node with lwIP's list of connections",
+}
+COLORS = {"node": "#1668b8", "linux": "#d1651c", "list": "#7b4aa6"}
+MARKERS = {"node": "o", "linux": "s", "list": "v"}
 OTHER_COLOR = "#5a5a5a"
 LAYER_COLORS = {"device": "#08306b", "driver": "#2f79b5", "stack": "#8bbdd9", "application": "#f2a541"}
 LAYER_NAMES = {
@@ -149,8 +153,14 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
 
 
 def redraw(run: Path) -> list[Path]:
-    """Draw the figures of the run in folder `run` again. Raises PlotError when its results hold no experiment."""
+    """Draw the figures of the run in folder `run` again. Raises PlotError when its results hold no experiment.
+
+    `run` may be the JSON of ``netlab bench memcached``: throughput against concurrency is then drawn beside it.
+    """
     try:
+        if run.is_file():
+            concurrency_figure(read_document(run, "concurrency")).savefig(run.with_suffix(".png"), dpi=150)
+            return [run.with_suffix(".png")]
         rows = read_csv(run / RESULTS)
     except ResultsError as error:
         raise PlotError(str(error)) from error

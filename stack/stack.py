@@ -20,6 +20,7 @@ from stack.ipv4.icmp import Icmp
 from stack.ipv4.ipv4 import IPv4
 from stack.routes import RouteTable
 from stack.steering import Steering
+from stack.tcp.lookups import DEFAULT_LOOKUP
 from stack.tcp.tcp import Tcp
 from stack.udp import Udp
 
@@ -29,6 +30,7 @@ class Stack:
 
     random: seeded by the caller; draws ports and identifiers. secret: keys TCP's initial sequence numbers (RFC 6528).
     steering: on a node of several cores, which have a stack each; their ``secret`` is the same.
+    lookup: how TCP finds a segment's connection, by a name of ``stack.tcp.lookups``.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Stack:
         random: random.Random,
         secret: bytes,
         steering: Steering | None = None,
+        lookup: str = DEFAULT_LOOKUP,
     ) -> None:
         self.allocator = allocator
         self.clock = clock
@@ -51,7 +54,7 @@ class Stack:
         self.internet.ipv4 = self.ipv4
         self.icmp = Icmp(self.ipv4, allocator)
         self.udp = Udp(self.internet, self.icmp, allocator, clock, random)
-        self.tcp = Tcp(self.internet, allocator, clock, random, secret)
+        self.tcp = Tcp(self.internet, allocator, clock, random, secret, lookup)
 
     def add_interface(self, device: EthernetDevice, address: IPv4Interface) -> Interface:
         """An interface on ``device``: give its driver's frames to it. ``address``: ours, and its network."""

@@ -6,6 +6,7 @@ after one another; the median is of the pairs' ratios, not a ratio of medians.
 
 import csv
 import io
+import json
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
@@ -146,6 +147,17 @@ def read_csv(path: Path) -> list[Row]:
         except (TypeError, ValueError) as error:
             raise ResultsError(f"{path}, line {reader.line_num}: {error}") from error
     return rows
+
+
+def read_document(path: Path, experiment: str) -> list[Row]:
+    """The rows of what ``netlab bench memcached --json`` wrote, as rows of `experiment`. Raises ResultsError."""
+    try:
+        rows = json.loads(path.read_text())["rows"]
+        return [Row(experiment=experiment, **row) for row in rows]
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ResultsError(f"{path} is not what `netlab bench memcached --json` writes: {error}") from error
 
 
 def _row(record: dict[str, str]) -> Row:

@@ -16,10 +16,13 @@ from netlab.bench.results import Ratio, Row, Summary, ratios, summarize
 from netlab.bench.targets import STARTERS, Target, require_checkout, start_node
 from netlab.errors import NetlabError
 from netlab.lab import Lab
+from netlab.node_config import check_lookup
 from netlab.topology import Machine, Topology, default_topology
+from stack.tcp.lookups import DEFAULT_LOOKUP
 
 EXPERIMENT = "bench"
 BASELINE = Machine("baseline", "198.18.0.4")
+OTHER_LOOKUP_ADDRESS = "198.18.0.5"
 INTERVAL_OVERHEAD = 0.2  # seconds: starting a load, emptying a store
 _MAX_SECONDS = 3600
 
@@ -77,18 +80,26 @@ class Outcome:
         }
 
 
-def with_baseline(checkout: Path | None) -> tuple[Mapping[str, Starter], Topology]:
-    """The servers there are, and the lab for them; with a `checkout`, a node of its code among them.
+def with_further_nodes(
+    checkout: Path | None = None, lookup: str = DEFAULT_LOOKUP
+) -> tuple[Mapping[str, Starter], Topology]:
+    """The servers there are, and the lab for them.
 
-    Raises TargetError when that is not a built checkout.
+    With a `checkout`, a node of its code is among them; with another `lookup` than the node's own, a node that finds
+    its connections in that way, under the name of it. Raises TargetError when `checkout` is not a built checkout, and
+    NodeError when there is no such look-up.
     """
-    topology = default_topology()
-    if checkout is None:
-        return STARTERS, topology
-    path = require_checkout(checkout)
     starters = dict(STARTERS)
-    starters[BASELINE.name] = lambda lab, cpu: start_node(lab, cpu, name=BASELINE.name, checkout=path)
-    return starters, replace(topology, nodes=(*topology.nodes, BASELINE))
+    topology = default_topology()
+    if checkout is not None:
+        path = require_checkout(checkout)
+        starters[BASELINE.name] = lambda lab, cpu: start_node(lab, cpu, name=BASELINE.name, checkout=path)
+        topology = replace(topology, nodes=(*topology.nodes, BASELINE))
+    if lookup != DEFAULT_LOOKUP:
+        check_lookup(lookup)
+        starters[lookup] = lambda lab, cpu: start_node(lab, cpu, name=lookup, lookup=lookup)
+        topology = replace(topology, nodes=(*topology.nodes, Machine(lookup, OTHER_LOOKUP_ADDRESS)))
+    return starters, topology
 
 
 def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Outcome:

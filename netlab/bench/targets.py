@@ -130,17 +130,20 @@ def start_node(
     layers: bool = False,
     name: str = "node",
     checkout: Path | None = None,
+    lookup: str | None = None,
 ) -> Target:
     """Boot a node that serves memcached behind the lab's TAP `name`; returns when it answers.
 
     It rewrites the file `statistics` at SIGUSR1; with `layers` it measures where its time goes, which costs some.
-    `checkout` is where its code is taken from, built there: None is this one.
+    `checkout` is where its code is taken from, built there: None is this one. `lookup` is how it finds connections.
     """
     options = ["--memory", str(STORE_MIB)]
     if statistics is not None:
         options += ["--statistics", str(statistics)]
     if layers:
         options += ["--layers"]
+    if lookup is not None:
+        options += ["--lookup", lookup]
     target = boot_node(lab, cpu, name, "memcached", options, checkout)
     with stopped_on_failure(target):
         target.wait_until_healthy()

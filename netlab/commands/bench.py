@@ -23,6 +23,9 @@ Examples:
     netlab bench memcached --targets linux --cpu-mode shared --json linux.json
 
     netlab bench memcached --targets node,baseline --baseline ../before
+
+    netlab bench memcached --targets node --lookup list --concurrency 16,64,256,1024 --json lookup.json
+    netlab plot lookup.json
 """
 RUNTIME_EPILOG = """
 Examples:
@@ -68,6 +71,9 @@ def memcached(
     baseline: Annotated[
         Path | None, typer.Option(help="Another checkout, built: the target `baseline` is the node of its code.")
     ] = None,
+    lookup: Annotated[
+        str, typer.Option(help="list: also measure a node that finds connections as lwIP does, the target `list`.")
+    ] = "table",
     json_file: JsonOption = None,
     allow_pure: PureOption = False,
 ) -> None:
@@ -82,8 +88,11 @@ def memcached(
     privilege.acquire()
     environment.require_compiled(allow_pure)
     loads = tuple(Load(c, p) for c in _numbers("--concurrency", concurrency) for p in _numbers("--payload", payload))
-    starters, topology = session.with_baseline(baseline)
-    plan = session.Plan(tuple(targets.split(",")), loads, seconds, rounds, cpu_mode, starters)
+    starters, topology = session.with_further_nodes(baseline, lookup)
+    names = targets.split(",")
+    if lookup in starters and lookup not in names:
+        names.append(lookup)
+    plan = session.Plan(tuple(names), loads, seconds, rounds, cpu_mode, starters)
     with _progress() as progress:
         outcome = session.run(plan, progress, topology)
     if _written(json_file, json.dumps(outcome.document(), indent=2)):

@@ -20,6 +20,8 @@ Examples:
     netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 \\
         --ebb event_manager=apps.examples.deadline_events:DeadlineEventManager
 
+    netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 --lookup list
+
     netlab exec switch -- netlab node run transfer --tap node --ip 198.18.0.3/16
     netlab exec client -- python -m apps.transfer.linux get 198.18.0.3 100000000
 
@@ -66,6 +68,9 @@ def run(
     ebb: Annotated[
         list[str] | None, typer.Option(help="NAME=package.module:Class: a base Ebb of your own, as event_manager.")
     ] = None,
+    lookup: Annotated[
+        str, typer.Option(help="How TCP finds a connection: table, or list, as lwIP: last used in front.")
+    ] = "table",
     layers: Annotated[bool, typer.Option("--layers", help="Time device, driver, stack and application.")] = False,
     statistics: Annotated[Path | None, typer.Option(help="Write the counters to this file, as JSON.")] = None,
 ) -> None:
@@ -96,6 +101,7 @@ def run(
         seed=seed,
         plain_tap=plain_tap,
         layers=layers,
+        lookup=lookup,
         statistics=statistics,
         configuration=configuration,
         arguments=tuple(arguments or ()),

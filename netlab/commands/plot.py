@@ -9,6 +9,9 @@ EPILOG = """
 Examples:
 
     netlab plot out/20250101-120000
+
+    netlab bench memcached --targets node --lookup list --concurrency 16,64,256,1024 --json lookup.json
+    netlab plot lookup.json
 """
 
 
@@ -18,10 +21,10 @@ def register(app: typer.Typer) -> None:
 
 
 def plot(
-    run: Annotated[Path, typer.Argument(help="A run's folder: the one that holds results.csv.")],
+    run: Annotated[Path, typer.Argument(help="A run's folder, which holds results.csv; or the JSON of a bench.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the files written as JSON.")] = False,
 ) -> None:
-    """Draw figure4.png, figure5.png and figure6.png of a run again."""
+    """Draw figure4.png, figure5.png and figure6.png of a run again; or a bench's throughput against concurrency."""
     import json
 
     from netlab.plot import redraw

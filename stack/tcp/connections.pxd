@@ -11,10 +11,24 @@ cdef class Flow(TcpConnection):
     cdef readonly Path path
     cdef readonly unsigned int remote_port
     cdef readonly unsigned int local_port
-    cdef Flow hash_next
+    cdef Flow following
 
-cdef class ConnectionTable:
+cdef class Connections:
     cdef readonly unsigned int count
+    cpdef Flow find(
+        self,
+        unsigned long long local_high,
+        unsigned long long local_low,
+        unsigned int local_port,
+        unsigned long long remote_high,
+        unsigned long long remote_low,
+        unsigned int remote_port,
+    )
+    cpdef void insert(self, Flow flow) except *
+    cpdef void remove(self, Flow flow) except *
+    cpdef list flows(self)
+
+cdef class ConnectionTable(Connections):
     cdef unsigned long long _seed
     cdef unsigned int _mask
     cdef list _buckets
@@ -32,7 +46,7 @@ cdef class ConnectionTable:
     @cython.locals(index=cython.uint, previous=Flow, current=Flow)
     cpdef void remove(self, Flow flow) except *
     @cython.locals(flows=list, flow=Flow)
-    cpdef list _all(self)
+    cpdef list flows(self)
     @cython.locals(flows=list, flow=Flow)
     cdef void _grow(self) except *
     @cython.locals(index=cython.uint)

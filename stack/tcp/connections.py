@@ -1,8 +1,9 @@
-"""The table in which a received segment finds its connection: a hash table keyed with a secret.
+"""How a received segment finds its connection: ``Connections``, and what a stack uses, a hash table with a secret.
 
 Buckets hold chains that run through the connections themselves; the table doubles when there are as many connections
 as buckets, so that a look-up costs the same at ten connections and at a hundred thousand. The hash is seeded, so that
-a peer who chooses addresses and ports cannot choose buckets.
+a peer who chooses addresses and ports cannot choose buckets. ``stack.tcp.connection_list`` is the other way, for
+comparison.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ class Flow(TcpConnection):
         self.path = path
         self.remote_port = remote_port
         self.local_port = local_port
-        self.hash_next: Flow | None = None
+        self.following: Flow | None = None  # in its bucket of the table, or in the list
 
     def key(self) -> tuple[int, ...]:
         """What no other connection has in common with it."""
@@ -40,11 +41,45 @@ class Flow(TcpConnection):
         )
 
 
-class ConnectionTable:
-    """Connections by both addresses and ports. ``seed``: 8 secret bytes or more."""
+class Connections:
+    """All connections of a stack, by both addresses and ports. ``seed``: 8 secret bytes or more."""
 
     def __init__(self, seed: bytes) -> None:
         self.count = 0
+
+    def find(
+        self,
+        local_high: int,
+        local_low: int,
+        local_port: int,
+        remote_high: int,
+        remote_low: int,
+        remote_port: int,
+    ) -> Flow | None:
+        """The connection between those addresses and ports, or None."""
+        raise NotImplementedError
+
+    def insert(self, flow: Flow) -> None:
+        """Add a connection that is not there yet."""
+        raise NotImplementedError
+
+    def remove(self, flow: Flow) -> None:
+        """Take a connection out; one that is not there is left alone."""
+        raise NotImplementedError
+
+    def flows(self) -> list[Flow]:
+        """All of them."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Flow]:
+        return iter(self.flows())
+
+
+class ConnectionTable(Connections):
+    """The hash table."""
+
+    def __init__(self, seed: bytes) -> None:
+        Connections.__init__(self, seed)
         self._seed = int.from_bytes(seed[:8], "big") | 1
         self._mask = LEAST_BUCKETS - 1
         self._buckets: list[Flow | None] = [None] * LEAST_BUCKETS
@@ -58,7 +93,7 @@ class ConnectionTable:
         remote_low: int,
         remote_port: int,
     ) -> Flow | None:
-        """The connection between those addresses and ports, or None."""
+        """See Connections."""
         flow = self._buckets[self._hash(remote_high, remote_low, remote_port, local_port) & self._mask]
         while flow is not None:
             if flow.remote_port == remote_port and flow.local_port == local_port:
@@ -70,47 +105,45 @@ class ConnectionTable:
                     and path.source_high == local_high
                 ):
                     return flow
-            flow = flow.hash_next
+            flow = flow.following
         return None
 
     def insert(self, flow: Flow) -> None:
-        """Add a connection that is not in the table."""
+        """See Connections."""
         if self.count > self._mask:
             self._grow()
         self._link(flow)
         self.count += 1
 
     def remove(self, flow: Flow) -> None:
-        """Take a connection out; one that is not in the table is left alone."""
+        """See Connections."""
         index = self._index(flow)
         previous = None
         current = self._buckets[index]
         while current is not None and current is not flow:
             previous = current
-            current = current.hash_next
+            current = current.following
         if current is None:
             return
         if previous is None:
-            self._buckets[index] = flow.hash_next
+            self._buckets[index] = flow.following
         else:
-            previous.hash_next = flow.hash_next
-        flow.hash_next = None
+            previous.following = flow.following
+        flow.following = None
         self.count -= 1
 
-    def __iter__(self) -> Iterator[Flow]:
-        return iter(self._all())
-
-    def _all(self) -> list[Flow]:
+    def flows(self) -> list[Flow]:
+        """See Connections."""
         flows = []
         for bucket in self._buckets:
             flow = bucket
             while flow is not None:
                 flows.append(flow)
-                flow = flow.hash_next
+                flow = flow.following
         return flows
 
     def _grow(self) -> None:
-        flows = self._all()
+        flows = self.flows()
         self._mask = 2 * self._mask + 1
         self._buckets = [None] * (self._mask + 1)
         for flow in flows:
@@ -118,7 +151,7 @@ class ConnectionTable:
 
     def _link(self, flow: Flow) -> None:
         index = self._index(flow)
-        flow.hash_next = self._buckets[index]
+        flow.following = self._buckets[index]
         self._buckets[index] = flow
 
     def _index(self, flow: Flow) -> int:

@@ -3,7 +3,7 @@ import cython
 from ebbrt.clock cimport Clock
 from ebbrt.memory cimport MemoryAllocator
 from stack.internet cimport Internet
-from stack.tcp.connections cimport ConnectionTable
+from stack.tcp.connections cimport Connections
 from stack.tcp.syn_cookies cimport SynCookies
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.wire.tcp cimport TcpHeader, TcpOptions
@@ -55,7 +55,7 @@ cdef class Engine:
     cdef readonly Clock clock
     cdef readonly object random
     cdef readonly bytes secret
-    cdef readonly ConnectionTable connections
+    cdef readonly Connections connections
     cdef readonly SynCookies cookies
     cdef readonly TimerHeap timers
     cdef readonly Counters counters

@@ -10,8 +10,8 @@ from ebbrt.memory import MemoryAllocator
 from ebbrt.network import TcpConnection, TcpHandler
 from ebbrt.tcp_settings import DEFAULT_SETTINGS, TcpSettings
 from stack.internet import Internet
-from stack.tcp.connections import ConnectionTable
 from stack.tcp.constants import DROP_NAMES, MOST_RECEIVE_BUFFER, RECEIVE_BUFFER, STATE_NAMES
+from stack.tcp.lookups import DEFAULT_LOOKUP, connection_lookup
 from stack.tcp.syn_cookies import SynCookies
 from stack.tcp.timer_heap import TimerHeap
 from stack.wire.tcp import TcpHeader, TcpOptions
@@ -87,14 +87,20 @@ class Engine:
     """
 
     def __init__(
-        self, ip: Internet, allocator: MemoryAllocator, clock: Clock, chance: random.Random, secret: bytes
+        self,
+        ip: Internet,
+        allocator: MemoryAllocator,
+        clock: Clock,
+        chance: random.Random,
+        secret: bytes,
+        lookup: str = DEFAULT_LOOKUP,
     ) -> None:
         self.ip = ip
         self.allocator = allocator
         self.clock = clock
         self.random = chance
         self.secret = secret
-        self.connections = ConnectionTable(secret)
+        self.connections = connection_lookup(lookup, secret)
         self.cookies = SynCookies(secret)
         self.timers = TimerHeap()
         self.counters = Counters()

@@ -29,6 +29,7 @@ from stack.tcp.expiry import poll
 from stack.tcp.handshake import open_actively
 from stack.tcp.input import segment_arrives
 from stack.tcp.lifecycle import end
+from stack.tcp.lookups import DEFAULT_LOOKUP
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.tcb import Tcb
@@ -39,15 +40,21 @@ class Tcp(Transport):
     """The TCP of one stack.
 
     chance: for the choice of local ports. secret: at least 16 random bytes that nobody else knows; initial sequence
-    numbers and the hash of the connection table depend on them.
+    numbers and the hash of the connection table depend on them. lookup: see ``stack.tcp.lookups``.
     """
 
     def __init__(
-        self, ip: Internet, allocator: MemoryAllocator, clock: Clock, chance: random.Random, secret: bytes
+        self,
+        ip: Internet,
+        allocator: MemoryAllocator,
+        clock: Clock,
+        chance: random.Random,
+        secret: bytes,
+        lookup: str = DEFAULT_LOOKUP,
     ) -> None:
         if not 16 <= len(secret) <= 64:
             raise ValueError(f"the secret must have 16 to 64 bytes, not {len(secret)}")
-        self.engine = Engine(ip, allocator, clock, chance, secret)
+        self.engine = Engine(ip, allocator, clock, chance, secret, lookup)
         ip.register(PROTOCOL_TCP, self)
         self._segment = Segment()
         self._first_port = FIRST_EPHEMERAL_PORT

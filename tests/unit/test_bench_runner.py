@@ -10,8 +10,9 @@ import pytest
 from netlab.bench import runner
 from netlab.bench.layers import layer_times
 from netlab.bench.memcaslap import Load
-from netlab.bench.session import Plan, PlanError, with_baseline
+from netlab.bench.session import Plan, PlanError, with_further_nodes
 from netlab.bench.targets import Target, TargetError, _server_user
+from netlab.node_config import NodeError
 
 NODE, LINUX = (cast(Target, SimpleNamespace(name=name)) for name in ("node", "linux"))
 
@@ -93,11 +94,20 @@ def test_memcached_is_nobody_where_there_is_one() -> None:
 
 def test_baseline_is_a_node_of_another_checkout(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="not a built checkout"):
-        with_baseline(tmp_path)
+        with_further_nodes(tmp_path)
     (tmp_path / "ebbrt").mkdir()
     (tmp_path / "ebbrt" / "_built.json").write_text("{}")
-    starters, topology = with_baseline(tmp_path)
+    starters, topology = with_further_nodes(tmp_path)
     Plan(("node", "baseline"), (Load(1, 32),), 1, 1, "own-core", starters)
     assert [node.name for node in topology.nodes] == ["node", "baseline"]
     with pytest.raises(PlanError):
-        Plan(("node", "baseline"), (Load(1, 32),), 1, 1, "own-core", with_baseline(None)[0])
+        Plan(("node", "baseline"), (Load(1, 32),), 1, 1, "own-core", with_further_nodes()[0])
+
+
+def test_another_lookup_is_a_further_target() -> None:
+    starters, topology = with_further_nodes(lookup="list")
+    assert set(starters) == {"node", "linux", "list"}
+    assert [node.name for node in topology.nodes] == ["node", "list"]
+    assert set(with_further_nodes(lookup="table")[0]) == {"node", "linux"}
+    with pytest.raises(NodeError, match="tree"):
+        with_further_nodes(lookup="tree")

@@ -1,5 +1,6 @@
 """The figures have the lines the data say, and are written as PNG."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,16 @@ def test_redraw_without_experiments_says_so(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text(to_csv([]))
     with pytest.raises(plot.PlotError, match="no rows of the experiments"):
         plot.redraw(tmp_path)
+
+
+def test_a_benchs_document_is_drawn_beside_it(tmp_path: Path) -> None:
+    document = tmp_path / "lookup.json"
+    wanted = [name for name in Row.__dataclass_fields__ if not name.endswith("_us") and name != "experiment"]
+    document.write_text(
+        json.dumps({"rows": [{name: getattr(row, name) for name in wanted} for row in rows("concurrency")]})
+    )
+    assert plot.redraw(document) == [tmp_path / "lookup.png"]
+    assert (tmp_path / "lookup.png").read_bytes().startswith(b"\x89PNG")
+    document.write_text("[]")
+    with pytest.raises(plot.PlotError, match="netlab bench memcached"):
+        plot.redraw(document)
