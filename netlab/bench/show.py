@@ -7,7 +7,10 @@ from rich.table import Table
 
 from netlab.bench.environment import Environment
 from netlab.bench.figures import Figure
+from netlab.bench.matrix import Result
 from netlab.bench.results import Ratio, Summary
+
+_BULK = 100_000  # bytes from which on a transfer's rate says something
 
 
 def medians_table(summaries: Sequence[Summary]) -> Table:
@@ -99,3 +102,28 @@ def environment_line(environment: Environment) -> str:
         f"{environment.build}, {environment.cpu_mode} mode, server on CPU {environment.server_cpu}, "
         f"client on CPU {environment.client_cpu}, {environment.cores_busy:.2f} cores busy before"
     )
+
+
+def matrix_table(results: Sequence[Result]) -> Table:
+    """A line per pair of ends and operation, a column per link and size: its time, or what went wrong."""
+    columns = list(dict.fromkeys((result.case.link, result.case.bytes) for result in results))
+    table = Table(title="times of transfers whose ends have the same digest", box=SIMPLE_HEAD)
+    table.add_column("client-server", no_wrap=True)
+    for link, size in columns:
+        table.add_column(f"{link}\n{size:,} B", justify="right")
+    for pair, operation in dict.fromkeys((result.case.pair, result.case.operation) for result in results):
+        of_row = {
+            (result.case.link, result.case.bytes): result
+            for result in results
+            if (result.case.pair, result.case.operation) == (pair, operation)
+        }
+        cells = [of_row.get(column) for column in columns]
+        table.add_row(f"{pair} {operation}", *("" if cell is None else _cell(cell) for cell in cells))
+    return table
+
+
+def _cell(result: Result) -> str:
+    if result.failure:
+        return f"[red]{result.failure}[/red]"
+    rate = f"\n[dim]{result.megabits_per_s:,.3g} Mb/s[/dim]" if result.case.bytes >= _BULK else ""
+    return f"{result.seconds:.3f} s{rate}"

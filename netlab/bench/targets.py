@@ -151,7 +151,7 @@ def start_node(
 
 
 def boot_node(
-    lab: Lab, cpu: int, name: str, application: str, options: Sequence[str] = (), checkout: Path | None = None
+    lab: Lab, cpu: int | None, name: str, application: str, options: Sequence[str] = (), checkout: Path | None = None
 ) -> Target:
     """Boot a node behind the lab's TAP `name`; returns when it says that its application serves."""
     tap = lab.taps[name]

@@ -63,12 +63,12 @@ class Row:
     client_core_busy: float
 
 
-def start_node(lab: Lab, core: int) -> Target:
+def start_node(lab: Lab, core: int | None) -> Target:
     """A node that serves transfers."""
     return boot_node(lab, core, "node", "transfer")
 
 
-def start_linux(lab: Lab, core: int) -> Target:
+def start_linux(lab: Lab, core: int | None) -> Target:
     """The Linux program that serves transfers, on the lab's server."""
     host = lab.hosts["server"]
     complaints = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the target)

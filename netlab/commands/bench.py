@@ -45,6 +45,17 @@ Examples:
 
 Exit status: 1 when a target is missed.
 """
+MATRIX_EPILOG = """
+Examples:
+
+    netlab bench matrix                              # all of it: 100 MB over links that lose takes its time
+
+    netlab bench matrix --links clean,loss --sizes 1,1024,1000000 --pairs node-linux,linux-node
+
+    netlab bench matrix --json matrix.json --captures failed/
+
+Exit status: 1 when a transfer did not end with equal digests.
+"""
 GROUP_HELP = "Measure servers of a lab against each other, and what the runtime costs."
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")]
 PureOption = Annotated[bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")]
@@ -55,6 +66,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, help=GROUP_HELP)
     group.command("memcached", epilog=EPILOG)(memcached)
     group.command("transfer", epilog=TRANSFER_EPILOG)(transfer)
+    group.command("matrix", epilog=MATRIX_EPILOG)(matrix)
     group.command("runtime", epilog=RUNTIME_EPILOG)(runtime)
     app.add_typer(group, name="bench")
 
@@ -125,6 +137,36 @@ def transfer(
     with _progress() as progress:
         outcome = measured.run(measured.Plan(tuple(targets.split(",")), seconds, rounds, cpu_mode), progress)
     _show_figures(outcome, json_file)
+
+
+def matrix(
+    pairs: Annotated[
+        str, typer.Option(help="Clients and servers, by comma.")
+    ] = "node-node,node-linux,linux-node,linux-linux",
+    sizes: Annotated[str, typer.Option(help="Bytes of a transfer, or several.")] = "1,1024,100000000",
+    links: Annotated[str, typer.Option(help="What the server's link does, each way.")] = "clean,loss,reorder,50ms",
+    captures: Annotated[Path | None, typer.Option(help="Keep captures of what fails in this folder.")] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Transfer between nodes and Linux in every combination, over clean links and bad ones; compare the digests."""
+    import json
+
+    from rich.console import Console
+
+    from netlab.bench import matrix as measured
+    from netlab.bench import show
+
+    privilege.acquire()
+    asked = measured.Matrix(pairs.split(","), _numbers("--sizes", sizes), links.split(","))
+    with _progress() as progress:
+        outcome = measured.run(asked.cases(), progress, captures)
+    if not _written(json_file, json.dumps(outcome.document(), indent=2)):
+        console = Console(highlight=False)
+        console.print(show.matrix_table(outcome.results))
+        for result in outcome.failures():
+            console.print(f"{result.case}: {result.failure}", style="red", markup=False)
+    if outcome.failures():
+        raise typer.Exit(1)
 
 
 def runtime(
