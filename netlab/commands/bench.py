@@ -56,6 +56,15 @@ Examples:
 
 Exit status: 1 when a transfer did not end with equal digests.
 """
+CONNECTIONS_EPILOG = """
+Examples:
+
+    netlab bench connections
+
+    netlab bench connections --lookup list --rounds 5 --json connections.json
+
+Exit status: 1 when a target is missed, as with the list it is.
+"""
 GROUP_HELP = "Measure servers of a lab against each other, and what the runtime costs."
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")]
 PureOption = Annotated[bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")]
@@ -67,6 +76,7 @@ def register(app: typer.Typer) -> None:
     group.command("memcached", epilog=EPILOG)(memcached)
     group.command("transfer", epilog=TRANSFER_EPILOG)(transfer)
     group.command("matrix", epilog=MATRIX_EPILOG)(matrix)
+    group.command("connections", epilog=CONNECTIONS_EPILOG)(connections)
     group.command("runtime", epilog=RUNTIME_EPILOG)(runtime)
     app.add_typer(group, name="bench")
 
@@ -184,6 +194,26 @@ def runtime(
     environment.require_compiled(allow_pure)
     with Console(stderr=True).status("starting") as status:
         outcome = measured.run(rounds, status.update)
+    _show_figures(outcome, json_file)
+
+
+def connections(
+    rounds: Annotated[int, typer.Option(min=1, help="Times the requests are timed.")] = 9,
+    lookup: Annotated[str, typer.Option(help="How TCP finds a connection: table or list.")] = "table",
+    json_file: JsonOption = None,
+    allow_pure: PureOption = False,
+) -> None:
+    """Measure what an idle connection takes, and a request with 10,000 connections against one with 10."""
+    from rich.console import Console
+
+    from netlab.bench import connections as measured
+    from netlab.bench import environment
+    from netlab.node_config import check_lookup
+
+    environment.require_compiled(allow_pure)
+    check_lookup(lookup)
+    with Console(stderr=True).status("starting") as status:
+        outcome = measured.run(rounds, lookup, status.update)
     _show_figures(outcome, json_file)
 
 
