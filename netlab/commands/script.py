@@ -1,10 +1,11 @@
-"""``netlab script``: packetdrill scripts against the stack."""
+"""``netlab script``: packetdrill scripts against the stack, in the simulation or on a live TAP."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from netlab import privilege
 from netlab.errors import NetlabError
 
 EPILOG = """
@@ -16,10 +17,13 @@ Examples:
 
     netlab script --tolerance 10000 --define CC=reno ../packetdrill/tests
 
+    netlab script --live tests/script/rfc9293/3.5-passive-open.pkt
+
     netlab script --json report.json tests/script
 
-The language is packetdrill's. A folder stands for every .pkt file in it. A script runs in the simulation, in
-virtual time: at once, without rights, and the same each time.
+The language is packetdrill's. A folder stands for every .pkt file in it. Without --live a script runs in the
+simulation, in virtual time: at once, without rights, and the same each time. With it, time is real and the stack is on
+a TAP of a namespace that the run makes.
 
 Lines for the shell are never run: those that set sysctls which the stack has are applied to it, others end the script
 as unsupported. Snippets of Python are run: run scripts you trust.
@@ -35,6 +39,7 @@ def register(app: typer.Typer) -> None:
 
 def script(
     files: Annotated[list[Path], typer.Argument(help="Scripts, or folders of scripts (.pkt).")],
+    live: Annotated[bool, typer.Option("--live", help="On a TAP in real time, instead of in the simulation.")] = False,
     tolerance: Annotated[
         int | None, typer.Option(min=0, help="Microseconds an event may be early or late; 4000 without.")
     ] = None,
@@ -54,6 +59,8 @@ def script(
 
     from netlab.script import session
 
+    if live:
+        privilege.acquire()
     paths = session.find_scripts(files)
     given = {"tolerance_usecs": tolerance, "ip_version": ip_version, "non_fatal": non_fatal}
     options = [(name, str(value)) for name, value in given.items() if value is not None]
@@ -61,7 +68,7 @@ def script(
     bar = Console(stderr=True)
     reports = []
     for path in track(paths, "scripts", console=bar, transient=True, disable=not bar.is_terminal or len(paths) < 2):
-        report = session.run_file(path, options)
+        report = session.run_file(path, options, live)
         reports.append(report)
         if json_file != Path("-") and not (quiet and report.outcome == "passed"):
             bar.file.flush()

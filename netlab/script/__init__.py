@@ -9,9 +9,9 @@ The way of a script, which is also the reading order:
 - ``lexer``, ``token_stream``, ``parser`` with ``packet_parser`` and ``expression_parser`` make a ``tree``. The whole
   file is parsed and checked before anything runs, and an error names line, column, what is there and what should be.
 - ``configuration`` is what the options at its head say.
-- ``runner`` takes event after event to its time. ``exchange`` has the packets: ``flow`` turns the script's numbers into
-  those on the wire and back, ``packets`` builds and dissects with scapy, which so judges the stack from outside, and
-  ``compare`` says what differs. ``system_calls`` has the calls, on the sockets of ``stream_socket`` and
+- ``runner`` takes event after event to its time. ``exchange`` has the packets: ``flow`` turns the script's numbers
+  into those on the wire and back, ``packets`` builds and dissects with scapy, which so judges the stack from outside,
+  and ``compare`` says what differs. ``system_calls`` has the calls, on the sockets of ``stream_socket`` and
   ``datagram_socket``: a thin layer over the stack's interface, with the semantics and the numbers of Linux.
 - ``wire`` is where stack and runner meet. The runner knows no other difference between simulated and live.
 - ``report`` is what came of it; ``session`` runs many.

@@ -63,7 +63,7 @@ def parse_file(path: Path, given: Sequence[ScriptOption] = ()) -> Script:
 
 
 def parse(path: str, text: str, given: Sequence[ScriptOption] = ()) -> Script:
-    """A script from its text; ``given`` are options that come before its own. Raises ScriptError."""
+    """A script from its text; ``given`` are options that override its own. Raises ScriptError."""
     try:
         return _parse(path, text, given)
     except ScriptError as error:
@@ -73,11 +73,11 @@ def parse(path: str, text: str, given: Sequence[ScriptOption] = ()) -> Script:
 
 def _parse(path: str, text: str, given: Sequence[ScriptOption]) -> Script:
     options = _options(TokenStream(path, tokens(path, text, {})))
-    defines = read_defines(path, (*given, *options))
+    defines = read_defines(path, (*options, *given))
     stream = TokenStream(path, tokens(path, text, defines))
     _options(stream)
-    Configuration.of(path, (*given, *options))
-    ipv6 = ip_version_of((*given, *options)) == "ipv6"
+    Configuration.of(path, (*options, *given))
+    ipv6 = ip_version_of((*options, *given)) == "ipv6"
     init = _command(stream) if stream.next_is(BACKQUOTED) else None
     events: list[Event] = []
     while not stream.next_is(END) and not stream.next_is(BACKQUOTED):

@@ -48,6 +48,7 @@ class Runner:
         self._pending: Pending | None = None
         self._deadline: int | None = None  # of the pending call, in the clock's nanoseconds
         self._last = 0  # when the event before was due
+        self._happened = 0  # and when it happened: relative times count from then
 
     def run(self) -> Report:
         """Run it to its end, or to where it fails."""
@@ -98,7 +99,7 @@ class Runner:
     def _due(self, event: Event) -> tuple[int, int]:
         """When the event may happen, from and to, in microseconds since the run began."""
         when = event.time
-        base = 0 if when.kind == ABSOLUTE else self.wire.now()
+        base = 0 if when.kind == ABSOLUTE else self._happened
         start = base + when.start
         return start, start if when.end is None else base + when.end
 
@@ -108,7 +109,8 @@ class Runner:
         if not isinstance(action, Packet):
             self._finish_pending(start)
         self._pass_until(start)
-        self._check_time(event.position, "the event", start, start, self.wire.now())
+        self._happened = self.wire.now()
+        self._check_time(event.position, "the event", start, start, self._happened)
         if isinstance(action, Packet):
             self.exchange.inject(event, action)
             self.report.packets += 1
@@ -169,6 +171,7 @@ class Runner:
                 )
             self._advance(latest)
         self.report.packets += 1
+        self._happened = seen.time
         if not any_time:
             self._check_time(event.position, f"the packet {notation.packet(packet)}", start, end, seen.time)
 

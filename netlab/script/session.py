@@ -32,20 +32,28 @@ def find_scripts(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def run_file(path: Path, options: Sequence[tuple[str, str]] = ()) -> Report:
-    """Parse and run one script. ``options``: of the command line, which those of the script itself override."""
+def run_file(path: Path, options: Sequence[tuple[str, str]] = (), live: bool = False) -> Report:
+    """Parse and run one script. ``options``: of the command line, which override those of the script."""
     given = command_line_options(options)
     try:
         script = parse_file(path, given)
-        configuration = Configuration.of(str(path), (*given, *script.options))
+        configuration = Configuration.of(str(path), (*script.options, *given))
     except ScriptError as error:
         outcome = UNSUPPORTED if isinstance(error, UnsupportedError) else ERROR
         return Report(str(path), outcome, error.message, error.position.line, error.source)
-    wire: Wire = SimulatedWire(configuration)
+    wire = _open(configuration, live)
     try:
         return Runner(script, configuration, wire).run()
     finally:
         wire.close()
+
+
+def _open(configuration: Configuration, live: bool) -> Wire:
+    if not live:
+        return SimulatedWire(configuration)
+    from netlab.script.tap_wire import TapWire
+
+    return TapWire(configuration)
 
 
 def exit_status(reports: Sequence[Report]) -> int:
