@@ -125,7 +125,7 @@ def syn_received_acknowledged(connection: Tcb, segment: Segment, now: int) -> bo
         connection.engine.counters.drop(DROP_UNACCEPTABLE_HANDSHAKE)
         send_reset_for(connection.engine, segment, now)
         return False
-    _take_window(connection, segment, connection.snd_wnd_shift)
+    _take_window(connection, segment, 0 if segment.flags & SYN else connection.snd_wnd_shift)
     establish(connection, segment, now)
     return True
 

@@ -65,6 +65,7 @@ cdef bint _reopens(Tcb connection, Segment segment) noexcept
 cdef bint _check_sequence(Tcb connection, Segment segment, long long now) except -1
 @cython.locals(counters=Counters)
 cdef void _not_acceptable(Tcb connection, Segment segment, long long now) except *
+cdef void _crossed(Tcb connection, Segment segment, long long now) except *
 cdef void _answer_unacceptable(Tcb connection, Segment segment, long long now) except *
 @cython.locals(counters=Counters)
 cdef void _reset_arrives(Tcb connection, Segment segment, long long now) except *

@@ -198,11 +198,12 @@ def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
     if segment.flags & RST:
         counters.drop(DROP_BLIND_RESET)
         return
-    if (
-        connection.state == SYN_RECEIVED and segment.flags & (SYN | ACK) == SYN and segment.sequence == connection.irs
-    ):  # not a SYN-ACK, that of a simultaneous open: both sides would answer it with their own for ever
-        counters.drop(DROP_DUPLICATE)
-        send_syn(connection, now)  # the peer did not hear our answer
+    if connection.state == SYN_RECEIVED and segment.flags & SYN and segment.sequence == connection.irs:
+        if segment.flags & ACK:
+            _crossed(connection, segment, now)
+        else:
+            counters.drop(DROP_DUPLICATE)
+            send_syn(connection, now)  # the peer did not hear our answer
         return
     if segment.space() and seq_lt(segment.sequence, connection.rcv_nxt):
         counters.drop(DROP_DUPLICATE)
@@ -213,6 +214,16 @@ def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
     if connection.state == TIME_WAIT and segment.flags & FIN:
         arm(connection, TIMER_TIME_WAIT, now + TIME_WAIT_TIME)  # the peer missed our last ACK
     _answer_unacceptable(connection, segment, now)
+
+
+def _crossed(connection: Tcb, segment: Segment, now: int) -> None:
+    """SYNs have crossed, and the peer's SYN-ACK acknowledges ours: the connection is open (section 3.5, Figure 7).
+
+    The answer is an ACK and not our SYN-ACK once more: both sides would send theirs for ever.
+    """
+    if acknowledgment_arrives(connection, segment, now):
+        connection.ack_now = True
+        output(connection, now)
 
 
 def _answer_unacceptable(connection: Tcb, segment: Segment, now: int) -> None:
