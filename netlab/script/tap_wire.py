@@ -14,6 +14,7 @@ from pyroute2 import IPRoute
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
+from drivers.virtio.port import TapPort
 from drivers.virtio.tap import Tap, open_plain_tap
 from ebbrt.clock import MonotonicClock
 from ebbrt.constants import FOREVER
@@ -47,9 +48,8 @@ class TapWire(Wire):
         spill = allocator.allocate(LONGEST_FRAME + NET_HEADER_LENGTH)
         assert spill is not None, "the memory of a run holds the spill area"
         self._spill = spill  # kept for as long as the device writes to it
-        self._device = NetDevice(
-            memory, self._tap.fds[0], self._events, spill.offset, NODE_MAC, configuration.mtu, self._tap.vnet_header
-        )
+        port = TapPort(self._tap.fds[0], self._tap.vnet_header)
+        self._device = NetDevice(memory, port, self._events, spill.offset, NODE_MAC, configuration.mtu)
         self._driver = VirtioNet(self._device, allocator, self._events)
         stack = Stack(allocator, clock, random.Random(1), SECRET)
         self._driver.start(attach(stack, self._driver, configuration))
