@@ -67,8 +67,8 @@ class Token:
         return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-def tokens(path: str, text: str, defines: Mapping[str, str]) -> list[Token]:
-    """All tokens of a script, the last of them END; ``defines`` are the symbols that ``--define`` gave.
+def tokens(path: str, text: str) -> list[Token]:
+    """All tokens of a script, the last of them END.
 
     Raises ScriptError for a string, command, comment or snippet that does not end.
     """
@@ -83,7 +83,7 @@ def tokens(path: str, text: str, defines: Mapping[str, str]) -> list[Token]:
         if kind == CHARACTER:
             _check_closed(path, text, at, position)
         if kind not in (SPACE, COMMENT):
-            found.append(_defined(_token(kind, piece, position), defines))
+            found.append(_token(kind, piece, position))
         newlines = piece.count("\n")
         if newlines:
             line += newlines
@@ -127,8 +127,8 @@ def _token(kind: str, piece: str, position: Position) -> Token:
     return Token(kind, piece, position)
 
 
-def _defined(token: Token, defines: Mapping[str, str]) -> Token:
-    """A word that ``--define`` gave a value is that value."""
+def defined(token: Token, defines: Mapping[str, str]) -> Token:
+    """The token, or what ``--define`` says that it stands for; strings and commands keep their quotes there."""
     value = defines.get(token.text) if token.kind == WORD else None
     if value is None:
         return token

@@ -72,10 +72,9 @@ def parse(path: str, text: str, given: Sequence[ScriptOption] = ()) -> Script:
 
 
 def _parse(path: str, text: str, given: Sequence[ScriptOption]) -> Script:
-    options = _options(TokenStream(path, tokens(path, text, {})))
-    defines = read_defines(path, (*options, *given))
-    stream = TokenStream(path, tokens(path, text, defines))
-    _options(stream)
+    stream = TokenStream(path, tokens(path, text))
+    options = _options(stream)
+    stream.define(read_defines(path, (*options, *given)))
     Configuration.of(path, (*options, *given))
     ipv6 = ip_version_of((*options, *given)) == "ipv6"
     init = _command(stream) if stream.next_is(BACKQUOTED) else None

@@ -33,7 +33,7 @@ class Unsupported(Exception):  # noqa: N818
 
 @dataclass
 class Report:
-    """The outcome of one script. duration: seconds of the script's own time. packets: injected, and seen as expected.
+    """The outcome of one script; line and column are where it failed. duration: seconds of the script's own time. packets: injected, and seen as expected.
 
     notes: what was ignored, or failed and was not to end the run.
     """
@@ -42,6 +42,7 @@ class Report:
     outcome: str = PASSED
     message: str = ""
     line: int = 0
+    column: int = 0
     source: str = ""
     details: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
@@ -57,7 +58,7 @@ class Report:
         """For a person: one line for a script that passed."""
         lines = [f"{self.path}: {self.outcome}"]
         if self.outcome != PASSED:
-            place = f"{self.path}:{self.line}: " if self.line else ""
+            place = f"{self.path}:{self.line}:{self.column}: "
             lines = [f"{place}{self.message}" if self.outcome == FAILED else f"{place}{self.outcome}: {self.message}"]
             if self.source:
                 lines.append(f"    {self.source}")

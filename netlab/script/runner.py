@@ -76,7 +76,7 @@ class Runner:
     def _end(self, outcome: str, position: Position, message: str, details: tuple[str, ...] = ()) -> None:
         self.report.outcome = outcome
         self.report.message = message
-        self.report.line = position.line
+        self.report.line, self.report.column = position.line, position.column
         self.report.source = self.script.lines[position.line - 1].strip()
         self.report.details = details
 

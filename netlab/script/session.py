@@ -40,7 +40,8 @@ def run_file(path: Path, options: Sequence[tuple[str, str]] = (), live: bool = F
         configuration = Configuration.of(str(path), (*script.options, *given))
     except ScriptError as error:
         outcome = UNSUPPORTED if isinstance(error, UnsupportedError) else ERROR
-        return Report(str(path), outcome, error.message, error.position.line, error.source)
+        place = error.position
+        return Report(str(path), outcome, error.message, place.line, place.column, error.source)
     wire = _open(configuration, live)
     try:
         return Runner(script, configuration, wire).run()

@@ -1,9 +1,10 @@
 """A row of tokens that a parser takes from the front, and the errors it raises when it finds the wrong one."""
 
+from collections.abc import Mapping
 from typing import NoReturn
 
 from netlab.script.errors import Position, ScriptError, UnsupportedError
-from netlab.script.lexer import CHARACTER, END, INTEGER, WORD, Token
+from netlab.script.lexer import CHARACTER, END, INTEGER, WORD, Token, defined
 
 
 class TokenStream:
@@ -13,6 +14,10 @@ class TokenStream:
         self.path = path
         self._tokens = tokens
         self._at = 0
+
+    def define(self, defines: Mapping[str, str]) -> None:
+        """Let the words ahead that are defined stand for their values."""
+        self._tokens[self._at :] = [defined(token, defines) for token in self._tokens[self._at :]]
 
     def peek(self, ahead: int = 0) -> Token:
         """The next token, or one behind it."""

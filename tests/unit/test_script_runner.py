@@ -1,0 +1,274 @@
+"""Running scripts: time, blocking calls, what is translated, and what a failing run says."""
+
+import textwrap
+
+import pytest
+
+from netlab.script.configuration import Configuration
+from netlab.script.parser import parse
+from netlab.script.report import FAILED, PASSED, UNSUPPORTED
+from netlab.script.runner import Runner
+from netlab.script.wire import SimulatedWire
+
+ESTABLISHED = """\
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 bind(3, ..., ...) = 0
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 32792 <mss 1000>
++0 > S. 0:0(0) ack 1 <...>
++.1 < . 1:1(0) ack 1 win 32792
++0 accept(3, ..., ...) = 4
+"""
+CONNECTED_UDP = """\
+0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3
++0 connect(3, ..., ...) = 0
+"""
+
+
+def run(text, before="", options=""):
+    script = parse("x.pkt", (options + "\n" if options else "") + before + textwrap.dedent(text))
+    configuration = Configuration.of("x.pkt", script.options)
+    return Runner(script, configuration, SimulatedWire(configuration)).run()
+
+
+def passes(text, before=ESTABLISHED, options=""):
+    report = run(text, before, options)
+    assert report.outcome == PASSED, report.text()
+    return report
+
+
+def fails(text, before=ESTABLISHED, options=""):
+    report = run(text, before, options)
+    assert report.outcome == FAILED, report.text()
+    return report.text()
+
+
+def test_a_wrong_packet_is_shown_beside_the_expected_one():
+    shown = fails("+0 write(4, ..., 100) = 100\n+0 > P. 1:201(200) ack 2 win 17 <nop,nop,sackOK>\n")
+    place, source, heads, packets, *differences = map(str.strip, shown.splitlines())
+    assert place == "x.pkt:9:1: another packet was sent than expected"
+    assert source == "+0 > P. 1:201(200) ack 2 win 17 <nop,nop,sackOK>"
+    assert heads.split() == ["expected", "seen"]
+    assert packets.split("   ") == [
+        "+0.000000 > P. 1:201(200) ack 2 win 17 <nop,nop,sackOK>",
+        "0.100000 > P. 1:101(100) ack 1 win 65535",
+    ]
+    assert differences == [
+        "payload: expected 200 bytes, saw 100",
+        "acknowledgment number: expected 2, saw 1",
+        "window: expected 17, saw 65535",
+        "options: expected nop,nop,sackOK, saw none",
+    ]
+
+
+def test_a_packet_that_does_not_come_is_said():
+    assert "no packet was sent until 0.129000" in fails("+.025 > . 1:1(0) ack 1\n")
+
+
+def test_the_time_of_a_packet_is_checked():
+    late = fails("+0 < P. 1:101(100) ack 1 win 32792\n+.1 > . 1:1(0) ack 101\n")
+    assert "was due at 0.200000 and happened at 0.140000; the tolerance is 0.012500" in late
+    passes("+0 < P. 1:101(100) ack 1 win 32792\n+.038 > . 1:1(0) ack 101\n")
+    passes("+0 < P. 1:101(100) ack 1 win 32792\n* > . 1:1(0) ack 101\n")
+    passes("+0 < P. 1:101(100) ack 1 win 32792\n+0~+.1 > . 1:1(0) ack 101\n")
+    fails("+0 < P. 1:101(100) ack 1 win 32792\n+0~+.02 > . 1:1(0) ack 101\n")
+
+
+def test_the_tolerance_is_what_the_script_says():
+    text = "+0 < P. 1:101(100) ack 1 win 32792\n+.1 > . 1:1(0) ack 101\n"
+    passes(text, options="--tolerance_usecs=60000")
+    passes(text, options="--tolerance_percent=60")
+
+
+def test_an_absolute_time_that_has_passed_fails():
+    assert "the event was due at 0.050000 and happened at 0.100000" in fails("0.05 write(4, ..., 10) = 10\n")
+
+
+def test_a_wrong_result_is_shown_with_both():
+    assert "read(4, ..., 10): expected 10, returned -1 EAGAIN (Resource temporarily unavailable)" in fails(
+        "+0 fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0\n+0 read(4, ..., 10) = 10\n"
+    )
+
+
+def test_a_call_that_blocks_returns_at_its_time():
+    body = "+0...0.2 read(4, ..., 100) = 100\n+.2 < P. 1:101(100) ack 1 win 32792\n"
+    passes(body)
+    assert "was due at 0.400000 and happened at 0.300000" in fails(body.replace("...0.2", "...0.3"))
+    assert "was due at 0.150000 and happened at 0.300000" in fails(body.replace("...0.2", "...0.05"))
+    assert "did not return at 0.150000" in fails("+0...0.05 read(4, ..., 100) = 100\n+.2 close(4) = 0\n")
+
+
+def test_a_call_that_blocks_must_say_so():
+    assert "read(4, ..., 100) blocks" in fails("+0 read(4, ..., 100) = 100\n")
+
+
+def test_the_next_call_waits_for_the_one_that_blocks():
+    passes("""\
+        +0...0.1 read(4, ..., 100) = 100
+        +.1 < P. 1:101(100) ack 1 win 32792
+        +0 write(4, ..., 100) = 100
+        +0 > P. 1:101(100) ack 101
+    """)
+
+
+def test_large_segments_of_a_script_are_several_on_the_wire():
+    body = "+0 write(4, ..., 3000) = 3000\n+0 > P. 1:3001(3000) ack 1\n"
+    passes(body)
+    assert "payload: expected 3000 bytes, saw 1000" in fails(body, options="--strict_segments")
+
+
+def test_an_echo_of_no_timestamp_is_refused():
+    text = "+0 < P. 1:101(100) ack 1 win 32792 <nop,nop,TS val 1 ecr 77>\n"
+    assert "ecr 77 echoes no timestamp that was sent: none was" in fails(text)
+
+
+def test_poll():
+    passes("""\
+        +0 poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLOUT}], 1, 0) = 1
+        +0 poll([{fd=4, events=POLLIN, revents=0}], 1, 0) = 0
+        +0...0.05 poll([{fd=4, events=POLLIN, revents=0}], 1, 50) = 0
+        +.1 < P. 1:101(100) ack 1 win 32792
+        +0 poll([{fd=4, events=POLLIN, revents=POLLIN}], 1, 0) = 1
+        +.04 > . 1:1(0) ack 101
+        +0 < F. 101:101(0) ack 1 win 32792
+        +0 > . 1:1(0) ack 102
+        +0 poll([{fd=4, events=POLLIN|POLLRDHUP, revents=POLLIN|POLLRDHUP}], 1, 0) = 1
+    """)
+    assert "expected revents 0x1, saw 0x4" in fails(
+        "+0 poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLIN}], 1, 0) = 1\n"
+    )
+
+
+def test_reading_in_parts():
+    passes("""\
+        +0 < P. 1:101(100) ack 1 win 32792
+        +0 ioctl(4, SIOCINQ, [100]) = 0
+        +0 recv(4, ..., 10, MSG_PEEK) = 10
+        +0 recv(4, ..., 10, 0) = 10
+        +0 readv(4, [{..., 20}, {..., 30}], 2) = 50
+        +0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 10}], msg_flags=0}, 0) = 10
+        +0 ioctl(4, FIONREAD, [30]) = 0
+        +0 recvfrom(4, ..., 100, MSG_DONTWAIT, ..., ...) = 30
+        +0 recv(4, ..., 100, MSG_DONTWAIT) = -1 EAGAIN (Resource temporarily unavailable)
+    """)
+
+
+def test_writing_in_parts():
+    passes("""\
+        +0 setsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], 4) = 0
+        +0 getsockopt(4, IPPROTO_TCP, TCP_NODELAY, [1], [4]) = 0
+        +0 writev(4, [{..., 100}, {..., 200}], 2) = 300
+        +0 > P. 1:301(300) ack 1
+        +0 sendmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 100}], msg_flags=0}, 0) = 100
+        +0 > P. 301:401(100) ack 1
+        +0 send(4, ..., 100, 0) = 100
+        +0 > P. 401:501(100) ack 1
+        +0 ioctl(4, SIOCOUTQ, [500]) = 0
+    """)
+
+
+def test_a_full_send_buffer():
+    passes("""\
+        +0 fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0
+        +0 fcntl(4, F_GETFL) = 0x802
+        +0 write(4, ..., 1000000) = 262144
+        +0 write(4, ..., 1) = -1 EAGAIN (Resource temporarily unavailable)
+    """)
+
+
+def test_a_write_that_blocks_goes_on_when_there_is_room():
+    passes("""\
+        +0...0.1 write(4, ..., 263000) = 263000
+        +0 > . 1:10001(10000) ack 1
+        +.1 < . 1:1(0) ack 10001 win 32792
+    """)
+
+
+def test_datagrams():
+    passes(
+        """\
+        +0 write(3, ..., 500) = 500
+        +0 > udp (500)
+        +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
+        +0 read(3, ..., 500) = -1 EAGAIN (Resource temporarily unavailable)
+        +0 < udp (100)
+        +0 < udp (0)
+        +0 read(3, ..., 500) = 100
+        +0 read(3, ..., 500) = 0
+        +0 sendto(3, ..., 10, 0, ..., ...) = 10
+        +0 > udp (10)
+        """,
+        CONNECTED_UDP,
+    )
+    assert "payload: expected 501 bytes, saw 500" in fails(
+        "+0 write(3, ..., 500) = 500\n+0 > udp (501)\n", CONNECTED_UDP
+    )
+
+
+def test_an_echo_is_answered():
+    passes("+0 < icmp echo_request id 7 [raw (16)]\n+0 > icmp echo_reply\n")
+
+
+def test_a_snippet_sees_tcp_info():
+    passes("""\
+        +0 %{
+        assert tcpi_state == TCP_ESTABLISHED
+        assert tcpi_snd_mss == 1000, tcpi_snd_mss
+        seen = tcpi_snd_cwnd
+        }%
+        +0 %{ assert seen == 10 }%
+    """)
+    shown = fails("+0 %{ assert tcpi_snd_cwnd == 3, tcpi_snd_cwnd }%\n")
+    assert "x.pkt:8:1: the assertion does not hold: 10" in shown
+    assert "tcpi_snd_cwnd = 10" in shown
+    assert "the snippet raised NameError" in fails("+0 %{ assert tcpi_foo == 3 }%\n")
+
+
+def test_a_sysctl_that_is_modelled_is_set_and_noted():
+    report = passes("+0 > . 1:1(0) ack 1\n", "0 `sysctl -q net.ipv4.tcp_congestion_control=reno`\n" + CONNECT)
+    assert report.notes == ["1: sysctl tcp_congestion_control=reno: set in the stack, no command was run"]
+
+
+CONNECT = """\
+0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
++0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
++0 > S 0:0(0) <...>
++0 < S. 0:0(0) ack 1 win 1000
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("0 `rm -rf /`", "the command 'rm -rf /' is not supported: only sysctls can be set"),
+        ("0 `sysctl -q net.ipv4.tcp_foo=1`", "the sysctl tcp_foo is not supported"),
+        ("0 `sysctl -a`", "'-a' of a sysctl command is not supported: it sets nothing"),
+        ("0 socket(..., SOCK_RAW, 255) = 3", "a socket of type SOCK_RAW is not supported"),
+        (CONNECT + "+0 setsockopt(3, SOL_SOCKET, SO_BUSY_POLL, [1], 4) = 0", "is not supported"),
+    ],
+)
+def test_what_is_not_supported_ends_the_run(text, what):
+    report = run(text)
+    assert report.outcome == UNSUPPORTED
+    assert what in report.message
+
+
+def test_what_is_not_fatal_is_noted():
+    report = passes("+0 write(4, ..., 10) = 11\n+0 > P. 1:11(10) ack 1\n", options="--non_fatal=syscall")
+    assert report.notes == ["9: write(4, ..., 10): expected 11, returned 10 (not fatal)"]
+
+
+def test_the_same_script_gives_the_same_packets():
+    text = ESTABLISHED + "+0 write(4, ..., 100) = 100\n+0 > P. 1:101(100) ack 1\n"
+    seen = []
+    for _ in range(2):
+        script = parse("x.pkt", text)
+        configuration = Configuration.of("x.pkt", script.options)
+        wire = SimulatedWire(configuration)
+        frames = []
+        wire.saw = lambda frame, wire=wire, frames=frames: (frames.append(frame), SimulatedWire.saw(wire, frame))
+        assert Runner(script, configuration, wire).run().outcome == PASSED
+        seen.append(frames)
+    assert len(seen[0]) == 2
+    assert seen[0] == seen[1]
