@@ -33,9 +33,10 @@ class Unsupported(Exception):  # noqa: N818
 
 @dataclass
 class Report:
-    """The outcome of one script; line and column are where it failed. duration: seconds of the script's own time. packets: injected, and seen as expected.
+    """The outcome of one script. line, column: where it failed; source: what stands there.
 
-    notes: what was ignored, or failed and was not to end the run.
+    duration: seconds of the script's own time. packets: injected, and seen as expected. notes: what was ignored, or
+    failed and was not to end the run.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""A handful of scripts on a live TAP, in real time: the runner is the far side, driver and device are the node's own."""
+"""A handful of scripts on a live TAP, in real time: the runner is the far side; driver and device are a node's."""
 
 from pathlib import Path
 
