@@ -262,7 +262,6 @@ def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:
         connection.snd_wnd_shift = segment.window_scale
     else:
         connection.rcv_wnd_shift = 0
-        connection.receive_buffer = min(connection.receive_buffer, 0xFFFF)  # all that an unscaled window can offer
     mss = max(min(segment.mss or DEFAULT_MSS, connection.our_mss()), LEAST_MSS)  # before the subtraction: unsigned
     connection.snd_mss = mss - TIMESTAMPS_LENGTH if connection.timestamps else mss
 
