@@ -15,7 +15,6 @@ from netlab.script.report import ERROR, FAILED, UNSUPPORTED, Failure, Report, Un
 from netlab.script.sockets import Blocking, UnsupportedCallError
 from netlab.script.sysctl import Sysctls, UnsupportedCommandError
 from netlab.script.system_calls import MismatchError, SystemCalls
-from netlab.script.tcp_info import tcp_info_fields
 from netlab.script.tree import ABSOLUTE, ANY, RELATIVE, Call, Code, Command, Event, Packet, Script
 from netlab.script.wire import Wire
 
@@ -224,7 +223,8 @@ class Runner:
             raise Unsupported(command.position, str(error)) from error
 
     def _code(self, event: Event, code: Code) -> None:
-        fields = tcp_info_fields(self.calls.under_test())
+        socket = self.calls.under_test()
+        fields = socket.connection.info() if socket is not None and socket.connection is not None else {}
         wrong = self._snippets.run(self.script.path, event.position.line, code.text, fields)
         if wrong:
             shown = tuple(f"{name} = {value}" for name, value in fields.items() if name in code.text)

@@ -1,20 +1,62 @@
 """What setsockopt and getsockopt know: each option by level and name, and where the stack has it.
 
-An option that the stack does not have is not quietly taken: the run says that it is unsupported.
+Most are fields of ``TcpSettings``: a table has the field, and how Linux's value becomes the field's and back. An option
+that the stack does not have is not quietly taken: the run says that it is unsupported.
 """
 
 import errno
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from ebbrt.tcp_settings import SettingsError
 from netlab.script.sockets import CallError, Socket, UnsupportedCallError
 from netlab.script.stream_socket import StreamSocket
 from netlab.script.symbols import SYMBOLS
 
-SOL_SOCKET, SOL_TCP, SOL_IP = SYMBOLS["SOL_SOCKET"], SYMBOLS["IPPROTO_TCP"], 0
-SO_ERROR, SO_TYPE, SO_LINGER = SYMBOLS["SO_ERROR"], SYMBOLS["SO_TYPE"], SYMBOLS["SO_LINGER"]
-SO_ACCEPTCONN = SYMBOLS["SO_ACCEPTCONN"]
-TCP_NODELAY, TCP_MAXSEG = SYMBOLS["TCP_NODELAY"], SYMBOLS["TCP_MAXSEG"]
+SOL_SOCKET, SOL_TCP = SYMBOLS["SOL_SOCKET"], SYMBOLS["IPPROTO_TCP"]
+SECOND = 1_000_000_000
+MILLISECOND = 1_000_000
+NO_RATE = 0xFFFFFFFF
+LINGER_NEVER = (0, 0)
+DEFAULT_SEGMENT = 536
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field of TcpSettings; ``into`` makes its value of Linux's, ``out`` the other way."""
+
+    field: str
+    into: Callable[[int], object] = int
+    out: Callable[[int], int] = int
+
+
+def _not(value: int) -> bool:
+    return not value
+
+
+# Linux keeps room for its own use beside the data: SO_RCVBUF and SO_SNDBUF read as twice what was set (socket(7)).
+INTEGER_SETTINGS = {
+    (SOL_TCP, SYMBOLS["TCP_NODELAY"]): Setting("nagle", _not, _not),
+    (SOL_TCP, SYMBOLS["TCP_CORK"]): Setting("cork", bool),
+    (SOL_TCP, SYMBOLS["TCP_QUICKACK"]): Setting("delayed_ack", _not, _not),
+    (SOL_SOCKET, SYMBOLS["SO_KEEPALIVE"]): Setting("keepalive", bool),
+    (SOL_TCP, SYMBOLS["TCP_KEEPIDLE"]): Setting("keepalive_idle", SECOND.__mul__, lambda value: value // SECOND),
+    (SOL_TCP, SYMBOLS["TCP_KEEPINTVL"]): Setting("keepalive_interval", SECOND.__mul__, lambda value: value // SECOND),
+    (SOL_TCP, SYMBOLS["TCP_KEEPCNT"]): Setting("keepalive_probes"),
+    (SOL_TCP, SYMBOLS["TCP_USER_TIMEOUT"]): Setting(
+        "user_timeout", MILLISECOND.__mul__, lambda value: value // MILLISECOND
+    ),
+    (SOL_TCP, SYMBOLS["TCP_SYNCNT"]): Setting("syn_retransmissions"),
+    (SOL_TCP, SYMBOLS["TCP_LINGER2"]): Setting("fin_wait_2_time", SECOND.__mul__, lambda value: value // SECOND),
+    (SOL_SOCKET, SYMBOLS["SO_RCVBUF"]): Setting("receive_buffer", int, lambda value: 2 * value),
+    (SOL_SOCKET, SYMBOLS["SO_SNDBUF"]): Setting("send_buffer", int, lambda value: 2 * value),
+    (SOL_TCP, SYMBOLS["TCP_WINDOW_CLAMP"]): Setting("window_clamp"),
+    (SOL_TCP, SYMBOLS["TCP_NOTSENT_LOWAT"]): Setting("most_unsent"),
+    (SOL_TCP, SYMBOLS["TCP_MAXSEG"]): Setting("most_segment"),
+}
+CONGESTION = (SOL_TCP, SYMBOLS["TCP_CONGESTION"])
+PACING = (SOL_SOCKET, SYMBOLS["SO_MAX_PACING_RATE"])
+LINGER = (SOL_SOCKET, SYMBOLS["SO_LINGER"])
 # Options that change nothing a script could see of this stack; their values are kept.
 KEPT = {
     (SOL_SOCKET, SYMBOLS[name])
@@ -24,41 +66,52 @@ KEPT = {
 
 def set_option(socket: Socket, level: int, name: int, value: object) -> None:
     """Set one. Raises CallError, UnsupportedCallError."""
-    if (level, name) not in KEPT and (level, name) not in SETTERS:
+    key = level, name
+    setting = INTEGER_SETTINGS.get(key)
+    if key in KEPT:
+        socket.options[key] = value
+    elif setting is not None and isinstance(socket, StreamSocket):
+        if not isinstance(value, int):
+            raise CallError(errno.EINVAL)
+        _change(socket, {setting.field: setting.into(value)})
+        socket.options[key] = value
+    elif key == CONGESTION and isinstance(socket, StreamSocket) and isinstance(value, bytes):
+        _change(socket, {"congestion_control": value.rstrip(b"\0").decode()})
+    elif key == PACING and isinstance(socket, StreamSocket) and isinstance(value, int):
+        _change(socket, {"pacing": value != NO_RATE, "most_rate": 0 if value == NO_RATE else value})
+    else:
         raise UnsupportedCallError(f"setsockopt of option {name} at level {level}")
-    socket.options[level, name] = value
-    apply(socket, level, name, value)
 
 
-def apply(socket: Socket, level: int, name: int, value: object) -> None:
-    """Give an option to the connection, when there is one."""
-    setter = SETTERS.get((level, name))
-    if setter is not None and isinstance(socket, StreamSocket) and socket.connection is not None:
-        setter(socket, value)
+def _change(socket: StreamSocket, fields: dict[str, object]) -> None:
+    try:
+        socket.configure(replace(socket.settings, **fields))  # type: ignore[arg-type]
+    except SettingsError:
+        raise CallError(errno.ENOENT if "congestion_control" in fields else errno.EINVAL) from None
 
 
 def get_option(socket: Socket, level: int, name: int) -> object:
-    """The value of one. Raises CallError, UnsupportedCallError."""
-    if (level, name) == (SOL_SOCKET, SO_ERROR):
+    """The value of one. Raises UnsupportedCallError."""
+    key = level, name
+    if key == (SOL_SOCKET, SYMBOLS["SO_ERROR"]):
         return socket.take_error()
-    if (level, name) == (SOL_SOCKET, SO_TYPE):
+    if key == (SOL_SOCKET, SYMBOLS["SO_TYPE"]):
         return SYMBOLS["SOCK_STREAM"] if isinstance(socket, StreamSocket) else SYMBOLS["SOCK_DGRAM"]
-    if (level, name) == (SOL_SOCKET, SO_ACCEPTCONN):
-        return int(isinstance(socket, StreamSocket) and socket.accepted is not None)
-    if (level, name) == (SOL_TCP, TCP_MAXSEG) and isinstance(socket, StreamSocket):
-        return socket.connection.snd_mss if socket.connection is not None else 536
-    if (level, name) in socket.options:
-        return socket.options[level, name]
-    if (level, name) in KEPT or (level, name) in SETTERS:
-        return (0, 0) if name == SO_LINGER else 0
+    if key in KEPT:
+        return socket.options.get(key, LINGER_NEVER if key == LINGER else 0)
+    if isinstance(socket, StreamSocket):
+        return _of_stream(socket, key)
     raise UnsupportedCallError(f"getsockopt of option {name} at level {level}")
 
 
-def _no_delay(socket: StreamSocket, value: object) -> None:
-    assert socket.connection is not None
-    if not isinstance(value, int):
-        raise CallError(errno.EINVAL)
-    socket.connection.configure(replace(socket.connection.settings(), nagle=not value))
-
-
-SETTERS: dict[tuple[int, int], Callable[[StreamSocket, object], None]] = {(SOL_TCP, TCP_NODELAY): _no_delay}
+def _of_stream(socket: StreamSocket, key: tuple[int, int]) -> object:
+    if key == (SOL_SOCKET, SYMBOLS["SO_ACCEPTCONN"]):
+        return int(socket.accepted is not None)
+    if key == (SOL_TCP, SYMBOLS["TCP_MAXSEG"]):
+        return socket.connection.snd_mss if socket.connection is not None else DEFAULT_SEGMENT
+    if key == CONGESTION:
+        return (socket.settings.congestion_control or socket.stack.tcp.engine.congestion_control).encode()
+    setting = INTEGER_SETTINGS.get(key)
+    if setting is None:
+        raise UnsupportedCallError(f"getsockopt of option {key[1]} at level {key[0]}")
+    return int(setting.out(getattr(socket.settings, setting.field)))

@@ -11,6 +11,7 @@ from collections import deque
 from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
+from ebbrt.tcp_settings import TcpSettings
 from netlab.script.sockets import (
     MSG_PEEK,
     MSG_WAITALL,
@@ -58,6 +59,7 @@ class StreamSocket(Socket):
     def __init__(self, stack: Stack, clock: Clock) -> None:
         super().__init__(stack, clock)
         self.connection: Connection | None = None
+        self.settings: TcpSettings = stack.tcp.engine.settings
         self.accepted: deque[StreamSocket] | None = None  # of a listening socket
         self._data = bytearray()  # taken from the connection and not yet read
         self._connecting = False  # connect() has begun and not yet told how it ended
@@ -79,7 +81,7 @@ class StreamSocket(Socket):
             raise CallError(errno.EINVAL)
         if self.accepted is None:
             try:
-                self.stack.tcp.listen(self.port, self._accept, max(backlog, 1))
+                self.stack.tcp.listen(self.port, self._accept, max(backlog, 1), self.settings)
             except AddressInUseError:
                 raise CallError(errno.EADDRINUSE) from None
             self.accepted = deque()
@@ -88,6 +90,7 @@ class StreamSocket(Socket):
         """A handshake is complete."""
         socket = StreamSocket(self.stack, self.clock)
         socket.options = dict(self.options)
+        socket.settings = self.settings
         socket.port = self.port
         handler = socket.adopt(connection)
         if self.accepted is None:
@@ -101,15 +104,15 @@ class StreamSocket(Socket):
         assert isinstance(connection, Connection)
         self.connection = connection
         connection.pause()
-        self.apply_options()
         return _Upcalls(self)
 
-    def apply_options(self) -> None:
-        """Give the connection what was set before there was one."""
-        from netlab.script.socket_options import apply
-
-        for (level, name), value in self.options.items():
-            apply(self, level, name, value)
+    def configure(self, settings: TcpSettings) -> None:
+        """Set for the connection, or for those to come. Raises SettingsError."""
+        if self.connection is not None:
+            self.connection.configure(settings)
+        elif self.accepted is not None:
+            self.stack.tcp.engine.listeners[self.port].take_settings(settings)
+        self.settings = settings
 
     def accept(self) -> Blocking[Socket]:
         """See Socket."""
@@ -142,12 +145,11 @@ class StreamSocket(Socket):
     def _begin(self, address: str, port: int) -> None:
         self._connecting = True
         handler = _Upcalls(self)
-        connection = self.stack.tcp.connect(parse_address(address), port, handler)
+        connection = self.stack.tcp.connect(parse_address(address), port, handler, self.settings)
         assert isinstance(connection, Connection)
         self.connection = connection
         self.port = connection.local_port
         connection.pause()
-        self.apply_options()
 
     def _is_opening(self) -> bool:
         return self.connection is not None and CLOSED < self.connection.state <= SYN_RECEIVED
