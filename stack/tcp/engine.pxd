@@ -65,6 +65,8 @@ cdef class Engine:
     cdef readonly TcpHeader header
     cdef readonly TcpOptions options
     cdef public bint sack
+    cdef public bint timestamps
+    cdef public bint window_scaling
     cdef public unsigned long long grown
     cdef public unsigned long long most_grown
     cdef public object settings

@@ -83,7 +83,8 @@ class Engine:
     """The shared part of a TCP: connections hold it, and it knows them only through its table.
 
     ``ended`` is there on a node of several cores only, and put there by `stack.tcp.tcp`.
-    ``settings`` is what connections and listeners start with that are given none; ``sack``, whether they offer it.
+    ``settings`` is what connections and listeners start with that are given none.
+    ``sack``, ``timestamps`` and ``window_scaling`` say whether the options are offered, and taken when they are.
     """
 
     def __init__(
@@ -110,6 +111,8 @@ class Engine:
         self.header = TcpHeader(allocator.memory)
         self.options = TcpOptions()
         self.sack = True
+        self.timestamps = True
+        self.window_scaling = True
         self.settings = DEFAULT_SETTINGS
         self.grown = 0  # bytes of node memory by which the buffers of all connections may have grown
         self.most_grown = allocator.memory.size // 4

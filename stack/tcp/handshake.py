@@ -185,7 +185,7 @@ def _answer_with_cookie(engine: Engine, listener: Listener, segment: Segment, no
     flow = _flow_of(engine, segment)
     at = packet.start + HEADER_LENGTH
     at += write_mss(packet.memory, at, path.mtu - path.header_length - HEADER_LENGTH)
-    if segment.has_timestamps:
+    if engine.timestamps and segment.has_timestamps:
         clock = (now // MILLISECOND + initial_numbers(engine.secret, flow, now)[1]) & MASK32
         clock = with_options(clock, segment.window_scale, False)
         at += write_timestamps(packet.memory, at, clock, segment.timestamp_value)

@@ -15,6 +15,7 @@ from stack.wire.tcp cimport (
     write_sack,
     write_sack_block,
     write_sack_permitted,
+    write_sack_permitted_and_timestamps,
     write_timestamps,
     write_window_scale,
 )

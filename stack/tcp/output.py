@@ -44,6 +44,7 @@ from stack.wire.tcp import (
     write_sack,
     write_sack_block,
     write_sack_permitted,
+    write_sack_permitted_and_timestamps,
     write_timestamps,
     write_window_scale,
 )
@@ -191,9 +192,11 @@ def send_syn(connection: Tcb, now: int) -> None:
     flags = SYN | ACK if connection.state == SYN_RECEIVED else SYN
     at = packet.start + HEADER_LENGTH
     at += write_mss(packet.memory, at, connection.our_mss())
-    if connection.sack:
+    if connection.sack and connection.timestamps:
+        at += write_sack_permitted_and_timestamps(packet.memory, at, connection.timestamp(now), connection.ts_recent)
+    elif connection.sack:
         at += write_sack_permitted(packet.memory, at)
-    if connection.timestamps:
+    elif connection.timestamps:
         at += write_timestamps(packet.memory, at, connection.timestamp(now), connection.ts_recent)
     if connection.window_scaling:
         at += write_window_scale(packet.memory, at, connection.rcv_wnd_shift)

@@ -93,9 +93,9 @@ class Tcb(Flow):
         self.ack_delayed = False
         self.challenge_after = 0  # no challenge ACK before that time
 
-        self.window_scaling = True  # offered by us; after the handshake: agreed
+        self.window_scaling = engine.window_scaling  # offered by us; after the handshake: agreed
         self.sack = engine.sack  # offered by us; after the handshake: agreed
-        self.timestamps = True
+        self.timestamps = engine.timestamps
         self.ts_recent = 0
         self.ts_recent_time = now
 

@@ -54,6 +54,9 @@ cdef class TcpOptions:
 
 cpdef unsigned int write_mss(NodeMemory memory, unsigned long long start, unsigned int mss) noexcept
 cpdef unsigned int write_window_scale(NodeMemory memory, unsigned long long start, unsigned int shift) noexcept
+cpdef unsigned int write_sack_permitted_and_timestamps(
+    NodeMemory memory, unsigned long long start, unsigned int value, unsigned int echo
+) noexcept
 cpdef unsigned int write_timestamps(
     NodeMemory memory, unsigned long long start, unsigned int value, unsigned int echo
 ) noexcept

@@ -183,6 +183,13 @@ def write_timestamps(memory: NodeMemory, start: int, value: int, echo: int) -> i
     return 12
 
 
+def write_sack_permitted_and_timestamps(memory: NodeMemory, start: int, value: int, echo: int) -> int:
+    """Write both options of a SYN: the first in the place of the second's NOPs, as Linux does; the 12 bytes."""
+    write_timestamps(memory, start, value, echo)
+    _write32(memory, start, OPTION_SACK_PERMITTED << 24 | 2 << 16 | OPTION_TIMESTAMPS << 8 | 10)
+    return 12
+
+
 def write_sack_permitted(memory: NodeMemory, start: int) -> int:
     """Write the SACK-permitted option behind two NOPs; the 4 bytes it takes."""
     _write32(memory, start, OPTION_NOP << 24 | OPTION_NOP << 16 | OPTION_SACK_PERMITTED << 8 | 2)
