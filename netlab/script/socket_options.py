@@ -1,7 +1,7 @@
 """What setsockopt and getsockopt know: each option by level and name, and where the stack has it.
 
-Most are fields of ``TcpSettings``: a table has the field, and how Linux's value becomes the field's and back. An option
-that the stack does not have is not quietly taken: the run says that it is unsupported.
+Most are fields of ``TcpSettings``: a table has the field, and how Linux's value becomes the field's and back. An
+option that the stack does not have is not quietly taken: the run says that it is unsupported.
 """
 
 import errno
@@ -12,12 +12,13 @@ from ebbrt.tcp_settings import SettingsError
 from netlab.script.sockets import CallError, Socket, UnsupportedCallError
 from netlab.script.stream_socket import StreamSocket
 from netlab.script.symbols import SYMBOLS
+from stack.tcp.controllers import DEFAULT_CONTROLLER
 
 SOL_SOCKET, SOL_TCP = SYMBOLS["SOL_SOCKET"], SYMBOLS["IPPROTO_TCP"]
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 NO_RATE = 0xFFFFFFFF
-LINGER_NEVER = (0, 0)
+LINGER_NEVER, LINGER_RESET = (0, 0), (1, 0)
 DEFAULT_SEGMENT = 536
 
 
@@ -70,6 +71,8 @@ def set_option(socket: Socket, level: int, name: int, value: object) -> None:
     setting = INTEGER_SETTINGS.get(key)
     if key in KEPT:
         socket.options[key] = value
+        if key == LINGER and isinstance(socket, StreamSocket):
+            _change(socket, {"reset_on_close": value == LINGER_RESET})
     elif setting is not None and isinstance(socket, StreamSocket):
         if not isinstance(value, int):
             raise CallError(errno.EINVAL)
@@ -110,7 +113,7 @@ def _of_stream(socket: StreamSocket, key: tuple[int, int]) -> object:
     if key == (SOL_TCP, SYMBOLS["TCP_MAXSEG"]):
         return socket.connection.snd_mss if socket.connection is not None else DEFAULT_SEGMENT
     if key == CONGESTION:
-        return (socket.settings.congestion_control or socket.stack.tcp.engine.congestion_control).encode()
+        return (socket.settings.congestion_control or DEFAULT_CONTROLLER).encode()
     setting = INTEGER_SETTINGS.get(key)
     if setting is None:
         raise UnsupportedCallError(f"getsockopt of option {key[1]} at level {key[0]}")

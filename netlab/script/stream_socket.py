@@ -280,8 +280,7 @@ class StreamSocket(Socket):
         connection = self.connection
         if connection is None or connection.state == CLOSED:
             return
-        linger = self.options.get((1, 13))
-        if self._data or connection.held is not None or linger == (1, 0):
+        if self._data or connection.held is not None:
             connection.abort()
             return
         if not self._write_shut:

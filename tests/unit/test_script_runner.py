@@ -229,6 +229,50 @@ def test_a_sysctl_that_is_modelled_is_set_and_noted():
     assert report.notes == ["1: sysctl tcp_congestion_control=reno: set in the stack, no command was run"]
 
 
+def test_the_frame_of_published_scripts_is_understood():
+    report = passes(
+        """\
+        0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
+        +0 fcntl(3, F_SETFL, O_NONBLOCK) = 0
+        +0 connect(3, ..., ...) = -1 EINPROGRESS (Operation now in progress)
+        +0 > S 0:0(0) <mss 1460,nop,nop,sackOK,nop,wscale 7>
+        `/tmp/sysctl_restore_${PPID}.sh`
+        """,
+        "`../common/defaults.sh\n ../common/set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0`\n",
+    )
+    assert report.notes == [
+        "1: ../common/defaults.sh: not run; the stack has defaults of its own",
+        "1: sysctl tcp_timestamps=0: set in the stack, no command was run",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sysctl", "options"),
+    [
+        ("tcp_sack=1", "mss 1460,sackOK,TS val 100 ecr 0,nop,wscale 7"),
+        ("tcp_sack=0", "mss 1460,nop,nop,TS val 100 ecr 0,nop,wscale 7"),
+        ("tcp_window_scaling=0", "mss 1460,sackOK,TS val 100 ecr 0"),
+    ],
+)
+def test_sysctls_of_the_options_of_a_syn(sysctl, options):
+    passes(CONNECT.replace("<...>", f"<{options}>"), f"`sysctl -q net.ipv4.{sysctl}`\n")
+
+
+def test_options_of_a_socket_reach_its_connections():
+    passes(
+        """\
+        +0 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0
+        +0 setsockopt(3, IPPROTO_TCP, TCP_KEEPIDLE, [10], 4) = 0
+        +0 getsockopt(3, IPPROTO_TCP, TCP_KEEPIDLE, [10], [4]) = 0
+        +0 setsockopt(3, IPPROTO_TCP, TCP_CONGESTION, "reno", 4) = 0
+        +0 getsockopt(3, IPPROTO_TCP, TCP_CONGESTION, "reno", [4]) = 0
+        +0 setsockopt(3, IPPROTO_TCP, TCP_CONGESTION, "best", 4) = -1 ENOENT (No such file or directory)
+        +10 > . 0:0(0) ack 1
+        """,
+        CONNECT + "+0 > . 1:1(0) ack 1\n",
+    )
+
+
 CONNECT = """\
 0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
 +0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0
