@@ -6,6 +6,8 @@ late. A call that blocks (``...``) goes on beside the events behind it, and must
 in packetdrill. Read ``exchange`` for packets and ``system_calls`` for calls.
 """
 
+import traceback
+
 from netlab.script import notation
 from netlab.script.assertions import Snippets
 from netlab.script.configuration import Configuration
@@ -50,7 +52,7 @@ class Runner:
         self._happened = 0  # and when it happened: relative times count from then
 
     def run(self) -> Report:
-        """Run it to its end, or to where it fails."""
+        """Run it to its end, or to where it fails. What the stack or an upcall raises is an outcome as well."""
         try:
             if self.script.init is not None:
                 self._command(self.script.init)
@@ -65,9 +67,9 @@ class Runner:
         except Unsupported as unsupported:
             self._end(UNSUPPORTED, unsupported.position, unsupported.message)
         except Exception as error:
-            position = self.script.events[self.report.events].position
-            self._end(ERROR, position, f"the stack or the runner raised {type(error).__name__}: {error}")
-            raise
+            position = self.script.events[min(self.report.events, len(self.script.events) - 1)].position
+            where = tuple("".join(traceback.format_exception(error)).splitlines())
+            self._end(ERROR, position, f"the stack, or the runner, raised {type(error).__name__}: {error}", where)
         finally:
             self.report.duration = self.wire.now() / 1_000_000
         return self.report

@@ -73,6 +73,8 @@ class StreamSocket(Socket):
         """See Socket."""
         if self.port or self.connection is not None:
             raise CallError(errno.EINVAL)
+        if port in self.stack.tcp.engine.listeners:
+            raise CallError(errno.EADDRINUSE)
         self.port = port
 
     def listen(self, backlog: int) -> None:
@@ -143,9 +145,12 @@ class StreamSocket(Socket):
         return 0
 
     def _begin(self, address: str, port: int) -> None:
-        self._connecting = True
         handler = _Upcalls(self)
-        connection = self.stack.tcp.connect(parse_address(address), port, handler, self.settings)
+        try:
+            connection = self.stack.tcp.connect(parse_address(address), port, handler, self.settings)
+        except AddressInUseError:
+            raise CallError(errno.EADDRNOTAVAIL) from None
+        self._connecting = True
         assert isinstance(connection, Connection)
         self.connection = connection
         self.port = connection.local_port

@@ -41,6 +41,8 @@ SOCK_NONBLOCK, SOCK_CLOEXEC = SYMBOLS["SOCK_NONBLOCK"], SYMBOLS["SOCK_CLOEXEC"]
 O_RDWR = 2
 POLLNVAL = 0x020
 MILLISECOND = 1_000_000
+RECEIVE_FLAGS = SYMBOLS["MSG_PEEK"] | SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_WAITALL"]
+SEND_FLAGS = SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_NOSIGNAL"]
 
 
 class MismatchError(Exception):
@@ -144,7 +146,8 @@ class SystemCalls:
         return (yield from self._receive(call, integer(call.arguments[2]), 0))
 
     def _call_recv(self, call: Call) -> Blocking[int | Socket]:
-        return (yield from self._receive(call, integer(call.arguments[2]), integer(call.arguments[3])))
+        flags = _flags(call.arguments[3], RECEIVE_FLAGS)
+        return (yield from self._receive(call, integer(call.arguments[2]), flags))
 
     _call_recvfrom = _call_recv
 
@@ -153,9 +156,9 @@ class SystemCalls:
 
     def _call_recvmsg(self, call: Call) -> Blocking[int | Socket]:
         message = _message(call.arguments[1])
-        if isinstance(message["msg_iov"], Array) and "msg_control" in message:
+        if "msg_control" in message:
             raise UnsupportedCallError("control data of recvmsg")
-        flags = integer(call.arguments[2])
+        flags = _flags(call.arguments[2], RECEIVE_FLAGS)
         return (yield from self._receive(call, sum(buffer_lengths(message["msg_iov"])), flags))
 
     def _receive(self, call: Call, count: int, flags: int) -> Blocking[int]:
@@ -171,7 +174,7 @@ class SystemCalls:
 
     def _call_send(self, call: Call) -> Blocking[int | Socket]:
         data = written(call.arguments[1], integer(call.arguments[2]))
-        return (yield from self._socket(call).send(data, integer(call.arguments[3])))
+        return (yield from self._socket(call).send(data, _flags(call.arguments[3], SEND_FLAGS)))
 
     def _call_sendto(self, call: Call) -> Blocking[int | Socket]:
         socket = self._socket(call)
@@ -181,7 +184,7 @@ class SystemCalls:
             if not socket.port:
                 socket.bind(0)
             self.exchange.connecting("udp", socket.port, address, port)
-        return (yield from socket.send(data, integer(call.arguments[3]), (address, port)))
+        return (yield from socket.send(data, _flags(call.arguments[3], SEND_FLAGS), (address, port)))
 
     def _call_writev(self, call: Call) -> Blocking[int | Socket]:
         return (yield from self._socket(call).send(bytes(sum(buffer_lengths(call.arguments[1]))), 0))
@@ -189,7 +192,7 @@ class SystemCalls:
     def _call_sendmsg(self, call: Call) -> Blocking[int | Socket]:
         message = _message(call.arguments[1])
         data = bytes(sum(buffer_lengths(message["msg_iov"])))
-        return (yield from self._socket(call).send(data, integer(call.arguments[2])))
+        return (yield from self._socket(call).send(data, _flags(call.arguments[2], SEND_FLAGS)))
 
     # Ending and asking
 
@@ -295,6 +298,14 @@ def integer(expression: Expression) -> int:
         case Array((only,)):
             return integer(only)
     raise UnsupportedCallError(f"{notation.expression(expression)} where a number is wanted")
+
+
+def _flags(expression: Expression, known: int) -> int:
+    """The flags of a call. Raises UnsupportedCallError for others than ``known``."""
+    flags = integer(expression)
+    if flags & ~known:
+        raise UnsupportedCallError(f"{notation.expression(expression)}: a flag of it")
+    return flags
 
 
 def written(expression: Expression, count: int) -> bytes:
