@@ -9,12 +9,13 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet as Layer
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 from netlab.script import tcp_options
 from netlab.script.icmp_names import FRAGMENTATION_NEEDED, icmp_names, icmp_numbers
 from netlab.script.tree import Icmp, IpInfo, Packet, Quoted, Tcp, Udp
 
-FLAG_BITS = {"F": 0x01, "S": 0x02, "R": 0x04, "P": 0x08, ".": 0x10, "U": 0x20, "E": 0x40, "W": 0x80, "A": 0x100}
+FLAG_BITS = {"F": 0x01, "S": 0x02, "R": 0x04, "P": 0x08, "U": 0x20, "E": 0x40, "W": 0x80, "A": 0x100, ".": 0x10}
 ACE_SHIFT = 6
 QUOTED_BYTES = 8  # of what an ICMP error quotes behind the IP header
 PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP, PROTOCOL_ICMPV6 = 6, 17, 1, 58
@@ -166,22 +167,20 @@ def _seen_icmp(message: bytes, layer: Layer, info: IpInfo, time: int, ipv6: bool
 
 
 def _wrong_checksums(layer: Layer) -> str:
-    """Which checksum scapy computes otherwise, or ''."""
-    again = layer.copy()
+    """Which checksums do not come out (RFC 1071), or ''."""
+    data = bytes(layer.original)
     wrong = []
-    if isinstance(layer, IP):
-        del again.chksum
-    if TCP in again:
-        del again[TCP].chksum
-    elif UDP in again and ICMP not in again:
-        del again[UDP].chksum
-    rebuilt = bytes(again)
-    if rebuilt != bytes(layer.original)[: len(rebuilt)]:
-        fresh = type(layer)(rebuilt)
-        if isinstance(layer, IP) and fresh.chksum != layer.chksum:
+    if isinstance(layer, IPv6):
+        at, end, protocol = 40, 40 + layer.plen, layer.nh
+        pseudo = data[8:40] + layer.plen.to_bytes(4, "big") + protocol.to_bytes(4, "big")
+    else:
+        at, end, protocol = 4 * layer.ihl, layer.len, layer.proto
+        pseudo = data[12:20] + protocol.to_bytes(2, "big") + (end - at).to_bytes(2, "big")
+        if checksum(data[:at]):
             wrong.append("IP")
-        if TCP in fresh and TCP in layer and fresh[TCP].chksum != layer[TCP].chksum:
-            wrong.append("TCP")
-        if UDP in fresh and UDP in layer and fresh[UDP].chksum != layer[UDP].chksum:
-            wrong.append("UDP")
+    name = {PROTOCOL_TCP: "TCP", PROTOCOL_UDP: "UDP", PROTOCOL_ICMPV6: "ICMPv6"}.get(protocol)
+    if protocol == PROTOCOL_ICMP and checksum(data[at:end]):
+        wrong.append("ICMP")
+    elif name and not (name == "UDP" and layer[UDP].chksum == 0) and checksum(pseudo + data[at:end]):
+        wrong.append(name)
     return " and ".join(wrong)
