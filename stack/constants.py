@@ -35,6 +35,8 @@ IPV4_NOT_OURS = 7
 IPV4_FRAGMENT = 8
 IPV4_UNKNOWN_PROTOCOL = 9
 IPV4_TCP_TO_BROADCAST = 10
+IPV4_BAD_OPTION = 11
+IPV4_SOURCE_ROUTE = 12
 IPV4_OUTCOMES = (
     "delivered",
     "short_header",
@@ -47,6 +49,8 @@ IPV4_OUTCOMES = (
     "fragment",
     "unknown_protocol",
     "tcp_to_broadcast",
+    "bad_option",
+    "source_route",
 )
 
 # ICMP (RFC 792)
@@ -60,6 +64,7 @@ UNREACHABLE_HOST = 1
 UNREACHABLE_PROTOCOL = 2
 UNREACHABLE_PORT = 3
 UNREACHABLE_TOO_BIG = 4
+REASSEMBLY_TIME_EXCEEDED = 1
 
 # What an ICMP error of either version says (``IcmpError.kind``)
 ERROR_UNREACHABLE = 0  # no way to that network or host, for now

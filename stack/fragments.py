@@ -11,12 +11,11 @@ Anyone can send fragments, so what they may keep alive is bounded, for one datag
 """
 
 from bisect import bisect_left
-from collections.abc import Hashable
 
 from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 
-IPV4_TIMEOUT = 30_000_000_000  # nanoseconds; RFC 1122 section 3.3.2 asks for 60 to 120 s, Linux takes 30
+IPV4_TIMEOUT = 30_000_000_000  # nanoseconds; not RFC 1122's 60 s: identifications come round sooner (RFC 4963)
 IPV6_TIMEOUT = 60_000_000_000  # RFC 8200 section 4.5
 MOST_PINNED = 4 << 20  # bytes, by all datagrams: Linux's ipfrag_high_thresh
 MOST_PINNED_EACH = 256 << 10  # by one: the longest there is, in fragments of 300 bytes and buffers of 512
@@ -46,7 +45,7 @@ class Datagram:
     payload: the chain behind the headers, ``length`` bytes. ecn: the two bits that the whole datagram has got.
     """
 
-    def __init__(self, key: Hashable, expires_at: int) -> None:
+    def __init__(self, key: tuple[int, ...], expires_at: int) -> None:
         self.key = key
         self.expires_at = expires_at
         self.header: IOBuf | None = None
@@ -138,7 +137,7 @@ class Fragments:
         self.timeout = timeout
         self.most_pinned = most_pinned
         self.pinned = 0
-        self._datagrams: dict[Hashable, Datagram] = {}  # oldest first, and so by time of expiry
+        self._datagrams: dict[tuple[int, ...], Datagram] = {}  # oldest first, and so by time of expiry
         # Each fragment is counted in ``received``, and in one of these unless it was kept.
         self.received = 0
         self.malformed = 0
@@ -155,7 +154,7 @@ class Fragments:
 
     def take(
         self,
-        key: Hashable,
+        key: tuple[int, ...],
         packet: IOBuf,
         header_length: int,
         offset: int,
@@ -167,7 +166,7 @@ class Fragments:
     ) -> Datagram | None:
         """Take one fragment; the datagram that it has completed, or None. The packet is ours from here on.
 
-        key: what tells datagrams apart: interface, addresses, identification, and in IPv4 the protocol.
+        key: what tells datagrams apart: the interface's index, addresses, identification, in IPv4 the protocol too.
         packet: chain from the IP header on, without padding; ``header_length`` bytes of headers in its first piece
             (in IPv6 with the fragment header), then ``length`` bytes of the datagram from ``offset`` on (in bytes).
         protocol: what the datagram carries; ecn: the ECN field. That offset, length and headers together are no longer

@@ -7,6 +7,7 @@ from stack.ipv4.icmp cimport Icmp
 from stack.ipv4.ipv4 cimport IPv4
 from stack.routes cimport RouteTable
 from stack.tcp.tcp cimport Tcp
+from stack.timed cimport Timed
 from stack.udp cimport Udp
 
 cdef class Stack:
@@ -19,6 +20,8 @@ cdef class Stack:
     cdef readonly Icmp icmp
     cdef readonly Udp udp
     cdef readonly Tcp tcp
+    cdef readonly list timed
+    @cython.locals(timed=Timed)
     cpdef void poll(self, long long now) except *
-    @cython.locals(deadline=cython.longlong, resolution=cython.longlong)
+    @cython.locals(deadline=cython.longlong, resolution=cython.longlong, timed=Timed)
     cpdef long long next_deadline(self) except? -1

@@ -22,6 +22,7 @@ from stack.routes import RouteTable
 from stack.steering import Steering
 from stack.tcp.lookups import DEFAULT_LOOKUP
 from stack.tcp.tcp import Tcp
+from stack.timed import Timed
 from stack.udp import Udp
 
 
@@ -54,6 +55,7 @@ class Stack:
         self.internet.ipv4 = self.ipv4
         self.icmp = Icmp(self.ipv4, allocator)
         self.udp = Udp(self.internet, self.icmp, allocator, clock, random)
+        self.timed: list[Timed] = [self.ipv4.reassembly]
         self.tcp = Tcp(self.internet, allocator, clock, random, secret, lookup)
 
     def add_interface(self, device: EthernetDevice, address: IPv4Interface) -> Interface:
@@ -76,13 +78,21 @@ class Stack:
     def poll(self, now: int) -> None:
         """Do what is due at ``now``: retransmissions, requests, expiry."""
         self.ipv4.poll(now)
+        for timed in self.timed:
+            if timed.deadline <= now:
+                timed.poll(now)
         self.tcp.poll(now)
 
     def next_deadline(self) -> int:
         """When ``poll`` is due, in the clock's nanoseconds, or FOREVER; it may be early, never late."""
         deadline = self.tcp.next_deadline()
         resolution = self.ipv4.next_deadline()
-        return resolution if resolution < deadline else deadline
+        if resolution < deadline:
+            deadline = resolution
+        for timed in self.timed:
+            if timed.deadline < deadline:
+                deadline = timed.deadline
+        return deadline
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Counters by layer: nested dicts of integers."""
@@ -91,6 +101,7 @@ class Stack:
             "ethernet": _sum([interface.statistics() for interface in self.interfaces]),
             "arp": _sum([interface.arp.statistics() for interface in self.interfaces]),
             "ipv4": self.ipv4.statistics(),
+            "ipv4_reassembly": self.ipv4.reassembly.statistics(),
             "icmp": self.icmp.statistics(),
             "udp": self.udp.statistics(),
             "tcp": self.tcp.statistics(),

@@ -89,7 +89,7 @@ class Udp(Transport):
                 self.handed_over += 1
                 return
             self.no_socket += 1
-            self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PORT, packet, now)
+            self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PORT, 0, packet, now)
             return
         self.delivered += 1
         if datagram_length < length:

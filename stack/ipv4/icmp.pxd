@@ -15,8 +15,8 @@ cdef unsigned int ICMP_PARAMETER_PROBLEM
 cdef unsigned int ICMP_TIME_EXCEEDED
 cdef unsigned int ICMP_UNREACHABLE
 cdef unsigned int PROTOCOL_ICMP
-cdef unsigned int UNREACHABLE_PROTOCOL
 cdef unsigned int UNREACHABLE_TOO_BIG
+cdef unsigned int IPV4_PROTOCOL_FIELD
 cdef unsigned int QUOTED_PAYLOAD
 cdef long long ERROR_INTERVAL
 cdef long long ERROR_BURST
@@ -41,6 +41,7 @@ cdef class Icmp(Transport):
     cdef unsigned long long errors_sent
     cdef unsigned long long errors_limited
     cdef unsigned long long errors_about_broadcast
+    cdef unsigned long long errors_about_errors
     cdef unsigned long long errors_dropped
     @cython.locals(
         header=IcmpHeader,
@@ -61,11 +62,10 @@ cdef class Icmp(Transport):
         error=IOBuf,
         memory=NodeMemory,
     )
-    cpdef void send_error(self, unsigned int error_type, unsigned int code, IOBuf packet, long long now) except *
+    cpdef void send_error(
+        self, unsigned int error_type, unsigned int code, unsigned int rest, IOBuf packet, long long now
+    ) except *
     @cython.locals(reply=IOBuf, header=IcmpHeader, code=cython.uint, checksum=cython.uint, rest=cython.uint)
     cdef void _answer_echo(self, IOBuf request, unsigned int length, Received received, long long now) except *
+    cdef bint _is_error(self, IOBuf packet, Received received) noexcept
     cdef bint _take_token(self, long long now) noexcept
-
-cdef class UnknownProtocol(Transport):
-    cdef Icmp icmp
-    cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *

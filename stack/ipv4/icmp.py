@@ -15,7 +15,6 @@ from stack.constants import (
     ICMP_TIME_EXCEEDED,
     ICMP_UNREACHABLE,
     PROTOCOL_ICMP,
-    UNREACHABLE_PROTOCOL,
     UNREACHABLE_TOO_BIG,
 )
 from stack.ipv4.ipv4 import IPv4
@@ -23,6 +22,7 @@ from stack.transport import IcmpError, Received, Transport
 from stack.wire.checksum import chain_sum, memory_sum, update
 from stack.wire.icmp import IcmpHeader
 
+IPV4_PROTOCOL_FIELD = 9  # its offset in the header
 QUOTED_PAYLOAD = 8  # bytes behind the IPv4 header that an error quotes (RFC 792)
 ERROR_INTERVAL = 1_000_000  # nanoseconds: a thousand errors a second ...
 ERROR_BURST = 50  # ... and this many at once
@@ -51,10 +51,11 @@ class Icmp(Transport):
         self.errors_sent = 0
         self.errors_limited = 0
         self.errors_about_broadcast = 0
+        self.errors_about_errors = 0
         self.errors_dropped = 0
         self.internet = ip.internet
         self.internet.register(PROTOCOL_ICMP, self)
-        ip.register_unknown(UnknownProtocol(self))
+        ip.icmp = self
 
     def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:
         """Take one ICMP message. Its checksum is always verified: devices vouch for TCP's and UDP's only."""
@@ -89,15 +90,18 @@ class Icmp(Transport):
     def icmp_error(self, error: IcmpError, now: int) -> None:
         """An echo reply or an error of ours did not arrive: nothing waits for it."""
 
-    def send_error(self, error_type: int, code: int, packet: IOBuf, now: int) -> None:
+    def send_error(self, error_type: int, code: int, rest: int, packet: IOBuf, now: int) -> None:
         """Report the packet that IPv4 is delivering to its sender, unless an error about it is forbidden.
 
-        packet: its chain from the transport header on. Fragments and packets from no single host were dropped before
-        (RFC 1122 section 3.2.2); the caller must not report an ICMP message.
+        rest: the last 4 bytes of ICMP's header. packet: its chain from the transport header on. That it is no fragment
+        but maybe a first one, and from one single host, IPv4 has seen to (RFC 1122 section 3.2.2).
         """
         received = self.internet.received
         if received.to_group:
             self.errors_about_broadcast += 1
+            return
+        if self._is_error(packet, received):
+            self.errors_about_errors += 1
             return
         if not self._take_token(now):
             self.errors_limited += 1
@@ -109,12 +113,12 @@ class Icmp(Transport):
         if error is None:
             self.errors_dropped += 1
             return
-        self._header.at(error.start).write(error_type, code, 0, 0)
+        self._header.at(error.start).write(error_type, code, 0, rest)
         memory = error.memory
         memory.view(error.start + ICMP_HEADER, header_length)[:] = memory.view(received.start, header_length)
         memory.view(error.start + ICMP_HEADER + header_length, quoted)[:] = memory.view(packet.start, quoted)
         checksum = 0xFFFF ^ memory_sum(memory, error.start, length)
-        self._header.write(error_type, code, checksum, 0)
+        self._header.write(error_type, code, checksum, rest)
         if self.internet.path_back().send(error, length, PROTOCOL_ICMP, 0, 0, 0, now):
             self.errors_sent += 1
         else:
@@ -136,6 +140,7 @@ class Icmp(Transport):
             "errors_sent": self.errors_sent,
             "errors_limited": self.errors_limited,
             "errors_about_broadcast": self.errors_about_broadcast,
+            "errors_about_errors": self.errors_about_errors,
             "errors_dropped": self.errors_dropped,
         }
 
@@ -159,6 +164,12 @@ class Icmp(Transport):
         else:
             self.echo_requests_dropped += 1
 
+    def _is_error(self, packet: IOBuf, received: Received) -> bool:
+        """Whether a packet is an ICMP message other than a question: about such there are no errors."""
+        if packet.memory.mem[received.start + IPV4_PROTOCOL_FIELD] != PROTOCOL_ICMP:
+            return False
+        return packet.length == 0 or packet.memory.mem[packet.start] != ICMP_ECHO_REQUEST
+
     def _take_token(self, now: int) -> bool:
         """Whether another error may be sent at ``now``; if so, it is counted as sent."""
         self._allowance = min(self._allowance + now - self._refilled_at, ERROR_BURST * ERROR_INTERVAL)
@@ -167,14 +178,3 @@ class Icmp(Transport):
             return False
         self._allowance -= ERROR_INTERVAL
         return True
-
-
-class UnknownProtocol(Transport):
-    """Where IPv4 delivers what no transport takes: the sender is told so (RFC 1122 section 3.2.2.1)."""
-
-    def __init__(self, icmp: Icmp) -> None:
-        self.icmp = icmp
-
-    def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:
-        """Answer with "protocol unreachable"."""
-        self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PROTOCOL, packet, now)

@@ -8,7 +8,7 @@ from stack.internet cimport Internet
 from stack.neighbour cimport Neighbour
 from stack.routes cimport RouteTable
 from stack.transport cimport IcmpError, Path, Received, Transport
-from stack.wire.checksum cimport address_sum, chain_sum, fold, pseudo_header_sum
+from stack.wire.checksum cimport address_sum, pseudo_header_sum, transport_sum
 from stack.wire.ethernet cimport EthernetHeader
 from stack.wire.ipv4 cimport Ipv4Header
 
@@ -16,7 +16,9 @@ cdef unsigned long long BROADCAST_MAC
 cdef unsigned int ETHERNET_HEADER
 cdef unsigned int ETHERTYPE_IPV4
 cdef long long FOREVER
+cdef unsigned int ICMP_PARAMETER_PROBLEM
 cdef unsigned int ICMP_UNREACHABLE
+cdef unsigned int IPV4_BAD_OPTION
 cdef unsigned int IPV4_BAD_SOURCE
 cdef unsigned int IPV4_DELIVERED
 cdef unsigned int IPV4_FRAGMENT
@@ -32,6 +34,7 @@ cdef unsigned int MASK32
 cdef unsigned int PROTOCOL_TCP
 cdef unsigned int PROTOCOL_UDP
 cdef unsigned int UNREACHABLE_HOST
+cdef unsigned int UNREACHABLE_PROTOCOL
 
 cdef class IPv4(InternetProtocol):
     cdef readonly Internet internet
@@ -40,10 +43,12 @@ cdef class IPv4(InternetProtocol):
     cdef Received received
     cdef NodeMemory memory
     cdef unsigned int identification
+    cdef unsigned int _fragment_identification
     cdef EthernetHeader ethernet
     cdef Ipv4Header header
     cdef Ipv4Header _quoted_header
-    cdef Transport _unknown_protocol
+    cdef public object icmp
+    cdef readonly object reassembly
     cdef dict _paths
     cdef Neighbour everybody
     cdef Neighbour nobody
@@ -53,7 +58,9 @@ cdef class IPv4(InternetProtocol):
     cdef unsigned long long no_route
     cdef unsigned long long too_long
     cdef unsigned long long device_full
-    cpdef void register_unknown(self, Transport transport) except *
+    cdef unsigned long long no_memory
+    cdef unsigned long long fragmented
+    cdef unsigned long long fragments_sent
     @cython.locals(interface=Interface)
     cpdef Neighbour next_hop(self, Interface interface, unsigned int destination)
     @cython.locals(interface=Interface)
@@ -69,6 +76,20 @@ cdef class IPv4(InternetProtocol):
     )
     cpdef void receive(
         self, IOBuf packet, Interface interface, bint link_group, bint checksum_valid, long long now
+    ) except *
+    @cython.locals(header=Ipv4Header, destination=cython.uint, quoted=IOBuf)
+    cpdef void send_error(
+        self, unsigned int error_type, unsigned int code, unsigned int rest, IOBuf packet, Interface interface,
+        long long now,
+    ) except *
+    @cython.locals(first=cython.uint, last=cython.uint)
+    cpdef unsigned int next_identification(self) except? 0
+    @cython.locals(received=Received)
+    @cython.final
+    cdef void _describe(self, Ipv4Header header, Interface interface) except *
+    @cython.locals(whole=IOBuf)
+    cdef void _receive_fragment(
+        self, IOBuf packet, unsigned int available, Interface interface, bint link_group, long long now
     ) except *
     @cython.locals(
         header=Ipv4Header, header_length=cython.uint, transport=Transport, ports=cython.uint, error=IcmpError
@@ -88,6 +109,7 @@ cdef class IPv4(InternetProtocol):
     @cython.locals(interface=Interface, deadline=cython.longlong)
     cpdef long long next_deadline(self) except? -1
     @cython.locals(destination=cython.uint, source=cython.uint, network=cython.uint, to_group=cython.bint)
+    @cython.final
     cdef unsigned int _check_addresses(self, Ipv4Header header, Interface interface, bint link_group) noexcept
     @cython.locals(interface=Interface)
     cdef unsigned int _source_for(self, unsigned int destination) except? 0
@@ -102,9 +124,7 @@ cdef class Ipv4Path(Path):
     cdef unsigned int generation
     cdef readonly Neighbour neighbour
     cpdef bint leads_to_host(self) except -1
-    @cython.locals(
-        ip=IPv4, neighbour=Neighbour, total_length=cython.uint, checksum_start=cython.uint, left=cython.bint
-    )
+    @cython.locals(ip=IPv4, total_length=cython.uint, checksum_start=cython.uint)
     cpdef bint send(
         self,
         IOBuf packet,
@@ -115,8 +135,46 @@ cdef class Ipv4Path(Path):
         unsigned int traffic_class,
         long long now,
     ) except -1
+    @cython.locals(ip=IPv4)
+    @cython.final
+    cdef void _write_headers(
+        self,
+        IOBuf packet,
+        unsigned int total_length,
+        unsigned int identification,
+        unsigned int protocol,
+        unsigned int traffic_class,
+    ) noexcept
+    @cython.locals(neighbour=Neighbour, left=cython.bint)
+    @cython.final
+    cdef bint _transmit(
+        self,
+        IOBuf frame,
+        unsigned int checksum_start,
+        unsigned int checksum_offset,
+        unsigned int segment_size,
+        long long now,
+    ) except -1
+    @cython.locals(ip=IPv4, identification=cython.uint, frame=IOBuf)
+    cdef bint _send_in_fragments(
+        self,
+        IOBuf packet,
+        unsigned int length,
+        unsigned int protocol,
+        unsigned int checksum_offset,
+        unsigned int traffic_class,
+        long long now,
+    ) except -1
     cdef void _look_again(self) except *
-    @cython.locals(total=cython.uint, at=cython.ulonglong)
+    @cython.final
     cdef unsigned int _start_checksum(
         self, IOBuf packet, unsigned int length, unsigned int protocol, unsigned int checksum_offset
     ) noexcept
+    @cython.locals(total=cython.uint)
+    @cython.final
+    cdef void _complete_checksum(
+        self, IOBuf packet, unsigned int length, unsigned int protocol, unsigned int checksum_offset
+    ) noexcept
+    @cython.locals(at=cython.ulonglong)
+    @cython.final
+    cdef void _set_checksum(self, IOBuf packet, unsigned int checksum_offset, unsigned int value) noexcept

@@ -4,8 +4,11 @@ Received packets are checked, stripped of the link's padding and of their header
 registered for their protocol. To send, a transport asks for an ``Ipv4Path`` and gives it a chain whose first piece
 owns ``headroom`` bytes; the path puts IPv4's and the Ethernet header there, has the checksum completed by the device
 or completes it, and gives the frame to the device, or to the neighbour table when the next hop is not known. Fragments
-are dropped and counted; we never make any, and set DF.
+are put together (``reassembly``). What fits in the path's MTU is sent with DF; longer packets of all but TCP are sent
+in fragments (``fragmentation``).
 """
+
+from typing import TYPE_CHECKING, Any
 
 from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
@@ -24,6 +27,7 @@ from stack.constants import (
     ICMP_PARAMETER_PROBLEM,
     ICMP_TIME_EXCEEDED,
     ICMP_UNREACHABLE,
+    IPV4_BAD_OPTION,
     IPV4_BAD_SOURCE,
     IPV4_DELIVERED,
     IPV4_FRAGMENT,
@@ -46,12 +50,17 @@ from stack.constants import (
 )
 from stack.interface import Interface, InternetProtocol
 from stack.internet import Internet
+from stack.ipv4.fragmentation import cut
+from stack.ipv4.reassembly import Reassembly
 from stack.neighbour import Neighbour
 from stack.routes import RouteTable
-from stack.transport import Path, Transport
-from stack.wire.checksum import address_sum, chain_sum, fold, pseudo_header_sum
+from stack.transport import Path
+from stack.wire.checksum import address_sum, pseudo_header_sum, transport_sum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv4 import Ipv4Header
+
+if TYPE_CHECKING:
+    from stack.ipv4.icmp import Icmp
 
 MOST_PATHS = 4096  # kept for those who ask again; a holder of a path keeps it anyway
 PROHIBITED_CODES = frozenset((9, 10, 13))  # by an administrator (RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1)
@@ -60,7 +69,7 @@ PROHIBITED_CODES = frozenset((9, 10, 13))  # by an administrator (RFC 1122 secti
 class IPv4(InternetProtocol):
     """IPv4 on all interfaces of a stack.
 
-    identification: the first packet's, any 16-bit number.
+    identification: the first packet's, any 16-bit number. icmp: what errors are reported with.
     """
 
     def __init__(
@@ -72,10 +81,12 @@ class IPv4(InternetProtocol):
         self.received = internet.received
         self.memory = internet.allocator.memory
         self.identification = identification
+        self._fragment_identification = identification
         self.ethernet = EthernetHeader(self.memory)
         self.header = Ipv4Header(self.memory)
         self._quoted_header = Ipv4Header(self.memory)
-        self._unknown_protocol: Transport | None = None
+        self.icmp: Icmp = None  # type: ignore[assignment]  # it puts itself here
+        self.reassembly = Reassembly(self, self.memory)
         self._paths: dict[int, Ipv4Path] = {}
         self.everybody = Neighbour(0, IPV4_MAPPED_PREFIX | LIMITED_BROADCAST)
         self.everybody.set_permanent(BROADCAST_MAC)
@@ -87,10 +98,9 @@ class IPv4(InternetProtocol):
         self.no_route = 0
         self.too_long = 0
         self.device_full = 0
-
-    def register_unknown(self, transport: Transport) -> None:
-        """Deliver packets of protocols that nobody has registered for to ``transport``."""
-        self._unknown_protocol = transport
+        self.no_memory = 0
+        self.fragmented = 0
+        self.fragments_sent = 0
 
     def path(self, source: tuple[int, int] | None, destination: tuple[int, int]) -> "Ipv4Path":
         """The way to a mapped address, from a mapped address of ours or from the interface's that leads there."""
@@ -136,22 +146,17 @@ class IPv4(InternetProtocol):
             outcome = self._check_addresses(header, interface, link_group)
         if outcome != IPV4_DELIVERED:
             self._outcomes[outcome] += 1
+            if outcome == IPV4_FRAGMENT:
+                self._receive_fragment(packet, available, interface, link_group, now)
+            elif outcome == IPV4_BAD_OPTION and self._check_addresses(header, interface, link_group) == IPV4_DELIVERED:
+                self.send_error(ICMP_PARAMETER_PROBLEM, 0, header.bad_option << 24, packet, interface, now)
             return
         length = header.total_length()
         protocol = header.protocol()
         if length < available:
             packet.truncate_chain(length)
         received = self.received
-        received.version = 4
-        received.interface = interface
-        received.start = packet.start
-        received.header_length = header.header_length()
-        received.source_high = received.destination_high = 0
-        received.source_low = IPV4_MAPPED_PREFIX | header.source()
-        received.destination_low = IPV4_MAPPED_PREFIX | header.destination()
-        received.address_sum = address_sum(header.source()) + address_sum(header.destination())
-        received.hop_limit = header.time_to_live()
-        received.traffic_class = header.type_of_service()
+        self._describe(header, interface)
         received.checksum_valid = checksum_valid
         length -= received.header_length
         packet.advance(received.header_length)
@@ -160,15 +165,26 @@ class IPv4(InternetProtocol):
         transport = self.internet.transport(protocol)
         if transport is None:
             self._outcomes[IPV4_UNKNOWN_PROTOCOL] += 1
-            transport = self._unknown_protocol
-            if transport is None:
-                return
-        elif protocol == PROTOCOL_TCP and received.to_group:
+            self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PROTOCOL, 0, packet, now)  # RFC 1122 section 3.2.2.1
+            return
+        if protocol == PROTOCOL_TCP and received.to_group:
             self._outcomes[IPV4_TCP_TO_BROADCAST] += 1  # RFC 1122 section 4.2.3.10
             return
-        else:
-            self._outcomes[IPV4_DELIVERED] += 1
+        self._outcomes[IPV4_DELIVERED] += 1
         transport.receive_segment(packet, length, received, now)
+
+    def send_error(self, error_type: int, code: int, rest: int, packet: IOBuf, interface: Interface, now: int) -> None:
+        """Report a packet that is not being delivered to its sender; its header, where ``packet`` starts, is good.
+
+        error_type, code, rest: ICMP's, ``rest`` being the last 4 bytes of its header.
+        """
+        header = self.header.at(packet.start)
+        destination = header.destination()
+        self.received.to_group = destination != interface.ipv4_address
+        self._describe(header, interface)
+        quoted = packet.advance_chain(header.header_length())
+        if quoted is not None:
+            self.icmp.send_error(error_type, code, rest, quoted, now)
 
     def report_error(
         self, error_type: int, code: int, mtu: int, quoted: int, contiguous: int, interface: Interface, now: int
@@ -200,6 +216,17 @@ class IPv4(InternetProtocol):
         transport.icmp_error(error, now)
         return True
 
+    def next_identification(self) -> int:
+        """That of the next packet which is sent in fragments, unlike that of any for as long as 16 bits allow.
+
+        RFC 6864 section 4.3. Each core of a node has its share of the numbers.
+        """
+        first, last = 0, 0xFFFF
+        if self.internet.steering is not None:
+            first, last = self.internet.steering.own_ports(first, last)
+        self._fragment_identification = (self._fragment_identification + 1) % (last - first + 1)
+        return first + self._fragment_identification
+
     def poll(self, now: int) -> None:
         """Do what is due: ARP's requests, and the news of hosts that did not answer them."""
         for interface in self.interfaces:
@@ -215,8 +242,11 @@ class IPv4(InternetProtocol):
             deadline = min(deadline, interface.arp.next_deadline())
         return deadline
 
-    def statistics(self) -> dict[str, int]:
-        """Received packets and what became of them; sent ones, and those that could not be."""
+    def statistics(self) -> dict[str, Any]:
+        """Received packets and what became of them; sent ones, and those that could not be.
+
+        A packet that was put together is counted as received once more, beside its fragments.
+        """
         counters = {"received": self._received}
         for outcome in range(len(IPV4_OUTCOMES)):
             counters[IPV4_OUTCOMES[outcome]] = self._outcomes[outcome]
@@ -224,7 +254,34 @@ class IPv4(InternetProtocol):
         counters["send_no_route"] = self.no_route
         counters["send_too_long"] = self.too_long
         counters["send_device_full"] = self.device_full
+        counters["send_no_memory"] = self.no_memory
+        counters["sent_in_fragments"] = self.fragmented
+        counters["sent_fragments"] = self.fragments_sent
         return counters
+
+    def _describe(self, header: Ipv4Header, interface: Interface) -> None:
+        """Say in ``received`` what the header says."""
+        received = self.received
+        received.version = 4
+        received.interface = interface
+        received.start = header.offset
+        received.header_length = header.header_length()
+        received.source_high = received.destination_high = 0
+        received.source_low = IPV4_MAPPED_PREFIX | header.source()
+        received.destination_low = IPV4_MAPPED_PREFIX | header.destination()
+        received.address_sum = address_sum(header.source()) + address_sum(header.destination())
+        received.hop_limit = header.time_to_live()
+        received.traffic_class = header.type_of_service()
+
+    def _receive_fragment(
+        self, packet: IOBuf, available: int, interface: Interface, link_group: bool, now: int
+    ) -> None:
+        """Take a fragment of ``available`` bytes, with padding; and the packet that it has completed, if it has."""
+        if self.header.total_length() < available:
+            packet.truncate_chain(self.header.total_length())
+        whole = self.reassembly.take(packet, interface, now)
+        if whole is not None:
+            self.receive(whole, interface, link_group, False, now)
 
     def _check_addresses(self, header: Ipv4Header, interface: Interface, link_group: bool) -> int:
         """The outcome of a well-formed packet for its addresses; notes whether it is a broadcast."""
@@ -291,34 +348,69 @@ class Ipv4Path(Path):
         ip = self.ip
         if self.neighbour.is_gone() or self.generation != ip.routes.generation:
             self._look_again()
-        neighbour = self.neighbour
-        if neighbour is ip.nobody:
+        if self.neighbour is ip.nobody:
             ip.no_route += 1
             return False
         total_length = length + IPV4_HEADER
         if total_length > (self.mtu if segment_size == 0 else IPV4_LONGEST):
-            ip.too_long += 1
-            return False
+            return self._send_in_fragments(packet, length, protocol, checksum_offset, traffic_class, now)
         if packet.headroom() < self.headroom:
             raise ValueError(f"{packet.headroom()} bytes of headroom before a packet, not {self.headroom}")
         checksum_start = 0
         if checksum_offset:
             checksum_start = self._start_checksum(packet, length, protocol, checksum_offset)
-        ip.identification = (ip.identification + 1) & 0xFFFF
-        packet.retreat(LINK_AND_IPV4_HEADERS)
-        ip.ethernet.at(packet.start).write(neighbour.mac, self.interface.mac, ETHERTYPE_IPV4)
-        ip.header.at(packet.start + ETHERNET_HEADER).write(
-            total_length, ip.identification, protocol, self.source, self.destination, traffic_class, self.address_sum
-        )
+        ip.identification = (ip.identification + 1) & 0xFFFF  # any: nobody cuts up what has DF (RFC 6864 section 4.1)
+        self._write_headers(packet, total_length, ip.identification, protocol, traffic_class)
         ip.sent += 1
+        return self._transmit(packet, checksum_start, checksum_offset, segment_size, now)
+
+    def _write_headers(
+        self, packet: IOBuf, total_length: int, identification: int, protocol: int, traffic_class: int
+    ) -> None:
+        """Put IPv4's and the Ethernet header in front of ``packet``."""
+        ip = self.ip
+        packet.retreat(LINK_AND_IPV4_HEADERS)
+        ip.ethernet.at(packet.start).write(self.neighbour.mac, self.interface.mac, ETHERTYPE_IPV4)
+        ip.header.at(packet.start + ETHERNET_HEADER).write(
+            total_length, identification, protocol, self.source, self.destination, traffic_class, self.address_sum
+        )
+
+    def _transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int, now: int) -> bool:
+        """Give a frame to the device, or to the neighbour table; False, counted, when the device is full."""
+        neighbour = self.neighbour
         if now < neighbour.usable_until:
             neighbour.used = True
-            left = self.device.transmit(packet, checksum_start, checksum_offset, segment_size)
+            left = self.device.transmit(frame, checksum_start, checksum_offset, segment_size)
         else:
-            left = self.interface.arp.send(neighbour, packet, checksum_start, checksum_offset, segment_size, now)
+            left = self.interface.arp.send(neighbour, frame, checksum_start, checksum_offset, segment_size, now)
         if not left:
-            ip.device_full += 1
+            self.ip.device_full += 1
         return left
+
+    def _send_in_fragments(
+        self, packet: IOBuf, length: int, protocol: int, checksum_offset: int, traffic_class: int, now: int
+    ) -> bool:
+        """Send what does not fit in the path's MTU; see Path.send. One fragment that cannot leave ends it."""
+        ip = self.ip
+        if protocol == PROTOCOL_TCP or length + IPV4_HEADER > IPV4_LONGEST:
+            ip.too_long += 1
+            return False
+        if checksum_offset:
+            self._complete_checksum(packet, length, protocol, checksum_offset)
+        parts = cut(ip.internet.allocator, packet, length, self.mtu - IPV4_HEADER, self.headroom)
+        if parts is None:
+            ip.no_memory += 1
+            return False
+        ip.fragmented += 1
+        identification = ip.next_identification()
+        for part in parts:
+            frame = part.chain
+            self._write_headers(frame, part.length + IPV4_HEADER, identification, protocol, traffic_class)
+            ip.header.become_fragment(part.offset >> 3, part.more)
+            ip.fragments_sent += 1
+            if not self._transmit(frame, 0, 0, 0, now):
+                return False
+        return True
 
     def _look_again(self) -> None:
         """Ask for the next hop again."""
@@ -327,15 +419,23 @@ class Ipv4Path(Path):
 
     def _start_checksum(self, packet: IOBuf, length: int, protocol: int, checksum_offset: int) -> int:
         """Fill in the transport's checksum, or its start for the device: where in the frame that is to go on, or 0."""
-        total = pseudo_header_sum(self.address_sum, protocol, length)
         if not self.checksum_offload:
-            total = 0xFFFF ^ fold(total + chain_sum(packet, length))
-            if total == 0 and protocol == PROTOCOL_UDP:
-                total = 0xFFFF  # zero means "none" (RFC 768)
+            self._complete_checksum(packet, length, protocol, checksum_offset)
+            return 0
+        self._set_checksum(packet, checksum_offset, pseudo_header_sum(self.address_sum, protocol, length))
+        return LINK_AND_IPV4_HEADERS
+
+    def _complete_checksum(self, packet: IOBuf, length: int, protocol: int, checksum_offset: int) -> None:
+        """Fill in the transport's checksum."""
+        total = 0xFFFF ^ transport_sum(packet, length, protocol, self.address_sum)
+        if total == 0 and protocol == PROTOCOL_UDP:
+            total = 0xFFFF  # zero means "none" (RFC 768)
+        self._set_checksum(packet, checksum_offset, total)
+
+    def _set_checksum(self, packet: IOBuf, checksum_offset: int, value: int) -> None:
         at = packet.start + checksum_offset
-        packet.memory.mem[at] = total >> 8
-        packet.memory.mem[at + 1] = total & 0xFF
-        return LINK_AND_IPV4_HEADERS if self.checksum_offload else 0
+        packet.memory.mem[at] = value >> 8
+        packet.memory.mem[at + 1] = value & 0xFF
 
 
 def error_kind(error_type: int, code: int) -> int:

@@ -5,13 +5,15 @@ from stack.constants import (
     DEFAULT_TTL,
     IPV4_BAD_CHECKSUM,
     IPV4_BAD_HEADER_LENGTH,
+    IPV4_BAD_OPTION,
     IPV4_BAD_TOTAL_LENGTH,
     IPV4_BAD_VERSION,
     IPV4_DELIVERED,
     IPV4_HEADER,
     IPV4_SHORT,
+    IPV4_SOURCE_ROUTE,
 )
-from stack.wire.checksum import fold, memory_sum
+from stack.wire.checksum import fold, memory_sum, update
 
 VERSION_AND_LENGTH = 0
 TYPE_OF_SERVICE = 1
@@ -25,8 +27,16 @@ SOURCE = 12
 DESTINATION = 16
 
 DONT_FRAGMENT = 0x4000
-MORE_AND_OFFSET = 0x3FFF  # more fragments, and the fragment offset
+MORE_FRAGMENTS = 0x2000
+OFFSET = 0x1FFF
+MORE_AND_OFFSET = 0x3FFF
+ECN = 3  # the bits of the type of service (RFC 3168)
 VERSION_4_NO_OPTIONS = 0x45
+
+OPTION_END = 0
+OPTION_NOTHING = 1
+OPTION_LOOSE_ROUTE = 131
+OPTION_STRICT_ROUTE = 137
 
 
 class Ipv4Header:
@@ -36,6 +46,7 @@ class Ipv4Header:
         self.memory = memory
         self.mem = self.memory.mem
         self.offset = 0
+        self.bad_option = 0
 
     def at(self, offset: int) -> "Ipv4Header":
         """Aim at the header that starts at ``offset`` in node memory."""
@@ -60,6 +71,30 @@ class Ipv4Header:
             return IPV4_BAD_TOTAL_LENGTH
         if memory_sum(self.memory, self.offset, header_length) != 0xFFFF:
             return IPV4_BAD_CHECKSUM
+        if header_length > IPV4_HEADER:
+            return self._check_options(header_length)
+        return IPV4_DELIVERED
+
+    def _check_options(self, header_length: int) -> int:
+        """The outcome of a header for its options, all of which are skipped; ``bad_option`` is where a bad one lies.
+
+        RFC 1122 section 3.2.1.8. One that says a route is refused (RFC 7126 sections 4.3 and 4.4).
+        """
+        at = IPV4_HEADER
+        while at < header_length:
+            kind = self.mem[self.offset + at]
+            if kind == OPTION_END:
+                break
+            if kind == OPTION_NOTHING:
+                at += 1
+                continue
+            length = self.mem[self.offset + at + 1] if at + 1 < header_length else 0
+            if length < 2 or at + length > header_length:
+                self.bad_option = at
+                return IPV4_BAD_OPTION
+            if kind in (OPTION_LOOSE_ROUTE, OPTION_STRICT_ROUTE):
+                return IPV4_SOURCE_ROUTE
+            at += length
         return IPV4_DELIVERED
 
     def version(self) -> int:
@@ -88,7 +123,11 @@ class Ipv4Header:
 
     def fragment_offset(self) -> int:
         """Where in the packet this part lies, in units of 8 bytes."""
-        return self._word(FLAGS_AND_OFFSET) & 0x1FFF
+        return self._word(FLAGS_AND_OFFSET) & OFFSET
+
+    def has_more_fragments(self) -> bool:
+        """Whether this is not the last part of its packet."""
+        return self._word(FLAGS_AND_OFFSET) & MORE_FRAGMENTS != 0
 
     def time_to_live(self) -> int:
         """Hops left."""
@@ -139,6 +178,20 @@ class Ipv4Header:
         # The words are all at hand: summing them beats reading the header back.
         total = (VERSION_4_NO_OPTIONS << 8 | type_of_service) + total_length + identification + DONT_FRAGMENT
         self._set_word(CHECKSUM, 0xFFFF ^ fold(total + (DEFAULT_TTL << 8 | protocol) + addresses))
+
+    def become_fragment(self, offset: int, more: bool) -> None:
+        """Make what ``write`` has written the header of a fragment: DF off, ``offset`` in units of 8 bytes."""
+        word = offset | MORE_FRAGMENTS if more else offset
+        self._set_word(FLAGS_AND_OFFSET, word)
+        self._set_word(CHECKSUM, update(self._word(CHECKSUM), DONT_FRAGMENT, word))
+
+    def become_whole(self, total_length: int, ecn: int) -> None:
+        """Make a received first fragment's header that of the whole packet."""
+        self._set_word(TOTAL_LENGTH, total_length)
+        self._set_word(FLAGS_AND_OFFSET, 0)
+        self.mem[self.offset + TYPE_OF_SERVICE] = (self.type_of_service() & (0xFF ^ ECN)) | ecn
+        self._set_word(CHECKSUM, 0)
+        self._set_word(CHECKSUM, 0xFFFF ^ memory_sum(self.memory, self.offset, self.header_length()))
 
     def _word(self, field: int) -> int:
         at = self.offset + field

@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR, IPOption_Timestamp
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
@@ -28,6 +28,9 @@ SEEDS = [
         NETWORK / TCP(sport=1025, dport=80, flags="A", seq=1001, ack=1) / Raw(b"data"),
         NETWORK / TCP(sport=1025, dport=81, flags="PA", seq=1001, ack=1) / Raw(b"data"),
         LINK / IP(src=PEER, dst=NODE, proto=99) / Raw(b"unknown"),
+        LINK / IP(src=PEER, dst=NODE, id=5, flags="MF") / UDP(sport=9, dport=7, len=24) / Raw(b"first 8 "),
+        LINK / IP(src=PEER, dst=NODE, id=5, frag=2, proto=17) / Raw(b"the last"),
+        LINK / IP(src=PEER, dst=NODE, options=[IPOption_Timestamp(), IPOption_LSRR(routers=[PEER])]) / UDP(dport=7),
     )
 ]
 
@@ -77,7 +80,9 @@ def check_accounts(statistics: dict[str, dict[str, Any]], frames: int) -> None:
     assert ethernet["arp"] == arp["received"] == sum(arp[name] for name in arp_outcomes)
     received = ipv4["received"]
     outcomes = {name: count for name, count in ipv4.items() if name != "received" and not name.startswith("sen")}
-    assert ethernet["ipv4"] == received == sum(outcomes.values())
+    reassembled = statistics["ipv4_reassembly"]["reassembled"]
+    assert ethernet["ipv4"] + reassembled == received == sum(outcomes.values())
+    assert statistics["ipv4_reassembly"]["received"] <= ipv4["fragment"]
     icmp_outcomes = (
         "too_short",
         "bad_checksum",
