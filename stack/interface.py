@@ -34,7 +34,7 @@ class Interface(FrameHandler):
     """A device and what we are on it.
 
     index: its place in ``Stack.interfaces``. mac: the link address, as a 48-bit integer.
-    ipv4_address, ipv4_mask, ipv4_broadcast: of its IPv4 address; 0 while it has none.
+    ipv4_address, ipv4_mask, ipv4_broadcast: of its IPv4 address; the first is 0 while it has none.
     steering: the way to the other cores of the node; None on a node of one.
     """
 
@@ -47,7 +47,7 @@ class Interface(FrameHandler):
         self.mac = int.from_bytes(device.mac, "big")
         self.ipv4 = ipv4
         self.ipv4_address = 0
-        self.ipv4_mask = 0
+        self.ipv4_mask = LIMITED_BROADCAST
         self.ipv4_broadcast = 0
         self.arp = Arp(allocator, device)
         self.steering: Steering | None = None
@@ -60,8 +60,12 @@ class Interface(FrameHandler):
         self._arp = 0
         self._ipv4 = 0
 
-    def set_ipv4(self, interface: IPv4Interface) -> None:
-        """Give the interface its IPv4 address and network."""
+    def set_ipv4(self, interface: IPv4Interface | None) -> None:
+        """Give the interface its IPv4 address and network, or none. What is in use is told by ``IPv4.set_address``."""
+        if interface is None:
+            self.ipv4_address = self.ipv4_broadcast = self.arp.address = 0
+            self.ipv4_mask = self.arp.mask = LIMITED_BROADCAST  # nobody is on a link of ours
+            return
         network = interface.network
         self.ipv4_address = int(interface.ip)
         self.ipv4_mask = int(interface.netmask)

@@ -13,6 +13,8 @@ cdef unsigned int PROBING
 cdef unsigned int GONE
 cdef Py_ssize_t MOST_NEIGHBOURS
 cdef Py_ssize_t MOST_QUEUED
+cdef Py_ssize_t MOST_RESOLVING
+cdef unsigned int MOST_WAITING
 cdef unsigned int MOST_REQUESTS
 cdef long long RETRANSMIT_TIME
 cdef long long REACHABLE_TIME
@@ -48,6 +50,8 @@ cdef class NeighbourTable:
     cdef public long long retransmit_time
     cdef public long long probe_delay
     cdef dict _neighbours
+    cdef dict _resolving
+    cdef unsigned int _waiting
     cdef dict _asking
     cdef long long _deadline
     cdef EthernetHeader ethernet
@@ -83,6 +87,9 @@ cdef class NeighbourTable:
     cdef void _ask(self, Neighbour neighbour, long long now) except *
     cdef void _wait(self, Neighbour neighbour, long long until) except *
     cdef void _settle(self, Neighbour neighbour) except *
+    @cython.locals(other=Neighbour)
+    cdef void _queue(self, Neighbour neighbour, WaitingFrame frame) except *
     @cython.locals(neighbour=Neighbour)
     cdef void _evict(self) except *
+    cdef void _drop(self, Neighbour neighbour) except *
     cdef void _forget(self, Neighbour neighbour) except *

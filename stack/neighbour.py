@@ -11,7 +11,9 @@ lookup: while ``now`` is before ``usable_until``, frames go out to ``mac`` at on
     GONE        unanswered, or evicted to make room: out of the table; a holder asks the table again
 
 ARP (``stack.ipv4.arp``) and Neighbor Discovery (``stack.ipv6.ndp``) are its subclasses, and say how to ask and whom to
-believe. The table has a limit, above which the entries that nobody sends to go first.
+believe. The table has a limit, above which the entries that nobody sends to go first. Those that nothing is known of
+have a smaller one, and so have the frames that wait: a flood of packets from addresses that nobody has makes us look
+for each, and must not displace who is there.
 """
 
 from ebbrt.constants import FOREVER
@@ -27,6 +29,8 @@ PROBING = 3
 GONE = 4
 
 MOST_NEIGHBOURS = 1024
+MOST_RESOLVING = 256  # of them without an address yet; beyond, the oldest of these goes
+MOST_WAITING = 1024  # frames, for all of them together; likewise
 MOST_QUEUED = 64  # frames waiting for one neighbour; the oldest goes first (RFC 1122 section 2.3.2.2)
 MOST_REQUESTS = 3
 RETRANSMIT_TIME = 1_000_000_000  # at most one request a second (RFC 1122 section 2.3.2.1, RFC 4861 section 10)
@@ -88,6 +92,8 @@ class NeighbourTable:
         self.retransmit_time = RETRANSMIT_TIME
         self.probe_delay = 0
         self._neighbours: dict[tuple[int, int], Neighbour] = {}
+        self._resolving: dict[tuple[int, int], Neighbour] = {}  # oldest first
+        self._waiting = 0  # frames in all queues
         self._asking: dict[tuple[int, int], Neighbour] = {}  # in DELAY, or with an unanswered request
         self._deadline = FOREVER
         self.ethernet = EthernetHeader(allocator.memory)
@@ -109,10 +115,12 @@ class NeighbourTable:
         """The neighbour with that address, which must be on the link; new ones are resolved when first sent to."""
         neighbour = self._neighbours.get((high, low))
         if neighbour is None:
-            if len(self._neighbours) >= MOST_NEIGHBOURS:
+            if len(self._resolving) >= MOST_RESOLVING:
+                self._drop(next(iter(self._resolving.values())))
+            elif len(self._neighbours) >= MOST_NEIGHBOURS:
                 self._evict()
             neighbour = Neighbour(high, low)
-            self._neighbours[high, low] = neighbour
+            self._neighbours[high, low] = self._resolving[high, low] = neighbour
         return neighbour
 
     def find(self, high: int, low: int) -> Neighbour | None:
@@ -135,11 +143,7 @@ class NeighbourTable:
         """
         neighbour.used = True
         if neighbour.state == RESOLVING:
-            if len(neighbour.queue) >= MOST_QUEUED:
-                neighbour.queue.pop(0)
-                self.frames_dropped_queue_full += 1
-            neighbour.queue.append(WaitingFrame(frame, checksum_start, checksum_offset, segment_size))
-            self.frames_queued += 1
+            self._queue(neighbour, WaitingFrame(frame, checksum_start, checksum_offset, segment_size))
             if neighbour.requests == 0:
                 self._ask(neighbour, now)
             return True
@@ -163,8 +167,10 @@ class NeighbourTable:
         neighbour.state = REACHABLE
         neighbour.usable_until = now + self.reachable_time if confirmed else 0
         self._settle(neighbour)
+        self._resolving.pop((neighbour.high, neighbour.low), None)
         queue = neighbour.queue
         neighbour.queue = []
+        self._waiting -= len(queue)
         for waiting in queue:
             self.ethernet.at(waiting.frame.start).set_destination(mac)
             if not self.send(
@@ -189,7 +195,6 @@ class NeighbourTable:
                     self.unreachable += 1
                     self.frames_dropped_unreachable += len(neighbour.queue)
                     abandoned += [waiting.frame for waiting in neighbour.queue]
-                    del self._neighbours[neighbour.high, neighbour.low]
                     self._forget(neighbour)
                     self.gave_up(neighbour, now)
                     continue
@@ -243,23 +248,47 @@ class NeighbourTable:
         if not self._asking:
             self._deadline = FOREVER
 
+    def _queue(self, neighbour: Neighbour, frame: WaitingFrame) -> None:
+        """Let ``frame`` wait until ``neighbour`` is resolved."""
+        if len(neighbour.queue) >= MOST_QUEUED:
+            neighbour.queue.pop(0)
+            self._waiting -= 1
+            self.frames_dropped_queue_full += 1
+        elif self._waiting >= MOST_WAITING:
+            for other in self._resolving.values():
+                if other.queue and other is not neighbour:
+                    self._drop(other)
+                    break
+        neighbour.queue.append(frame)
+        self._waiting += 1
+        self.frames_queued += 1
+
     def _evict(self) -> None:
         """Make room for one: the oldest entry that nobody has sent to since the last time round goes."""
         while True:
             key = next(iter(self._neighbours))
-            neighbour = self._neighbours.pop(key)
+            neighbour = self._neighbours[key]
             if not neighbour.used:
                 break
             neighbour.used = False
+            del self._neighbours[key]
             self._neighbours[key] = neighbour
+        self._drop(neighbour)
+
+    def _drop(self, neighbour: Neighbour) -> None:
+        """Take ``neighbour`` out of the table, and what waits for it."""
         self.evicted += 1
         self.frames_dropped_evicted += len(neighbour.queue)
         self._forget(neighbour)
 
     def _forget(self, neighbour: Neighbour) -> None:
         """``neighbour`` is out of the table: its holders must not use it again."""
+        key = neighbour.high, neighbour.low
+        del self._neighbours[key]
+        self._resolving.pop(key, None)
+        self._asking.pop(key, None)
+        self._waiting -= len(neighbour.queue)
         neighbour.state = GONE
         neighbour.usable_until = 0
         neighbour.retry_at = FOREVER
         neighbour.queue = []
-        self._asking.pop((neighbour.high, neighbour.low), None)

@@ -29,11 +29,24 @@ class RouteTable:
             raise ValueError(f"the gateway {gateway} is not in the network of its interface")
         self._routes.append(Route(network, gateway, interface))
         self._routes.sort(key=lambda route: -route.network.prefixlen)
+        self.change()
+
+    def change(self) -> None:
+        """Something that paths depend on has changed."""
         self.generation += 1
 
-    def find(self, destination: int) -> Route | None:
-        """The route to an IPv4 address, or None."""
+    def remove(self, network: IPv4Network, gateway: IPv4Address, interface: Interface) -> None:
+        """Take back a route that was added."""
+        self._routes = [
+            route
+            for route in self._routes
+            if (route.network, route.gateway, route.interface) != (network, int(gateway), interface)
+        ]
+        self.change()
+
+    def find(self, destination: int, interface: Interface | None = None) -> Route | None:
+        """The route to an IPv4 address with the longest prefix, on ``interface`` or on any; or None."""
         for route in self._routes:
-            if destination & route.mask == route.first:
+            if destination & route.mask == route.first and (interface is None or route.interface is interface):
                 return route
         return None

@@ -16,6 +16,7 @@ from ebbrt.netdevice import EthernetDevice
 from stack.constants import LINK_AND_IPV4_HEADERS
 from stack.interface import Interface
 from stack.internet import Internet
+from stack.ipv4.address_claim import AddressClaim
 from stack.ipv4.icmp import Icmp
 from stack.ipv4.ipv4 import IPv4
 from stack.routes import RouteTable
@@ -45,6 +46,7 @@ class Stack:
     ) -> None:
         self.allocator = allocator
         self.clock = clock
+        self.random = random
         self.interfaces: list[Interface] = []
         self.routes = RouteTable()
         self.internet = Internet(allocator)
@@ -58,14 +60,21 @@ class Stack:
         self.timed: list[Timed] = [self.ipv4.reassembly]
         self.tcp = Tcp(self.internet, allocator, clock, random, secret, lookup)
 
-    def add_interface(self, device: EthernetDevice, address: IPv4Interface) -> Interface:
-        """An interface on ``device``: give its driver's frames to it. ``address``: ours, and its network."""
+    def add_interface(self, device: EthernetDevice, address: IPv4Interface | None) -> Interface:
+        """An interface on ``device``: give its driver's frames to it. ``address``: ours, and its network, if any."""
         interface = Interface(len(self.interfaces), device, self.allocator, self.clock, self.ipv4)
         interface.steering = self.internet.steering
         interface.set_ipv4(address)
         self.interfaces.append(interface)
         self.internet.headroom = max(self.internet.headroom, device.headroom + LINK_AND_IPV4_HEADERS)
         return interface
+
+    def claim(self, interface: Interface) -> AddressClaim:
+        """What gets and keeps the IPv4 address of an interface; made when first asked for."""
+        if interface.arp.claim is None:
+            interface.arp.claim = AddressClaim(self.ipv4, interface, self.random)
+            self.timed.append(interface.arp.claim)
+        return interface.arp.claim
 
     def add_gateway(self, gateway: IPv4Address) -> None:
         """Send everything that is on no network of ours to ``gateway``. Raises ValueError when it is on none."""
@@ -99,6 +108,7 @@ class Stack:
         steering = self.internet.steering
         return {
             "ethernet": _sum([interface.statistics() for interface in self.interfaces]),
+            "addresses": {str(claim.interface.index): claim.statistics() for claim in self._claims()},
             "arp": _sum([interface.arp.statistics() for interface in self.interfaces]),
             "ipv4": self.ipv4.statistics(),
             "ipv4_reassembly": self.ipv4.reassembly.statistics(),
@@ -107,6 +117,9 @@ class Stack:
             "tcp": self.tcp.statistics(),
             **({"steering": steering.statistics()} if steering is not None else {}),
         }
+
+    def _claims(self) -> list[AddressClaim]:
+        return [interface.arp.claim for interface in self.interfaces if interface.arp.claim is not None]
 
 
 def _sum(counters: list[dict[str, int]]) -> dict[str, int]:

@@ -17,6 +17,8 @@ cdef unsigned int MASK32
 cdef class Arp(NeighbourTable):
     cdef public unsigned int address
     cdef public unsigned int mask
+    cdef public unsigned int candidate
+    cdef public object claim
     cdef ArpPacket _arp
     cdef unsigned long long received
     cdef unsigned long long malformed
@@ -26,21 +28,30 @@ cdef class Arp(NeighbourTable):
     cdef unsigned long long replies_used
     cdef unsigned long long ignored
     cpdef Neighbour neighbour(self, unsigned int address)
+    cpdef void probe(self, unsigned int address) except *
+    cpdef void announce(self) except *
     @cython.locals(to=cython.ulonglong)
     cpdef void solicit(self, Neighbour neighbour, bint to_all, long long now) except *
     @cython.locals(
         arp=ArpPacket,
         mac=cython.ulonglong,
         sender=cython.uint,
+        target=cython.uint,
         for_us=cython.bint,
         is_request=cython.bint,
         is_probe=cython.bint,
         known=Neighbour,
     )
     cpdef bint receive(self, IOBuf packet, long long now, bint to_answer) except -1
+    cdef bint _is_conflict(self, unsigned long long mac, unsigned int sender, unsigned int target) noexcept
     @cython.locals(host_bits=cython.uint, host=cython.uint)
     cdef bint _is_host_on_link(self, unsigned int address) noexcept
     @cython.locals(packet=IOBuf)
     cdef void _transmit(
-        self, unsigned int operation, unsigned long long to, unsigned long long target_mac, unsigned int target_address
+        self,
+        unsigned int operation,
+        unsigned int sender,
+        unsigned long long to,
+        unsigned long long target_mac,
+        unsigned int target_address,
     ) except *

@@ -1,8 +1,11 @@
 """ARP (RFC 826; RFC 1122 section 2.3.2): how IPv4 fills its neighbour cache.
 
 Any machine can send ARP, so what it may do is bounded: a reply changes entries that exist and never makes one, a
-request makes one only if it asks for our address (we are about to answer it). Read ``stack.neighbour`` first.
+request makes one only if it asks for our address (we are about to answer it). Who else claims our address is
+``stack.ipv4.address_claim``'s to deal with. Read ``stack.neighbour`` first.
 """
+
+from typing import TYPE_CHECKING
 
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
@@ -21,14 +24,22 @@ from stack.constants import (
 from stack.neighbour import Neighbour, NeighbourTable
 from stack.wire.arp import ArpPacket
 
+if TYPE_CHECKING:
+    from stack.ipv4.address_claim import AddressClaim
+
 
 class Arp(NeighbourTable):
-    """The neighbours of one interface with IPv4 address ``address``; ``mask`` tells who is on the link."""
+    """The neighbours of one interface with IPv4 address ``address``, or 0; ``mask`` tells who is on the link.
+
+    candidate: an address that we probe for, or 0. claim: who is to know of conflicts, if anybody.
+    """
 
     def __init__(self, allocator: MemoryAllocator, device: EthernetDevice) -> None:
         NeighbourTable.__init__(self, allocator, device)
         self.address = 0
-        self.mask = 0
+        self.mask = LIMITED_BROADCAST
+        self.candidate = 0
+        self.claim: AddressClaim | None = None
         self._arp = ArpPacket(allocator.memory)
         # Each received packet is counted in ``received`` and in one of the next six.
         self.received = 0
@@ -46,7 +57,15 @@ class Arp(NeighbourTable):
     def solicit(self, neighbour: Neighbour, to_all: bool, now: int) -> None:
         """See NeighbourTable."""
         to = BROADCAST_MAC if to_all else neighbour.mac
-        self._transmit(ARP_REQUEST, to, 0, neighbour.low & MASK32)
+        self._transmit(ARP_REQUEST, self.address, to, 0, neighbour.low & MASK32)
+
+    def probe(self, address: int) -> None:
+        """Ask whether anybody has an address that we would like to have (RFC 5227 section 2.1.1)."""
+        self._transmit(ARP_REQUEST, 0, BROADCAST_MAC, 0, address)
+
+    def announce(self) -> None:
+        """Say that our address is ours (RFC 5227 section 2.3)."""
+        self._transmit(ARP_REQUEST, self.address, BROADCAST_MAC, 0, self.address)
 
     def receive(self, packet: IOBuf, now: int, to_answer: bool) -> bool:
         """Take a received ARP packet: RFC 826's "packet reception", with the bounds named above.
@@ -61,11 +80,14 @@ class Arp(NeighbourTable):
             return False
         mac = arp.sender_mac()
         sender = arp.sender_address()
-        for_us = arp.target_address() == self.address and to_answer
+        target = arp.target_address()
+        for_us = target == self.address and to_answer and self.address != 0
         is_request = arp.operation() == ARP_REQUEST
-        if sender == self.address:
-            self.address_conflicts += 1  # RFC 5227 section 2.4 (c): keep the address, and let people know
-            return False
+        if self._is_conflict(mac, sender, target):
+            self.address_conflicts += 1
+            if self.claim is not None:
+                self.claim.conflict(mac, now)
+            return True
         is_probe = sender == 0 and is_request  # somebody asks before taking an address (RFC 5227 section 2.1.1)
         if mac == 0 or mac >> 40 & 1 or mac == self.mac or not (is_probe or self._is_host_on_link(sender)):
             self.bad_sender += 1
@@ -75,7 +97,7 @@ class Arp(NeighbourTable):
             self.learn(self.neighbour(sender), mac, True, now)
         if for_us and is_request:
             self.requests_answered += 1
-            self._transmit(ARP_REPLY, mac, mac, sender)
+            self._transmit(ARP_REPLY, self.address, mac, mac, sender)
         elif known is not None:
             self.replies_used += 1
         else:
@@ -95,6 +117,14 @@ class Arp(NeighbourTable):
             **self.cache_statistics(),
         }
 
+    def _is_conflict(self, mac: int, sender: int, target: int) -> bool:
+        """Whether another host has our address, or has or wants the one we probe for (RFC 5227, 2.1.1 and 2.4)."""
+        if mac == self.mac:
+            return False
+        if sender == 0:
+            return self.candidate != 0 and target == self.candidate
+        return sender == self.address or sender == self.candidate
+
     def _is_host_on_link(self, address: int) -> bool:
         if (address ^ self.address) & self.mask:
             return False
@@ -103,13 +133,13 @@ class Arp(NeighbourTable):
         host = address & host_bits
         return host_bits <= 1 or (host != 0 and host != host_bits)
 
-    def _transmit(self, operation: int, to: int, target_mac: int, target_address: int) -> None:
-        """Send one ARP packet of ours to the link address ``to``."""
+    def _transmit(self, operation: int, sender: int, to: int, target_mac: int, target_address: int) -> None:
+        """Send one ARP packet to the link address ``to``; ``sender``: our address, or 0."""
         packet = allocate(self.allocator, ARP_LENGTH, self.device.headroom + ETHERNET_HEADER)
         if packet is None:
             self.no_memory += 1
             return
-        self._arp.at(packet.start).write(operation, self.mac, self.address, target_mac, target_address)
+        self._arp.at(packet.start).write(operation, self.mac, sender, target_mac, target_address)
         packet.retreat(ETHERNET_HEADER)
         self.ethernet.at(packet.start).write(to, self.mac, ETHERTYPE_ARP)
         if not self.device.transmit(packet, 0, 0, 0):

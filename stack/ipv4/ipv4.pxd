@@ -6,7 +6,7 @@ from ebbrt.netdevice cimport EthernetDevice
 from stack.interface cimport Interface, InternetProtocol
 from stack.internet cimport Internet
 from stack.neighbour cimport Neighbour
-from stack.routes cimport RouteTable
+from stack.routes cimport Route, RouteTable
 from stack.transport cimport IcmpError, Path, Received, Transport
 from stack.wire.checksum cimport address_sum, pseudo_header_sum, transport_sum
 from stack.wire.ethernet cimport EthernetHeader
@@ -61,7 +61,8 @@ cdef class IPv4(InternetProtocol):
     cdef unsigned long long no_memory
     cdef unsigned long long fragmented
     cdef unsigned long long fragments_sent
-    @cython.locals(interface=Interface)
+    cpdef void set_address(self, Interface interface, object address) except *
+    @cython.locals(route=Route, on_link=cython.bint)
     cpdef Neighbour next_hop(self, Interface interface, unsigned int destination)
     @cython.locals(interface=Interface)
     cpdef Interface interface_of(self, unsigned int address)
@@ -111,7 +112,7 @@ cdef class IPv4(InternetProtocol):
     @cython.locals(destination=cython.uint, source=cython.uint, network=cython.uint, to_group=cython.bint)
     @cython.final
     cdef unsigned int _check_addresses(self, Ipv4Header header, Interface interface, bint link_group) noexcept
-    @cython.locals(interface=Interface)
+    @cython.locals(interface=Interface, best=Interface, mask=cython.uint, route=Route)
     cdef unsigned int _source_for(self, unsigned int destination) except? 0
 
 cdef class Ipv4Path(Path):

@@ -8,6 +8,7 @@ are put together (``reassembly``). What fits in the path's MTU is sent with DF; 
 in fragments (``fragmentation``).
 """
 
+from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
 from ebbrt.constants import FOREVER
@@ -116,18 +117,23 @@ class IPv4(InternetProtocol):
             path = self._paths[key] = Ipv4Path(self, mapped(from_), destination)
         return path
 
+    def set_address(self, interface: Interface, address: IPv4Interface | None) -> None:
+        """Give an interface an address, or none: paths from what it had before lead nowhere any more."""
+        interface.set_ipv4(address)
+        self._paths.clear()
+        self.routes.change()
+
     def next_hop(self, interface: Interface, destination: int) -> Neighbour:
         """Where on ``interface`` packets for ``destination`` go; ``nobody`` without a way."""
         if destination == LIMITED_BROADCAST or destination == interface.ipv4_broadcast:
             return self.everybody
         if destination == interface.ipv4_address or destination >> 28 == 0xE:
             return self.nobody  # neither loopback nor multicast
-        if (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0:
+        route = self.routes.find(destination, interface)
+        on_link = (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0
+        if on_link and (route is None or interface.ipv4_mask >= route.mask):
             return interface.arp.neighbour(destination)
-        route = self.routes.find(destination)
-        if route is not None and route.interface is interface:
-            return interface.arp.neighbour(route.gateway)
-        return self.nobody
+        return self.nobody if route is None else interface.arp.neighbour(route.gateway)
 
     def interface_of(self, address: int) -> Interface:
         """The interface that has the IPv4 address; the first one when none has it."""
@@ -302,12 +308,17 @@ class IPv4(InternetProtocol):
         return IPV4_DELIVERED
 
     def _source_for(self, destination: int) -> int:
-        """Our address on the interface that leads there."""
+        """Our address on the interface that leads there, by the longest prefix; else the first interface's."""
+        best: Interface | None = None
+        mask = 0
         for interface in self.interfaces:
-            if (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0:
-                return interface.ipv4_address
+            if (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0 and interface.ipv4_mask > mask:
+                best = interface
+                mask = interface.ipv4_mask
         route = self.routes.find(destination)
-        return (self.interfaces[0] if route is None else route.interface).ipv4_address
+        if route is not None and (best is None or route.mask > mask):
+            best = route.interface
+        return self.interfaces[0].ipv4_address if best is None else best.ipv4_address
 
 
 class Ipv4Path(Path):
@@ -415,7 +426,10 @@ class Ipv4Path(Path):
     def _look_again(self) -> None:
         """Ask for the next hop again."""
         self.generation = self.ip.routes.generation
-        self.neighbour = self.ip.next_hop(self.interface, self.destination)
+        if self.source == self.interface.ipv4_address:
+            self.neighbour = self.ip.next_hop(self.interface, self.destination)
+        else:
+            self.neighbour = self.ip.nobody  # the address is ours no more
 
     def _start_checksum(self, packet: IOBuf, length: int, protocol: int, checksum_offset: int) -> int:
         """Fill in the transport's checksum, or its start for the device: where in the frame that is to go on, or 0."""

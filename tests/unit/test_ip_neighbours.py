@@ -186,7 +186,9 @@ def test_holder_of_an_evicted_neighbour_can_go_on() -> None:
     path = harness.stack.internet.path(None, parse_address(PEER))
     held = neighbours.neighbour(PEER_NUMBER)
     for number in range(1024):
-        neighbours.neighbour(PEER_NUMBER + 256 + number)
+        sender = f"198.18.{1 + number // 250}.{1 + number % 250}"
+        harness.give(Ether(src=OTHER_LINK, dst=NODE_LINK) / ARP(op=1, hwsrc=OTHER_LINK, psrc=sender, pdst=NODE))
+    harness.take()
     assert held.is_gone()
     packet = make_frame(harness.allocator, bytes(64))
     packet.owns_headroom = True
@@ -195,6 +197,33 @@ def test_holder_of_an_evicted_neighbour_can_go_on() -> None:
     harness.take()
     harness.give(arp_reply())
     assert harness.take()[0][IP].proto == 200
+
+
+def test_a_flood_from_addresses_that_nobody_has_displaces_only_its_own() -> None:
+    harness = Harness()
+    held = harness.interface.arp.neighbour(PEER_NUMBER)
+    waiting = harness.interface.arp.neighbour(PEER_NUMBER + 1)
+    before = harness.allocator.statistics()["allocated_bytes"]
+    for number in range(1000):
+        source = f"198.19.{number // 250}.{1 + number % 250}"
+        harness.give_ip(IP(src=source, dst=NODE) / UDP(sport=1, dport=9))
+        harness.advance(2_000_000)
+    harness.device.sent.clear()
+    assert not held.is_gone()
+    assert waiting.is_gone()
+    assert harness.counter("arp", "neighbours") <= 1 + 256
+    assert harness.allocator.statistics()["allocated_bytes"] - before < 1024 * 512
+
+
+def test_frames_that_wait_are_bounded_for_all_neighbours_together() -> None:
+    harness = Harness(knows_peer=False)
+    socket = harness.stack.udp.bind(7, Application())
+    for number in range(30):
+        for _ in range(60):
+            socket.send(payload(harness), f"198.18.1.{1 + number}", 9)
+    counted = harness.stack.statistics()["arp"]
+    assert counted["frames_queued"] - counted["frames_dropped_evicted"] <= 1024
+    assert counted["frames_dropped_evicted"] == 60 * counted["evicted"]
 
 
 def test_full_device_is_counted() -> None:

@@ -15,6 +15,7 @@ from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpHandler, UdpHandler
 from stack.address import parse_address
 from stack.constants import PROTOCOL_TCP, PROTOCOL_UDP
+from stack.ipv4.address_claim import AddressUser
 from stack.stack import Stack
 from stack.steering import MOST_UNDER_WAY, Steering
 from tests.fakes import FakeDevice, make_frame
@@ -327,12 +328,21 @@ def test_the_area_is_as_large_as_said() -> None:
     assert Steering.size(CORES) == CORES * (16384 + CORES * 8)
 
 
+def test_an_address_conflict_comes_to_the_core_that_has_the_claim(node: FourCores) -> None:
+    node.introduce()
+    interface = node.stacks[0].interfaces[0]
+    address = IPv4Interface(f"{NODE}/15")
+    node.stacks[0].claim(interface).claim(address, AddressUser(), node.clock.now(), probe=False, keep=True)
+    node.take()
+    node.give(2, ARP(op=2, hwsrc=PEER_LINK, psrc=NODE, pdst=NODE))
+    assert node.senders() == [0], "no defence, or more than one"
+
+
 def test_hostile_arp_and_errors_stay_with_the_core_they_came_to(node: FourCores) -> None:
     node.introduce()
     before = [steering.statistics()["received"] for steering in node.steering]
     node.give(0, ARP(op=7, hwsrc=PEER_LINK, psrc=PEER, pdst=NODE))
     node.give(0, ARP(op=2, hwsrc=BROADCAST_LINK, psrc=PEER, pdst=NODE))
-    node.give(0, ARP(op=2, hwsrc=PEER_LINK, psrc=NODE, pdst=NODE))
     quoted = IP(src="198.18.0.9", dst=PEER) / TCP(sport=50000, dport=80)
     node.give(0, IP(src=PEER, dst=NODE) / ICMP(type=3, code=1) / bytes(quoted))
     node.give(0, IP(src=PEER, dst=NODE) / ICMP(type=3, code=1) / b"E")
