@@ -21,7 +21,7 @@ cdef class Stack:
     cdef readonly Udp udp
     cdef readonly Tcp tcp
     cdef readonly list timed
-    cdef object random
+    cdef readonly object random
     @cython.locals(timed=Timed)
     cpdef void poll(self, long long now) except *
     @cython.locals(deadline=cython.longlong, resolution=cython.longlong, timed=Timed)

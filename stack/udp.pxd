@@ -41,8 +41,9 @@ cdef class Udp(Transport):
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
     @cython.locals(socket=StackUdpSocket)
     cpdef void icmp_error(self, IcmpError error, long long now) except *
-    @cython.locals(length=cython.uint, header=IOBuf, path=Path)
     cpdef bint send(self, unsigned int port, IOBuf data, object destination, unsigned int destination_port) except -1
+    @cython.locals(length=cython.uint, header=IOBuf)
+    cpdef bint send_on(self, Path path, unsigned int port, IOBuf data, unsigned int destination_port) except -1
     cpdef void unbind(self, unsigned int port) except *
 
 cdef class StackUdpSocket(UdpSocket):

@@ -18,7 +18,7 @@ from stack.constants import (
 )
 from stack.internet import Internet
 from stack.ipv4.icmp import Icmp
-from stack.transport import IcmpError, Received, Transport
+from stack.transport import IcmpError, Path, Received, Transport
 from stack.wire.checksum import transport_sum
 from stack.wire.udp import UdpHeader
 
@@ -109,6 +109,10 @@ class Udp(Transport):
 
     def send(self, port: int, data: IOBuf, destination: tuple[int, int], destination_port: int) -> bool:
         """Send ``data`` in one datagram from ``port``; False, counted, when it could not leave."""
+        return self.send_on(self.internet.path(None, destination), port, data, destination_port)
+
+    def send_on(self, path: Path, port: int, data: IOBuf, destination_port: int) -> bool:
+        """As ``send``, on a path that the caller has chosen."""
         length = UDP_HEADER + data.chain_length()
         header = allocate(self.allocator, UDP_HEADER, self.internet.headroom) if length <= IPV4_LONGEST else None
         if header is None:
@@ -116,7 +120,6 @@ class Udp(Transport):
             return False
         self._header.at(header.start).write(port, destination_port, length)
         header.next = data
-        path = self.internet.path(None, destination)
         if not path.send(header, length, PROTOCOL_UDP, UDP_CHECKSUM_OFFSET, 0, 0, self.clock.now()):
             self.send_dropped += 1
             return False

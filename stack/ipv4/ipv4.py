@@ -114,8 +114,12 @@ class IPv4(InternetProtocol):
                 from_ = self._source_for(to)
             if len(self._paths) >= MOST_PATHS:
                 del self._paths[next(iter(self._paths))]
-            path = self._paths[key] = Ipv4Path(self, mapped(from_), destination)
+            path = self._paths[key] = Ipv4Path(self, self.interface_of(from_), mapped(from_), destination)
         return path
+
+    def path_on(self, interface: Interface, destination: tuple[int, int]) -> "Ipv4Path":
+        """The way to a mapped address from ``interface``, whose address may be none: for who is just getting one."""
+        return Ipv4Path(self, interface, mapped(interface.ipv4_address), destination)
 
     def set_address(self, interface: Interface, address: IPv4Interface | None) -> None:
         """Give an interface an address, or none: paths from what it had before lead nowhere any more."""
@@ -324,10 +328,10 @@ class IPv4(InternetProtocol):
 class Ipv4Path(Path):
     """The way from one of our IPv4 addresses to another; looked up again when the routes or the neighbour change."""
 
-    def __init__(self, ip: IPv4, source: tuple[int, int], destination: tuple[int, int]) -> None:
+    def __init__(self, ip: IPv4, interface: Interface, source: tuple[int, int], destination: tuple[int, int]) -> None:
         Path.__init__(self, 4, source, destination)
         self.ip = ip
-        self.interface = ip.interface_of(source[1] & MASK32)
+        self.interface = interface
         self.device = self.interface.device
         self.source = source[1] & MASK32
         self.destination = destination[1] & MASK32
