@@ -16,23 +16,19 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from apps.memcached.server import Memcached
-from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH, VIRTIO_F_EVENT_IDX
-from drivers.virtio.control import ControlDevice, ControlDriver, ControlError
-from drivers.virtio.device import NetDevice
-from drivers.virtio.driver import VirtioNet
-from drivers.virtio.port import TapPort
-from drivers.virtio.tap import TapError, mtu
-from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
+from drivers.virtio.control import ControlError
+from drivers.virtio.tap import TapError, attach_queues
 from ebbrt import build, ebb, ebb_kinds
 from ebbrt.clock import MonotonicClock
 from ebbrt.core_links import RingCoreLinks
 from ebbrt.ebb_ids import EbbAllocator
 from ebbrt.events.event_manager import EventManager
 from ebbrt.future import Future, when_all
-from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler, TimedNetwork
+from ebbrt.layers import Stopwatch, TimedNetwork
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import NetworkManager
 from ebbrt.signals import Signals
+from netlab.node_addresses import NodeAddresses, take_address
 from netlab.node_config import (
     MOST_CORES,
     Application,
@@ -45,6 +41,7 @@ from netlab.node_config import (
 )
 from netlab.node_cores import UNPLUGGED, OtherCores, ended_how
 from netlab.node_hardware import MIB, Hardware, memory_needed
+from netlab.node_interfaces import NodeInterface
 from netlab.node_statistics import summed, write_statistics
 from netlab.transfer_node import start_transfer
 from stack.network_manager import StackNetworkManager
@@ -61,7 +58,7 @@ class Node:
     """One core of a node; ``run`` turns its loop until it is told to stop.
 
     clock, memory, allocator, events, network, links: this core's, for what is put on top of it. address: the node's
-    IPv4 address.
+    IPv4 address, of its first interface; empty when it is DHCP's to give.
     """
 
     @classmethod
@@ -81,7 +78,7 @@ class Node:
                 raise
             return node
         except TapError as error:
-            raise NodeError(f"cannot open TAP {config.tap}: {error.strerror}", error.advice) from error
+            raise NodeError(f"cannot open TAP {error.filename}: {error.strerror}", error.advice) from error
         except (ValueError, MemoryError, ControlError) as error:
             raise NodeError(f"the node cannot be booted: {error}") from error
         except OSError as error:  # of mmap
@@ -96,7 +93,7 @@ class Node:
         self.config = config
         self.hardware = hardware
         self.number = number
-        self.address = str(config.address.ip)
+        self.address = "" if config.address is None else str(config.address.ip)
         self.clock = MonotonicClock()
         self.memory = hardware.memory
         make = config.configuration.make
@@ -108,8 +105,6 @@ class Node:
             "core_links", RingCoreLinks, hardware.links, number, self.events, self.allocator
         )
         self.stopwatch = Stopwatch(self.clock) if config.layers else None
-        self.device = self._make_device()
-        self.driver = self._make_driver()
         # A seed gives each core randomness of its own.
         chance = hardware.chance if not number or config.seed is None else random.Random(config.seed + number)
         self.stack = Stack(
@@ -120,38 +115,30 @@ class Node:
             steering=Steering(self.links, self.memory, hardware.steering) if hardware.cores > 1 else None,
             lookup=config.lookup,
         )
-        driver = TimedDevice(self.driver, self.stopwatch) if self.stopwatch else self.driver
-        self.interface = self.stack.add_interface(driver, config.address)
+        self.interfaces = [
+            NodeInterface(
+                attachment,
+                tap,
+                number,
+                self.memory,
+                self.allocator,
+                self.events,
+                self.stack,
+                config.ring_size,
+                self.stopwatch,
+            )
+            for attachment, tap in zip(config.attachments(), hardware.taps, strict=True)
+        ]
+        for route in config.routes:
+            self.stack.add_route(route.network, route.gateway)
+        self.addresses = NodeAddresses(self.stack, self.links, _take_address)
         self.network: NetworkManager = make("network_manager", StackNetworkManager, self.stack, self.events)
         if self.stopwatch:
             self.network = TimedNetwork(self.network, self.stopwatch)
         self._others = others
-        self._control: ControlDevice | None = None
         self._gathered: list[dict[str, Any]] = []  # the statistics of the other cores, when they last told them
         self._install_ebbs()
         self.application = APPLICATIONS[config.application](self) if config.application is not None else None
-
-    def _make_device(self) -> NetDevice:
-        spill = self.allocator.allocate(LONGEST_FRAME + NET_HEADER_LENGTH)
-        if spill is None:
-            raise NodeError("node memory is too small for the device's spill area")
-        self._spill = spill  # kept for as long as the device writes to it
-        tap = self.hardware.tap
-        mac = bytes([0x02, 0x00]) + self.config.address.ip.packed
-        arguments = (
-            self.memory,
-            TapPort(tap.fds[self.number], tap.vnet_header),
-            self.events,
-            spill.offset,
-            mac,
-            mtu(tap.name),
-            self.hardware.cores,
-        )
-        return TimedNetDevice(*arguments, self.stopwatch) if self.stopwatch else NetDevice(*arguments)
-
-    def _make_driver(self) -> VirtioNet:
-        arguments = (self.device, self.allocator, self.events, self.config.ring_size)
-        return TimedVirtioNet(*arguments, self.stopwatch) if self.stopwatch else VirtioNet(*arguments)
 
     def _install_ebbs(self) -> None:
         """Make the base Ebbs known on this core (paper section 3.1.2)."""
@@ -169,8 +156,9 @@ class Node:
         _this_core = self
 
     def start(self) -> None:
-        """DRIVER_OK for this core's pair of virtqueues."""
-        self.driver.start(TimedFrameHandler(self.interface, self.stopwatch) if self.stopwatch else self.interface)
+        """Let this core's pairs of virtqueues receive."""
+        for interface in self.interfaces:
+            interface.start()
 
     def _bring_up(self) -> None:
         """Core 0: wait until the other cores are ready, have the device use all pairs of virtqueues, then receive.
@@ -179,11 +167,8 @@ class Node:
         """
         if self.hardware.cores > 1:
             self._wait_for_others()
-            self._control = ControlDevice(self.hardware.cores, self.hardware.use_queues)
-            event_index = bool(self.device.driver_features & VIRTIO_F_EVENT_IDX)
-            self._control_driver = ControlDriver(self._control, self.allocator, event_index)
-            self._control_driver.use_pairs(self.hardware.cores)
-            self.device.discard()  # flows that came while there was one pair must not begin on the wrong core
+            for interface in self.interfaces:
+                interface.use_all_queues(functools.partial(attach_queues, interface.tap))
         self.start()
 
     def _wait_for_others(self) -> None:
@@ -213,9 +198,11 @@ class Node:
             gc.freeze()
             if self.config.application is not None:
                 gc.disable()
-            ready()
+            if self.number == 0:
+                self.addresses.start(self.config.attachments(), ready)
             self.events.run()
-        self.driver.stop()
+        for interface in self.interfaces:
+            interface.stop()
         if self._others is None:
             return
         failure = self._failure()
@@ -228,12 +215,17 @@ class Node:
         """Why the node has ended, unless somebody asked for it."""
         assert self._others is not None
         fallen = self._others.fallen
-        if self.device.unplugged or (fallen is not None and os.waitstatus_to_exitcode(fallen[1]) == UNPLUGGED):
-            name = self.hardware.tap.name
+        if self.unplugged() or (fallen is not None and os.waitstatus_to_exitcode(fallen[1]) == UNPLUGGED):
+            names = [interface.tap.name for interface in self.interfaces if interface.device.unplugged]
+            name = names[0] if names else self.config.tap
             return NodeError(f"TAP {name} was deleted under the node", "Make it again, then start the node.")
         if fallen is not None:
             return NodeError(f"core {fallen[0]} of the node {ended_how(fallen[1])}, and the node with it")
         return None
+
+    def unplugged(self) -> bool:
+        """Whether a TAP was deleted."""
+        return any(interface.device.unplugged for interface in self.interfaces)
 
     def _report(self) -> None:
         """SIGUSR1: ask the other cores, then write everybody's statistics."""
@@ -272,13 +264,11 @@ class Node:
             "cpu_ns": time.process_time_ns(),
             "events": self.events.statistics(),
             "memory": self.allocator.statistics(),
-            "device": self.device.statistics(),
-            "driver": self.driver.statistics(),
+            **summed([interface.statistics() for interface in self.interfaces]),
             "stack": self.stack.statistics(),
             "core_links": self.links.statistics(),
         }
-        if self._control is not None:
-            everything["control"] = self._control.statistics()
+        everything.update(self.addresses.statistics())
         if self.config.application is not None and self.application is not None:
             everything[self.config.application] = self.application.statistics()
         if self.stopwatch:
@@ -325,7 +315,7 @@ def _be_core(config: NodeConfig, hardware: Hardware, number: int) -> int:
         raise NodeError(f"it cannot be booted: {error}") from error
     node.start()
     node.run(ready=lambda: None)
-    return UNPLUGGED if node.device.unplugged else 0
+    return UNPLUGGED if node.unplugged() else 0
 
 
 def _is_up() -> None:
@@ -336,6 +326,12 @@ def _tell_statistics() -> dict[str, Any]:
     """Called by core 0."""
     assert _this_core is not None
     return _this_core.core_statistics()
+
+
+def _take_address(index: int, address: str | None, router: str | None) -> None:
+    """Called by core 0."""
+    assert _this_core is not None
+    take_address(_this_core.stack, index, address, router)
 
 
 def _start_memcached(node: Node) -> Memcached:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +16,26 @@ PORTS = {"memcached": 11211, "transfer": 5001}  # that applications use when no 
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """One interface of a node: the TAP it is on, and its address and network; None: what DHCP says."""
+
+    tap: str
+    address: IPv4Interface | None
+
+
+@dataclass(frozen=True)
+class StaticRoute:
+    """Packets for ``network`` go to ``gateway``, which is on the network of one of the interfaces."""
+
+    network: IPv4Network
+    gateway: IPv4Address
+
+
+@dataclass(frozen=True)
 class NodeConfig:
     """What a node is booted with.
 
+    tap, address: its first interface, as in Attachment; more: the others. routes: beside those to its own networks.
     application: what it serves; None: nothing yet. memory: bytes the application may fill, on all cores together.
     cores: each a process; core n runs on CPU ``cpus[n % len(cpus)]``, so that with fewer CPUs than cores some share
     one, and wherever Linux puts it without any. seed: of all randomness, for a run that can be repeated; None: the
@@ -30,7 +47,9 @@ class NodeConfig:
 
     application: str | None
     tap: str
-    address: IPv4Interface
+    address: IPv4Interface | None
+    more: tuple[Attachment, ...] = ()
+    routes: tuple[StaticRoute, ...] = ()
     port: int = 11211
     memory: int = 1 << 30
     ring_size: int = 512
@@ -43,6 +62,10 @@ class NodeConfig:
     statistics: Path | None = None
     configuration: Configuration = field(default_factory=Configuration)
     arguments: tuple[str, ...] = ()
+
+    def attachments(self) -> tuple[Attachment, ...]:
+        """All interfaces, in order."""
+        return (Attachment(self.tap, self.address), *self.more)
 
 
 class Application(Protocol):

@@ -1,4 +1,4 @@
-"""What a node's cores find when they start: memory, the TAP's queues, the links between them, and shared secrets.
+"""What a node's cores find when they start: memory, the TAPs' queues, the links between them, and shared secrets.
 
 It is made once, by the first process, before the other cores are forked from it. Node memory is a shared mapping: what
 all cores use lies at its beginning (the rings of the core links, the area of the steering), and behind it each core's
@@ -8,6 +8,7 @@ own part.
 import os
 import random
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from drivers.virtio.tap import Tap, attach_queues, open_plain_tap, open_tap
@@ -34,7 +35,7 @@ class Hardware:
     memory: NodeMemory
     shared: int
     steering: int
-    tap: Tap
+    taps: tuple[Tap, ...]
     links: CoreLinksPlan
     chance: random.Random
     secret: bytes
@@ -47,14 +48,21 @@ class Hardware:
         memory = NodeMemory(memory_needed(config))
         chance = random.Random(config.seed) if config.seed is not None else random.SystemRandom()
         secret = chance.randbytes(16) if config.seed is not None else secrets.token_bytes(16)
-        tap = open_plain_tap(config.tap) if config.plain_tap else open_tap(config.tap, config.cores)
-        attach_queues(tap, 1)  # the others when the driver says so
+        taps: list[Tap] = []
+        try:
+            for attachment in config.attachments():
+                name = attachment.tap
+                taps.append(open_plain_tap(name) if config.plain_tap else open_tap(name, config.cores))
+                attach_queues(taps[-1], 1)  # the others when the driver says so
+        except OSError:
+            _close(taps)
+            raise
         return cls(
             cores=config.cores,
             memory=memory,
             shared=_shared(config),
             steering=_whole_pages(CoreLinksPlan.size(config.cores)),
-            tap=tap,
+            taps=tuple(taps),
             links=CoreLinksPlan(memory, 0, config.cores),
             chance=chance,
             secret=secret,
@@ -65,15 +73,16 @@ class Hardware:
         length = (self.memory.size - self.shared) // self.cores
         return self.shared + number * length, self.shared + (number + 1) * length
 
-    def use_queues(self, count: int) -> None:
-        """Let the TAP's first ``count`` queues receive. Raises OSError."""
-        attach_queues(self.tap, count)
-
     def close(self) -> None:
         """Give the descriptors back, in this process."""
-        for fd in self.tap.fds:
-            os.close(fd)
+        _close(self.taps)
         self.links.close()
+
+
+def _close(taps: Iterable[Tap]) -> None:
+    for tap in taps:
+        for fd in tap.fds:
+            os.close(fd)
 
 
 def memory_needed(config: NodeConfig) -> int:

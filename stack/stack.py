@@ -77,10 +77,14 @@ class Stack:
         return interface.arp.claim
 
     def add_gateway(self, gateway: IPv4Address) -> None:
-        """Send everything that is on no network of ours to ``gateway``. Raises ValueError when it is on none."""
+        """Send what has no better route to ``gateway``. Raises ValueError when that is on no network of ours."""
+        self.add_route(IPv4Network("0.0.0.0/0"), gateway)
+
+    def add_route(self, network: IPv4Network, gateway: IPv4Address) -> None:
+        """Send what is for ``network`` to ``gateway``. Raises ValueError when that is on no network of ours."""
         for interface in self.interfaces:
             if (int(gateway) ^ interface.ipv4_address) & interface.ipv4_mask == 0:
-                self.routes.add(IPv4Network("0.0.0.0/0"), gateway, interface)
+                self.routes.add(network, gateway, interface)
                 return
         raise ValueError(f"the gateway {gateway} is in no network of an interface")
 

@@ -1,12 +1,16 @@
 """``netlab node run``: a library-OS node on a TAP, in the foreground."""
 
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from netlab.errors import NetlabError
+
+if TYPE_CHECKING:
+    from netlab.node import Node
+    from netlab.node_config import Attachment, StaticRoute
 
 RUN_EPILOG = """
 Examples:
@@ -26,6 +30,11 @@ Examples:
     netlab exec client -- python -m apps.transfer.linux get 198.18.0.3 100000000
 
     netlab exec switch -- netlab node run transfer --tap node --ip 198.18.0.3/16 put 198.18.0.1 100000000
+
+    netlab exec switch -- netlab node run memcached --tap node --ip dhcp
+
+    sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --tap tap1 --ip 198.18.2.2/24 \\
+        --route "0.0.0.0/0 via 198.18.1.1"
 
     sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --statistics node.json
 
@@ -51,11 +60,12 @@ def _group() -> None:
 
 def run(
     application: Annotated[str, typer.Argument(help="What it runs: memcached or transfer.")],
-    tap: Annotated[str, typer.Option(help="The TAP to attach to, in this network namespace.")],
-    ip: Annotated[str, typer.Option(help="The node's address and prefix length, as 198.18.0.3/16.")],
+    tap: Annotated[list[str], typer.Option(help="A TAP to attach to, in this network namespace.")],
+    ip: Annotated[list[str], typer.Option(help="Address and prefix length there, as 198.18.0.3/16; or dhcp.")],
     arguments: Annotated[
         list[str] | None, typer.Argument(help="For transfer, as a client: get ADDRESS BYTES [SEED], or put.")
     ] = None,
+    route: Annotated[list[str] | None, typer.Option(help='A static route, as "10.0.0.0/8 via 198.18.0.1".')] = None,
     port: Annotated[int | None, typer.Option(help="TCP port; the application's own without.")] = None,
     memory: Annotated[int, typer.Option(min=16, max=24576, help="MiB that stored values may take.")] = 1024,
     ring_size: Annotated[int, typer.Option(help="Descriptors in each virtqueue: a power of two, 2 to 32768.")] = 512,
@@ -75,12 +85,6 @@ def run(
     statistics: Annotated[Path | None, typer.Option(help="Write the counters to this file, as JSON.")] = None,
 ) -> None:
     """Boot a node and serve until SIGTERM or Ctrl-C."""
-    try:
-        address = IPv4Interface(ip)
-    except ValueError as error:
-        raise NetlabError(
-            f"--ip {ip} is not an address with a prefix length: {error}", "Write it as 198.18.0.3/16."
-        ) from error
     from ebbrt.configuration import Configuration, ConfigurationError
     from netlab.node import Node, NodeConfig
     from netlab.node_config import port_of
@@ -89,10 +93,13 @@ def run(
         configuration = Configuration.parse(ebb or ())
     except ConfigurationError as error:
         raise NetlabError(f"--ebb: {error}") from error
+    first, *more = _parse_attachments(tap, ip)
     config = NodeConfig(
         application=application,
-        tap=tap,
-        address=address,
+        tap=first.tap,
+        address=first.address,
+        more=tuple(more),
+        routes=tuple(_parse_route(text) for text in route or ()),
         port=port_of(application, port),
         memory=memory << 20,
         ring_size=ring_size,
@@ -108,13 +115,48 @@ def run(
     )
     node = Node.boot(config)
     try:
-        node.run(
-            ready=lambda: print(
-                f"ready: {application} on {address.ip}:{config.port}, TAP {node.hardware.tap.name}", flush=True
-            )
-        )
+        node.run(ready=lambda: _say_ready(node))
     finally:
         node.close()
+
+
+def _say_ready(node: "Node") -> None:
+    """The line by which whoever started the node knows that it serves."""
+    interfaces = ", ".join(interface.tap.name for interface in node.interfaces)
+    address = IPv4Address(node.stack.interfaces[0].ipv4_address)
+    print(f"ready: {node.config.application} on {address}:{node.config.port}, TAP {interfaces}", flush=True)
+
+
+def _parse_attachments(taps: list[str], addresses: list[str]) -> "list[Attachment]":
+    """The interfaces that ``--tap`` and ``--ip``, one of each in turn, name."""
+    from netlab.node_config import Attachment
+
+    if len(taps) != len(addresses):
+        raise NetlabError(f"{len(taps)} --tap and {len(addresses)} --ip", "Give each TAP its own --ip.")
+    return [
+        Attachment(tap, None if address == "dhcp" else _parse_interface(address))
+        for tap, address in zip(taps, addresses, strict=True)
+    ]
+
+
+def _parse_interface(text: str) -> IPv4Interface:
+    try:
+        return IPv4Interface(text)
+    except ValueError as error:
+        raise NetlabError(
+            f"--ip {text} is not an address with a prefix length: {error}", "Write it as 198.18.0.3/16, or dhcp."
+        ) from error
+
+
+def _parse_route(text: str) -> "StaticRoute":
+    """The route that ``--route`` names."""
+    from netlab.node_config import StaticRoute
+
+    network, _, gateway = text.partition(" via ")
+    try:
+        return StaticRoute(IPv4Network(network.strip()), IPv4Address(gateway.strip()))
+    except ValueError as error:
+        raise NetlabError(f"--route {text}: {error}", 'Write it as "10.0.0.0/8 via 198.18.0.1".') from error
 
 
 def _parse_cpus(text: str) -> tuple[int, ...]:

@@ -166,7 +166,7 @@ class BackEnd(InterruptHandler):
         try:
             prepared.result()
             function = function_of(application)
-            joined = start(identity_of(boot, str(self._node.config.address.ip)))
+            joined = start(identity_of(boot, self._node.address))
         except Exception as error:
             logger.exception("the node cannot become a back-end")
             self.fail(f"{application} cannot be had: {described(error)}")
