@@ -30,6 +30,9 @@ missing_packages() {
     if [ "$FOR" = tests ] && [ ! -e /usr/share/java/zookeeper.jar ]; then
         echo zookeeper
     fi
+    if [ "$FOR" = tests ] && ! command -v udhcpd > /dev/null; then
+        echo udhcpd
+    fi
     while read -r program package; do
         command -v "$program" > /dev/null || echo "$package"
     done <<< "gcc gcc
