@@ -228,11 +228,11 @@ def _check_call(stream: TokenStream, name: Token, call: Call) -> None:
 
 
 def _check_symbols(stream: TokenStream, expression: Expression) -> None:
-    """Every symbol must be one that Linux has."""
+    """Every symbol must be one of Linux that is known here."""
     match expression:
         case Word(name, position):
             if name not in SYMBOLS:
-                stream.fail(position, f"found {name!r}, which is no symbol of Linux that is known here")
+                stream.unsupported(position, f"the symbol {name!r}")
         case Union(parts) | Array(parts):
             for part in parts:
                 _check_symbols(stream, part)
