@@ -54,12 +54,13 @@ class TapWire(Wire):
         self._device = NetDevice(memory, port, self._events, spill.offset, NODE_MAC, configuration.mtu)
         self._driver = VirtioNet(self._device, allocator, self._events)
         stack = Stack(allocator, clock, random.Random(1), SECRET)
+        super().__init__(clock, stack)
         self._interface = attach(stack, self._driver, configuration)
         self._driver.start(self._interface)
         self._events.add_timer_source(StackTimers(stack))
         self._events.watch(self._far.fileno(), _FarSide(self))
         dissect(build(WARM_UP, Ends(configuration.remote_ip, 1, configuration.local_ip, 1)), 0)
-        super().__init__(clock, stack)
+        self._started = clock.now()
 
     def inject(self, packet: bytes) -> None:
         """See Wire: the stack has received it when this returns, as a kernel has what a TUN gives it."""

@@ -83,6 +83,7 @@ class ScriptDevice(EthernetDevice):
         self.headroom = 0
         self.checksum_offload = False
         self.largest_segment = 0
+        self.segments_ipv6 = False
         self.wire: Wire | None = None
 
     def transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int) -> bool:
@@ -107,8 +108,8 @@ class SimulatedWire(Wire):
         device = ScriptDevice(configuration.mtu)
         device.wire = self
         stack = Stack(self.allocator, clock, random.Random(1), SECRET)
-        self._interface = attach(stack, device, configuration)
         super().__init__(clock, stack)
+        self._interface = attach(stack, device, configuration)
 
     def inject(self, packet: bytes) -> None:
         """See Wire."""
