@@ -14,7 +14,10 @@ _HEADER = struct.Struct("<BBHHHH")  # flags, gso_type, hdr_len, gso_size, csum_s
 ETHERNET = 14
 ETHERTYPE_IPV4 = b"\x08\x00"
 ETHERTYPE_IPV6 = b"\x86\xdd"
+IPV4_HEADER = 20
+IPV6_HEADER = 40
 TCP = 6
+TCP_HEADER = 20
 UDP_CHECKSUM = 6  # offset of UDP's checksum in its header: there 0 would mean none
 TCP_CHECKSUM = 16
 FIN_PSH = 0x09
@@ -61,14 +64,14 @@ def _completed(frame: bytes, start: int, offset: int) -> bytes:
 
 def _segments(frame: bytes, start: int, size: int) -> list[bytes]:
     """``frame``, whose TCP header is at ``start``, cut into segments of ``size`` bytes of payload."""
-    ethertype = frame[12:14]
-    if not size or start + 20 > len(frame) or ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+    least = {ETHERTYPE_IPV4: ETHERNET + IPV4_HEADER, ETHERTYPE_IPV6: ETHERNET + IPV6_HEADER}.get(frame[12:14])
+    if not size or least is None or start < least or start + TCP_HEADER > len(frame):
         raise OffloadError(f"a frame of {len(frame)} bytes cannot be cut into segments of {size}")
     headers = start + (frame[start + 12] >> 4) * 4
     payload = len(frame) - headers
-    if payload <= 0:
-        raise OffloadError("a large segment without payload")
-    cut = _cut_ipv4 if ethertype == ETHERTYPE_IPV4 else _cut_ipv6
+    if headers < start + TCP_HEADER or payload <= 0:
+        raise OffloadError("a large segment without payload, or with a TCP header that is too short")
+    cut = _cut_ipv4 if frame[12:14] == ETHERTYPE_IPV4 else _cut_ipv6
     sequence = int.from_bytes(frame[start + 4 : start + 8], "big")
     frames = []
     for number, at in enumerate(range(0, payload, size)):
@@ -96,7 +99,7 @@ def _cut_ipv4(segment: bytearray, start: int, number: int) -> bytearray:
 
 def _cut_ipv6(segment: bytearray, start: int, number: int) -> bytearray:
     """Set the payload length of the IPv6 header; its addresses."""
-    segment[18:20] = (len(segment) - ETHERNET - 40).to_bytes(2, "big")
+    segment[18:20] = (len(segment) - ETHERNET - IPV6_HEADER).to_bytes(2, "big")
     return segment[22:54]
 
 

@@ -83,6 +83,8 @@ def test_a_large_segment_is_cut(below: Packet, gso_type: int, size: int) -> None
         header(NEEDS_CHECKSUM, TCPV4, 0, 34, 16) + bytes(V4 / TCP() / b"payload"),
         header(NEEDS_CHECKSUM, TCPV4, 100, 34, 16) + bytes(V4 / TCP()),
         header(NEEDS_CHECKSUM, TCPV4, 100, 60, 16) + bytes(V4 / TCP() / b"payload"),
+        header(NEEDS_CHECKSUM, TCPV4, 100, 20, 16) + bytes(V4 / TCP() / b"payload"),
+        header(NEEDS_CHECKSUM, TCPV4, 2, 34, 16) + bytes(V4 / TCP(dataofs=4) / b"payload"),
         header(NEEDS_CHECKSUM, TCPV4, 100, 14, 16) + bytes(ETHER / (b"\0" * 60)),
     ],
 )

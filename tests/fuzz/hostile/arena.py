@@ -34,6 +34,9 @@ SECONDS_BETWEEN_FRAMES = 50e-6  # 20,000 a second: the peer's link of 20 Mbit/s 
 TRANSFER = 300_000  # bytes
 MEMORY = 32 << 20
 FIN_WAIT = 2 * 60  # seconds after which nothing of an ended connection may be left
+# The victim asks a peer that says nothing whether it is there: else what an attacker leaves behind stays for ever.
+SECOND = 1_000_000_000
+PATIENCE = {"keepalive": True, "keepalive_idle": 10 * SECOND, "keepalive_interval": SECOND, "keepalive_probes": 3}
 ESTABLISHED = 4  # as in stack.tcp.constants
 
 
@@ -101,7 +104,7 @@ class Arena:
     def __post_init__(self) -> None:
         self.simulation = Simulation(self.seed)
         switch = self.simulation.add_switch("switch")
-        self.victim = self.simulation.add_node("victim", application=_serve, memory=MEMORY)
+        self.victim = self.simulation.add_node("victim", application=_serve, memory=MEMORY, tcp=PATIENCE)
         self.peer = self.simulation.add_node("peer", application=lambda node: self._next_transfer())
         chance = random.Random(f"{self.seed}/attacker")
         address = Address(bytes.fromhex("02006e5ec0de"), bytes((198, 18, 7, 7)))
@@ -147,6 +150,8 @@ class Arena:
         used = self.victim.allocator.statistics()["used_bytes"]
         if used > MEMORY * 3 // 4:
             found.append(f"the victim uses {used} bytes of its node memory")
+        if self._stopped and (left := self.victim.stack.tcp.engine.connections.count):
+            found.append(f"the victim still has {left} connections")
         return found
 
     def sizes(self) -> dict[str, int]:
