@@ -31,6 +31,15 @@ CONSTANTS: dict[str, int] = {
     "TCP_LISTEN": 10,
     "TCP_CLOSING": 11,
 }
+# What is said of a socket without a connection: struct tcp_info up to tcpi_total_retrans, all zero but for the state.
+CLOSED_FIELDS: dict[str, int] = {
+    "tcpi_" + name: 0
+    for name in (
+        "ca_state retransmits probes backoff options snd_wscale rcv_wscale rto ato snd_mss rcv_mss unacked sacked lost "
+        "retrans fackets last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar "
+        "snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans"
+    ).split()
+} | {"tcpi_state": CONSTANTS["TCP_CLOSE"]}
 
 
 class Snippets:
@@ -40,8 +49,8 @@ class Snippets:
         self._names: dict[str, Any] = dict(CONSTANTS)
 
     def run(self, path: str, line: int, text: str, fields: dict[str, int]) -> str:
-        """Run a snippet that stands at ``line``; what went wrong, or ''."""
-        self._names.update(fields)
+        """Run a snippet that stands at ``line``; what went wrong, or ''. fields: none of a connection that is gone."""
+        self._names.update(fields or CLOSED_FIELDS)
         try:
             exec(compile("\n" * (line - 1) + text, path, "exec"), self._names)
         except AssertionError as error:

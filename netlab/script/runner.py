@@ -21,7 +21,6 @@ from netlab.script.tree import ABSOLUTE, ANY, RELATIVE, Call, Code, Command, Eve
 from netlab.script.wire import Wire
 
 MOST_WAIT = 600 * 1_000_000  # microseconds; for a packet whose time is '*'
-NANOSECONDS = 1000
 
 
 class Pending:

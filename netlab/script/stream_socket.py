@@ -33,7 +33,7 @@ from netlab.script.sockets import (
 from stack.address import parse_address
 from stack.stack import Stack
 from stack.tcp.connection import Connection
-from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, ESTABLISHED, LAST_ACK, SYN_RECEIVED, TIME_WAIT
+from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, SYN_RECEIVED, TIME_WAIT
 
 HAVE_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
 HEADROOM = 128
@@ -49,6 +49,9 @@ class _Upcalls(TcpHandler):
     def receive(self, data: IOBuf) -> None:
         self.socket.take(data)
 
+    def peer_closed(self) -> None:
+        self.socket.had_fin = True
+
     def closed(self, reason: str) -> None:
         self.socket.ended(reason)
 
@@ -61,6 +64,7 @@ class StreamSocket(Socket):
         self.connection: Connection | None = None
         self.settings: TcpSettings = stack.tcp.engine.settings
         self.accepted: deque[StreamSocket] | None = None  # of a listening socket
+        self.had_fin = False  # the peer has closed its side
         self._data = bytearray()  # taken from the connection and not yet read
         self._connecting = False  # connect() has begun and not yet told how it ended
         self._read_shut = False
@@ -255,11 +259,8 @@ class StreamSocket(Socket):
     def ended(self, reason: str) -> None:
         """The connection is gone."""
         self.error = REASONS[reason]
-        if reason == "reset" and self._had_fin():
+        if reason == "reset" and self.had_fin:
             self.error = errno.EPIPE
-
-    def _had_fin(self) -> bool:
-        return self.connection is not None and self.connection.peer_closed_due
 
     def shutdown(self, how: int) -> None:
         """See Socket."""
@@ -332,7 +333,3 @@ class StreamSocket(Socket):
         if self.accepted is not None:
             raise CallError(errno.EINVAL)
         return self.connection.queue.length if self.connection is not None else 0
-
-    def is_connected(self) -> bool:
-        """Whether data can flow."""
-        return self.connection is not None and self.connection.state >= ESTABLISHED
