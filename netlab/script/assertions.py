@@ -32,14 +32,13 @@ CONSTANTS: dict[str, int] = {
     "TCP_CLOSING": 11,
 }
 # What is said of a socket without a connection: struct tcp_info up to tcpi_total_retrans, all zero but for the state.
-CLOSED_FIELDS: dict[str, int] = {
-    "tcpi_" + name: 0
-    for name in (
-        "ca_state retransmits probes backoff options snd_wscale rcv_wscale rto ato snd_mss rcv_mss unacked sacked lost "
-        "retrans fackets last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar "
-        "snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans"
-    ).split()
-} | {"tcpi_state": CONSTANTS["TCP_CLOSE"]}
+FIELD_NAMES = """
+    ca_state retransmits probes backoff options snd_wscale rcv_wscale rto ato snd_mss rcv_mss unacked sacked lost
+    retrans fackets last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar
+    snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans
+"""
+CLOSED_FIELDS: dict[str, int] = {f"tcpi_{name}": 0 for name in FIELD_NAMES.split()}
+CLOSED_FIELDS["tcpi_state"] = CONSTANTS["TCP_CLOSE"]
 
 
 class Snippets:

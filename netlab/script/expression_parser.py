@@ -4,6 +4,7 @@
 other are one.
 """
 
+import re
 from collections.abc import Callable
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
@@ -25,7 +26,8 @@ from netlab.script.tree import (
 
 WHAT = "an expression: '...', a number, a symbol, a string, a list or a structure"
 MOST_INTEGER = (1 << 63) - 1
-ESCAPES = {"n": 10, "t": 9, "r": 13, "0": 0, "\\": 92, '"': 34}
+ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})|\\(.)", re.DOTALL)
+ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"0": b"\0"}
 
 # Structures that are their fields in order: C name, then the names.
 PLAIN_STRUCTURES = {
@@ -97,20 +99,13 @@ def _strings(stream: TokenStream) -> Text:
 
 
 def _unescape(text: str) -> bytes:
-    """The bytes of a string with C's escapes."""
-    data = bytearray()
-    at = 0
-    while at < len(text):
-        if text[at] != "\\":
-            data += text[at].encode()
-            at += 1
-        elif text[at + 1] == "x":
-            data.append(int(text[at + 2 : at + 4], 16))
-            at += 4
-        else:
-            data.append(ESCAPES.get(text[at + 1], ord(text[at + 1])))
-            at += 2
-    return bytes(data)
+    """The bytes of a string with C's escapes; a backslash before any other letter goes away, as in C."""
+
+    def plain(match: re.Match[bytes]) -> bytes:
+        digits, letter = match.groups()
+        return bytes.fromhex(digits.decode()) if digits else ESCAPES.get(letter, letter)
+
+    return ESCAPE.sub(plain, text.encode())
 
 
 def _address(stream: TokenStream) -> Number:
