@@ -10,44 +10,10 @@ from netlab.script.parser import parse
 
 SCRIPTS = sorted((Path(__file__).parents[1] / "script").rglob("*.pkt"))
 EVERYTHING = Path(__file__).parents[1] / "unit" / "test_script_parser.py"  # has each construct of the language
-PIECES = [
-    "...",
-    "<",
-    ">",
-    "0",
-    "-1",
-    "99999999999",
-    "(",
-    ")",
-    "[",
-    "]",
-    "{",
-    "}",
-    "|",
-    "=",
-    ",",
-    "~",
-    "+",
-    "*",
-    "`",
-    '"',
-    "%{",
-    "}%",
-    "/*",
-    "*/",
-    "//",
-    "\\",
-    "\\x",
-    "0x",
-    "ack",
-    "win",
-    "sack",
-    "TS",
-    "FO",
-    "icmp",
-    "udp",
-    "--",
-]
+PIECES_OF_SCRIPTS = r"""
+... < > 0 -1 99999999999 ( ) [ ] { } | = , ~ + * ` " %{ }% /* */ // \ \x 0x ack win sack TS FO icmp udp mtu --
+"""
+PIECES = PIECES_OF_SCRIPTS.split()
 
 
 def mutated(text: str, chance: random.Random) -> str:
