@@ -106,8 +106,8 @@ class Runner:
     def _act(self, event: Event, start: int) -> None:
         """Everything but waiting for a packet."""
         action = event.action
-        if not isinstance(action, Packet):
-            self._finish_pending(start)
+        if isinstance(action, Call):
+            self._finish_pending()
         self._pass_until(start)
         self._happened = self.wire.now()
         self._check_time(event.position, "the event", start, start, self._happened)
@@ -204,7 +204,7 @@ class Runner:
         except UnsupportedCallError as error:
             raise Unsupported(pending.event.position, f"{error} is not supported") from error
 
-    def _finish_pending(self, by: int | None = None) -> None:
+    def _finish_pending(self) -> None:
         """Wait for the blocked call: the next one cannot begin before (and the script not end)."""
         while self._pending is not None:
             pending = self._pending
