@@ -13,3 +13,4 @@ cdef class Internet:
     cpdef Transport transport(self, unsigned int protocol)
     cpdef Path path(self, object source, object destination)
     cpdef Path path_back(self)
+    cpdef Path reply_path(self)

@@ -51,3 +51,10 @@ class Internet:
         return self.path(
             (received.destination_high, received.destination_low), (received.source_high, received.source_low)
         )
+
+    def reply_path(self) -> Path:
+        """The same for a single packet: nothing is kept for it, so that a flood from many sources leaves no trace.
+
+        Valid until the transport returns.
+        """
+        return self.ipv4.reply_path()

@@ -56,6 +56,7 @@ cdef class NeighbourTable:
     cdef long long _deadline
     cdef EthernetHeader ethernet
     cdef unsigned long long requests_sent
+    cdef unsigned long long replies_not_resolved
     cdef unsigned long long evicted
     cdef unsigned long long unreachable
     cdef unsigned long long frames_queued
@@ -67,6 +68,8 @@ cdef class NeighbourTable:
     cpdef void solicit(self, Neighbour neighbour, bint to_all, long long now) except *
     @cython.locals(neighbour=Neighbour)
     cpdef Neighbour lookup(self, unsigned long long high, unsigned long long low)
+    @cython.locals(neighbour=Neighbour)
+    cpdef Neighbour lookup_for_reply(self, unsigned long long high, unsigned long long low)
     cpdef Neighbour find(self, unsigned long long high, unsigned long long low)
     cpdef bint send(
         self,

@@ -13,7 +13,8 @@ lookup: while ``now`` is before ``usable_until``, frames go out to ``mac`` at on
 ARP (``stack.ipv4.arp``) and Neighbor Discovery (``stack.ipv6.ndp``) are its subclasses, and say how to ask and whom to
 believe. The table has a limit, above which the entries that nobody sends to go first. Those that nothing is known of
 have a smaller one, and so have the frames that wait: a flood of packets from addresses that nobody has makes us look
-for each, and must not displace who is there.
+for each, and must not displace who is there. Single answers to such packets (``lookup_for_reply``) may make us look
+for half as many, so that those who mean to send there are left room (RFC 6583).
 """
 
 from ebbrt.constants import FOREVER
@@ -98,6 +99,7 @@ class NeighbourTable:
         self._deadline = FOREVER
         self.ethernet = EthernetHeader(allocator.memory)
         self.requests_sent = 0
+        self.replies_not_resolved = 0
         self.evicted = 0
         self.unreachable = 0
         self.frames_queued = 0
@@ -122,6 +124,16 @@ class NeighbourTable:
             neighbour = Neighbour(high, low)
             self._neighbours[high, low] = self._resolving[high, low] = neighbour
         return neighbour
+
+    def lookup_for_reply(self, high: int, low: int) -> Neighbour | None:
+        """The same for a single packet that answers one from there; None, counted, when too many are looked for."""
+        neighbour = self._neighbours.get((high, low))
+        if neighbour is not None:
+            return neighbour
+        if len(self._resolving) >= MOST_RESOLVING // 2:
+            self.replies_not_resolved += 1
+            return None
+        return self.lookup(high, low)
 
     def find(self, high: int, low: int) -> Neighbour | None:
         """The neighbour with that address, if it is in the table."""
@@ -217,6 +229,7 @@ class NeighbourTable:
             "requests_sent": self.requests_sent,
             "neighbours": len(self._neighbours),
             "resolving": len(self._asking),
+            "replies_not_resolved": self.replies_not_resolved,
             "evicted": self.evicted,
             "unreachable": self.unreachable,
             "frames_queued": self.frames_queued,

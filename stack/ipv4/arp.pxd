@@ -28,6 +28,7 @@ cdef class Arp(NeighbourTable):
     cdef unsigned long long replies_used
     cdef unsigned long long ignored
     cpdef Neighbour neighbour(self, unsigned int address)
+    cpdef Neighbour neighbour_for_reply(self, unsigned int address)
     cpdef void probe(self, unsigned int address) except *
     cpdef void announce(self) except *
     @cython.locals(to=cython.ulonglong)

@@ -59,6 +59,10 @@ class Arp(NeighbourTable):
         to = BROADCAST_MAC if to_all else neighbour.mac
         self._transmit(ARP_REQUEST, self.address, to, 0, neighbour.low & MASK32)
 
+    def neighbour_for_reply(self, address: int) -> Neighbour | None:
+        """The same for a single reply, as ``lookup_for_reply`` says."""
+        return self.lookup_for_reply(0, IPV4_MAPPED_PREFIX | address)
+
     def probe(self, address: int) -> None:
         """Ask whether anybody has an address that we would like to have (RFC 5227 section 2.1.1)."""
         self._transmit(ARP_REQUEST, 0, BROADCAST_MAC, 0, address)

@@ -119,7 +119,7 @@ class Icmp(Transport):
         memory.view(error.start + ICMP_HEADER + header_length, quoted)[:] = memory.view(packet.start, quoted)
         checksum = 0xFFFF ^ memory_sum(memory, error.start, length)
         self._header.write(error_type, code, checksum, rest)
-        if self.internet.path_back().send(error, length, PROTOCOL_ICMP, 0, 0, 0, now):
+        if self.internet.reply_path().send(error, length, PROTOCOL_ICMP, 0, 0, 0, now):
             self.errors_sent += 1
         else:
             self.errors_dropped += 1
@@ -159,7 +159,7 @@ class Icmp(Transport):
         rest = header.rest()
         header.at(reply.start).write(ICMP_ECHO_REPLY, code, checksum, rest)
         reply.next = request.advance_chain(ICMP_HEADER)
-        if self.internet.path_back().send(reply, length, PROTOCOL_ICMP, 0, 0, received.traffic_class, now):
+        if self.internet.reply_path().send(reply, length, PROTOCOL_ICMP, 0, 0, received.traffic_class, now):
             self.echo_requests_answered += 1
         else:
             self.echo_requests_dropped += 1

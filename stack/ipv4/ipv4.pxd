@@ -36,6 +36,8 @@ cdef unsigned int PROTOCOL_UDP
 cdef unsigned int UNREACHABLE_HOST
 cdef unsigned int UNREACHABLE_PROTOCOL
 
+cdef class Ipv4Path(Path)
+
 cdef class IPv4(InternetProtocol):
     cdef readonly Internet internet
     cdef readonly list interfaces
@@ -62,8 +64,10 @@ cdef class IPv4(InternetProtocol):
     cdef unsigned long long fragmented
     cdef unsigned long long fragments_sent
     cpdef void set_address(self, Interface interface, object address) except *
-    @cython.locals(route=Route, on_link=cython.bint)
-    cpdef Neighbour next_hop(self, Interface interface, unsigned int destination)
+    @cython.locals(received=Received, path=Ipv4Path)
+    cpdef Ipv4Path reply_path(self)
+    @cython.locals(route=Route, on_link=cython.bint, hop=cython.uint, neighbour=Neighbour)
+    cpdef Neighbour next_hop(self, Interface interface, unsigned int destination, bint for_reply)
     @cython.locals(interface=Interface)
     cpdef Interface interface_of(self, unsigned int address)
     @cython.locals(

@@ -117,6 +117,15 @@ class IPv4(InternetProtocol):
             path = self._paths[key] = Ipv4Path(self, self.interface_of(from_), mapped(from_), destination)
         return path
 
+    def reply_path(self) -> "Ipv4Path":
+        """See ``Internet.reply_path``."""
+        received = self.received
+        path = self._paths.get((received.destination_low & MASK32) << 32 | received.source_low & MASK32)
+        if path is None:
+            source, destination = (0, received.destination_low), (0, received.source_low)
+            path = Ipv4Path(self, received.interface, source, destination, True)
+        return path
+
     def path_on(self, interface: Interface, destination: tuple[int, int]) -> "Ipv4Path":
         """The way to a mapped address from ``interface``, whose address may be none: for who is just getting one."""
         return Ipv4Path(self, interface, mapped(interface.ipv4_address), destination)
@@ -127,8 +136,11 @@ class IPv4(InternetProtocol):
         self._paths.clear()
         self.routes.change()
 
-    def next_hop(self, interface: Interface, destination: int) -> Neighbour:
-        """Where on ``interface`` packets for ``destination`` go; ``nobody`` without a way."""
+    def next_hop(self, interface: Interface, destination: int, for_reply: bool) -> Neighbour:
+        """Where on ``interface`` packets for ``destination`` go; ``nobody`` without a way.
+
+        for_reply: a single packet is to be sent there, because somebody there may have sent one.
+        """
         if destination == LIMITED_BROADCAST or destination == interface.ipv4_broadcast:
             return self.everybody
         if destination == interface.ipv4_address or destination >> 28 == 0xE:
@@ -136,8 +148,13 @@ class IPv4(InternetProtocol):
         route = self.routes.find(destination, interface)
         on_link = (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0
         if on_link and (route is None or interface.ipv4_mask >= route.mask):
-            return interface.arp.neighbour(destination)
-        return self.nobody if route is None else interface.arp.neighbour(route.gateway)
+            hop = destination
+        elif route is None:
+            return self.nobody
+        else:
+            hop = route.gateway
+        neighbour = interface.arp.neighbour_for_reply(hop) if for_reply else interface.arp.neighbour(hop)
+        return self.nobody if neighbour is None else neighbour
 
     def interface_of(self, address: int) -> Interface:
         """The interface that has the IPv4 address; the first one when none has it."""
@@ -328,7 +345,14 @@ class IPv4(InternetProtocol):
 class Ipv4Path(Path):
     """The way from one of our IPv4 addresses to another; looked up again when the routes or the neighbour change."""
 
-    def __init__(self, ip: IPv4, interface: Interface, source: tuple[int, int], destination: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        ip: IPv4,
+        interface: Interface,
+        source: tuple[int, int],
+        destination: tuple[int, int],
+        for_reply: bool = False,
+    ) -> None:
         Path.__init__(self, 4, source, destination)
         self.ip = ip
         self.interface = interface
@@ -342,7 +366,7 @@ class Ipv4Path(Path):
         self.largest_segment = self.device.largest_segment
         self.checksum_offload = self.device.checksum_offload
         self.generation = ip.routes.generation
-        self.neighbour = ip.next_hop(self.interface, self.destination)
+        self.neighbour = ip.next_hop(self.interface, self.destination, for_reply)
 
     def leads_to_host(self) -> bool:
         """See Path."""
@@ -431,7 +455,7 @@ class Ipv4Path(Path):
         """Ask for the next hop again."""
         self.generation = self.ip.routes.generation
         if self.source == self.interface.ipv4_address:
-            self.neighbour = self.ip.next_hop(self.interface, self.destination)
+            self.neighbour = self.ip.next_hop(self.interface, self.destination, False)
         else:
             self.neighbour = self.ip.nobody  # the address is ours no more
 

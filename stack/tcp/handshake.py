@@ -181,7 +181,7 @@ def _answer_with_cookie(engine: Engine, listener: Listener, segment: Segment, no
     if packet is None:
         engine.counters.no_memory += 1
         return
-    path = engine.ip.path_back()
+    path = engine.ip.reply_path()
     flow = _flow_of(engine, segment)
     at = packet.start + HEADER_LENGTH
     at += write_mss(packet.memory, at, path.mtu - path.header_length - HEADER_LENGTH)

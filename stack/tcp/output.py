@@ -234,7 +234,7 @@ def send_reset_for(engine: Engine, segment: Segment, now: int) -> None:
     )
     engine.counters.resets_sent += 1
     engine.counters.segments_sent += 1
-    engine.ip.path_back().send(packet, HEADER_LENGTH, PROTOCOL_TCP, CHECKSUM_OFFSET, 0, 0, now)
+    engine.ip.reply_path().send(packet, HEADER_LENGTH, PROTOCOL_TCP, CHECKSUM_OFFSET, 0, 0, now)
 
 
 def receive_window(connection: Tcb) -> int:

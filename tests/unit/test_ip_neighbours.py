@@ -1,6 +1,6 @@
 """ARP and the neighbour cache: resolution, refresh, bounds, and what hostile packets may not do."""
 
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import ARP, Ether
 
 from ebbrt.constants import FOREVER
@@ -210,8 +210,8 @@ def test_a_flood_from_addresses_that_nobody_has_displaces_only_its_own() -> None
         harness.advance(2_000_000)
     harness.device.sent.clear()
     assert not held.is_gone()
-    assert waiting.is_gone()
-    assert harness.counter("arp", "neighbours") <= 1 + 256
+    assert not waiting.is_gone()
+    assert harness.counter("arp", "neighbours") <= 2 + 128
     assert harness.allocator.statistics()["allocated_bytes"] - before < 1024 * 512
 
 
@@ -236,3 +236,20 @@ def test_full_device_is_counted() -> None:
     assert not socket.send(payload(harness), PEER, 9)
     assert harness.counter("ipv4", "send_device_full") == 1
     assert harness.counter("udp", "send_dropped") == 1
+
+
+def test_replies_to_strangers_look_for_few_of_them_and_displace_nobody() -> None:
+    harness = Harness()
+    harness.stack.udp.bind(7, Application()).send(payload(harness), "198.18.200.1", 9)
+    for number in range(1000):
+        packet = IP(src=f"198.19.{number >> 8}.{number & 255}", dst=NODE) / ICMP(type=8) / b"?"
+        harness.give(Ether(src=PEER_LINK, dst=NODE_LINK) / packet)
+    statistics = harness.interface.arp.statistics()
+    assert statistics["resolving"] == 128
+    assert statistics["replies_not_resolved"] == 1000 - 127
+    assert statistics["evicted"] == 0
+    harness.give_ip(IP(src=PEER, dst=NODE) / ICMP(type=8) / b"?")
+    assert harness.take()[-1][ICMP].type == 0
+    for _ in range(3):
+        harness.advance(4 * SECOND)
+    assert harness.interface.arp.statistics()["resolving"] == 0
