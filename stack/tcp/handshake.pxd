@@ -11,18 +11,17 @@ from stack.tcp.lifecycle cimport end, passive_open, transition
 from stack.tcp.output cimport send_reset, send_reset_for, send_syn
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
-from stack.tcp.syn_cookies cimport SynCookies, window_scale_of, with_options
+from stack.tcp.syn_cookies cimport SynCookies, sack_of, window_scale_of, with_options
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, disarm
 from stack.transport cimport Path, Received
-from stack.wire.tcp cimport write_mss, write_timestamps, write_window_scale
+from stack.wire.tcp cimport write_mss, write_sack_permitted, write_timestamps, write_window_scale
 
 cdef unsigned int MASK32
 cdef unsigned int ACK
 cdef unsigned int CHECKSUM_OFFSET
 cdef unsigned int CLOSED
 cdef unsigned int DEFAULT_MSS
-cdef unsigned int DROP_BAD_ADDRESS
 cdef unsigned int DROP_BAD_COOKIE
 cdef unsigned int DROP_BLIND_RESET
 cdef unsigned int DROP_NO_CONNECTION
@@ -48,7 +47,7 @@ cpdef bint syn_received_acknowledged(Tcb connection, Segment segment, long long 
 cpdef void establish(Tcb connection, Segment segment, long long now) except *
 @cython.locals(connection=Connection)
 cdef Connection _receive_syn(Engine engine, Listener listener, Segment segment, long long now)
-@cython.locals(packet=IOBuf, path=Path, flow=bytes, at=cython.ulonglong, clock=cython.uint)
+@cython.locals(packet=IOBuf, path=Path, flow=bytes, at=cython.ulonglong, clock=cython.uint, sack=cython.bint)
 cdef void _answer_with_cookie(Engine engine, Listener listener, Segment segment, long long now) except *
 @cython.locals(mss=cython.uint, connection=Connection)
 cdef Tcb _cookie_arrives(Engine engine, Listener listener, Segment segment, long long now)

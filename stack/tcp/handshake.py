@@ -11,7 +11,6 @@ from stack.tcp.constants import (
     CHECKSUM_OFFSET,
     CLOSED,
     DEFAULT_MSS,
-    DROP_BAD_ADDRESS,
     DROP_BAD_COOKIE,
     DROP_BLIND_RESET,
     DROP_NO_CONNECTION,
@@ -35,10 +34,10 @@ from stack.tcp.output import send_reset, send_reset_for, send_syn
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import ACTIVE_OPEN, CLOSE, RECEIVE_SYN, SYN_ACKNOWLEDGED
-from stack.tcp.syn_cookies import window_scale_of, with_options
+from stack.tcp.syn_cookies import sack_of, window_scale_of, with_options
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, disarm
-from stack.wire.tcp import write_mss, write_timestamps, write_window_scale
+from stack.wire.tcp import write_mss, write_sack_permitted, write_timestamps, write_window_scale
 
 
 def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: int) -> Tcb | None:
@@ -57,9 +56,6 @@ def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: in
         return None
     if not segment.flags & SYN:
         engine.counters.drop(DROP_NO_CONNECTION)
-        return None
-    if segment.source_port == 0:
-        engine.counters.drop(DROP_BAD_ADDRESS)
         return None
     if listener.pending >= listener.backlog:
         _answer_with_cookie(engine, listener, segment, now)
@@ -187,7 +183,10 @@ def _answer_with_cookie(engine: Engine, listener: Listener, segment: Segment, no
     at += write_mss(packet.memory, at, path.mtu - path.header_length - HEADER_LENGTH)
     if engine.timestamps and segment.has_timestamps:
         clock = (now // MILLISECOND + initial_numbers(engine.secret, flow, now)[1]) & MASK32
-        clock = with_options(clock, segment.window_scale, False)
+        sack = engine.sack and segment.sack_permitted
+        clock = with_options(clock, segment.window_scale, sack)
+        if sack:
+            at += write_sack_permitted(packet.memory, at)
         at += write_timestamps(packet.memory, at, clock, segment.timestamp_value)
         if segment.window_scale >= 0:
             at += write_window_scale(packet.memory, at, listener.window_scale)
@@ -213,12 +212,15 @@ def _cookie_arrives(engine: Engine, listener: Listener, segment: Segment, now: i
     end a connection that the next retransmission opens.
     """
     mss = _cookie_mss(engine, segment, now)
-    if mss == 0 or segment.source_port == 0:
+    if mss == 0:
         engine.cookies.rejected += 1
         engine.counters.drop(DROP_BAD_COOKIE)
         return None
     engine.cookies.accept()
-    segment.recall_syn(mss, window_scale_of(segment.timestamp_echo) if segment.has_timestamps else -1)
+    if segment.has_timestamps:
+        segment.recall_syn(mss, window_scale_of(segment.timestamp_echo), sack_of(segment.timestamp_echo))
+    else:
+        segment.recall_syn(mss, -1, False)
     connection = _receive_syn(engine, listener, segment, now)
     segment.sequence = connection.rcv_nxt
     connection.begin_at((segment.acknowledgment - 1) & MASK32)

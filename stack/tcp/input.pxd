@@ -21,6 +21,7 @@ cdef unsigned int ACK
 cdef unsigned int CLOSED
 cdef unsigned int DROP_AFTER_END
 cdef unsigned int DROP_AFTER_FIN
+cdef unsigned int DROP_BAD_ADDRESS
 cdef unsigned int DROP_BLIND_RESET
 cdef unsigned int DROP_DUPLICATE
 cdef unsigned int DROP_NO_ACK

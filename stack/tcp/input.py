@@ -14,6 +14,7 @@ from stack.tcp.constants import (
     CLOSED,
     DROP_AFTER_END,
     DROP_AFTER_FIN,
+    DROP_BAD_ADDRESS,
     DROP_BLIND_RESET,
     DROP_DUPLICATE,
     DROP_NO_ACK,
@@ -115,6 +116,9 @@ def _hand_over(engine: Engine, segment: Segment, packet: IOBuf, now: int) -> boo
 
 def _no_connection(engine: Engine, segment: Segment, now: int) -> None:
     """Sections 3.10.7.1 and 3.10.7.2: a listener's business, or nobody's."""
+    if segment.source_port == 0:
+        engine.counters.drop(DROP_BAD_ADDRESS)  # nobody can be answered there (RFC 6335 section 6)
+        return
     listener = engine.listeners.get(segment.destination_port)
     if listener is not None:
         connection = listen_arrives(engine, listener, segment, now)

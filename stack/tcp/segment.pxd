@@ -42,5 +42,5 @@ cdef class Segment:
         unsigned int length,
         Received received,
     ) except -2
-    cpdef void recall_syn(self, unsigned int mss, int window_scale) noexcept
+    cpdef void recall_syn(self, unsigned int mss, int window_scale, bint sack_permitted) noexcept
     cpdef unsigned int space(self) noexcept

@@ -79,11 +79,12 @@ class Segment:
         self.payload = packet.advance_chain(data_offset) if self.length else None
         return -1
 
-    def recall_syn(self, mss: int, window_scale: int) -> None:
+    def recall_syn(self, mss: int, window_scale: int, sack_permitted: bool) -> None:
         """Let the segment, which came one after a SYN, say what that SYN said."""
         self.sequence = (self.sequence - 1) & MASK32
         self.mss = mss
         self.window_scale = window_scale
+        self.sack_permitted = sack_permitted
 
     def space(self) -> int:
         """SEG.LEN: what the segment takes of sequence space, SYN and FIN counted."""

@@ -11,8 +11,7 @@ from stack.transport cimport IcmpError, Path, Received, Transport
 cdef class Tcp(Transport):
     cdef readonly Engine engine
     cdef Segment _segment
-    cdef unsigned int _first_port
-    cdef unsigned int _last_port
+    cdef object _ports
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
     @cython.locals(connection=Tcb)
     cpdef void icmp_error(self, IcmpError error, long long now) except *

@@ -28,8 +28,10 @@ from stack.tcp.engine import Engine, Listener
 from stack.tcp.expiry import poll
 from stack.tcp.handshake import open_actively
 from stack.tcp.input import segment_arrives
+from stack.tcp.isn import flow_bytes
 from stack.tcp.lifecycle import end
 from stack.tcp.lookups import DEFAULT_LOOKUP
+from stack.tcp.ports import EphemeralPorts
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.tcb import Tcb
@@ -57,14 +59,14 @@ class Tcp(Transport):
         self.engine = Engine(ip, allocator, clock, chance, secret, lookup)
         ip.register(PROTOCOL_TCP, self)
         self._segment = Segment()
-        self._first_port = FIRST_EPHEMERAL_PORT
-        self._last_port = LAST_EPHEMERAL_PORT
+        first, last = FIRST_EPHEMERAL_PORT, LAST_EPHEMERAL_PORT
         steering = ip.steering
         if steering is not None:
             self.engine.ended = EndedConnections()
-            self._first_port, self._last_port = steering.own_ports(FIRST_EPHEMERAL_PORT, LAST_EPHEMERAL_PORT)
-            for port in range(self._first_port, self._last_port + 1):
+            first, last = steering.own_ports(first, last)
+            for port in range(first, last + 1):
                 steering.claim(PROTOCOL_TCP, port)
+        self._ports = EphemeralPorts(first, last, secret, chance)
 
     def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:
         """Take one packet from IP: a chain of exactly ``length`` bytes that starts at the TCP header."""
@@ -184,20 +186,18 @@ class Tcp(Transport):
         }
 
     def _local_port(self, path: Path, port: int) -> int:
-        """An ephemeral port from a random start on (RFC 6056 section 3.3.1) that is free towards that peer."""
-        steering = self.engine.ip.steering
-        count = self._last_port - self._first_port + 1
-        start = self.engine.random.randrange(count)
-        for offset in range(count):
-            candidate = self._first_port + (start + offset) % count
+        """An ephemeral port that is free towards that peer, and that nobody guesses."""
+        peer = flow_bytes(path.source_high, path.source_low, 0, path.destination_high, path.destination_low, port)
+        for candidate in self._ports.candidates(peer):
             if self._is_free(path, candidate, port):
-                if candidate not in self.engine.listeners:
-                    if steering is None or not steering.is_claimed_elsewhere(PROTOCOL_TCP, candidate):
-                        return candidate
+                return candidate
         raise AddressInUseError(f"no local port is free towards port {port} of that peer")
 
     def _is_free(self, path: Path, local_port: int, remote_port: int) -> bool:
         found = self.engine.connections.find(
             path.source_high, path.source_low, local_port, path.destination_high, path.destination_low, remote_port
         )
-        return found is None
+        if found is not None or local_port in self.engine.listeners:
+            return False
+        steering = self.engine.ip.steering
+        return steering is None or not steering.is_claimed_elsewhere(PROTOCOL_TCP, local_port)

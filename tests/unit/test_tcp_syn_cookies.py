@@ -74,28 +74,31 @@ def test_the_cookie_remembers_the_segment_size(offered, used):
     assert len(peer.take()[0].payload) == used
 
 
-def test_timestamps_carry_the_window_scale():
+def test_timestamps_carry_window_scale_and_sack():
     peer = pressed(timestamps=True)
-    options = [("MSS", 1460), ("WScale", 7), ("Timestamp", (peer.tsval, 0))]
+    options = [("MSS", 1460), ("SAckOK", b""), ("WScale", 7), ("Timestamp", (peer.tsval, 0))]
     answer = peer.send("S", options=options)[0]
     value, echo = dict(answer.options)["Timestamp"]
     assert echo == peer.tsval
     assert dict(answer.options)["WScale"] == 7
+    assert "SAckOK" in dict(answer.options)
     peer.send("A", window=1000, options=[("Timestamp", (peer.tsval, value))])
     connection = peer.handlers[0].connection
     assert (connection.snd_wnd, connection.snd_wnd_shift, connection.rcv_wnd_shift) == (128_000, 7, 7)
+    assert connection.sack
     connection.send(peer.node.buffer(b"x"))
     sent = peer.take()[0]
     assert dict(sent.options)["Timestamp"][1] == peer.tsval
     assert (dict(sent.options)["Timestamp"][0] - value) & 0xFFFFFFFF < 128
 
 
-def test_without_timestamps_there_is_no_window_scale():
+def test_without_timestamps_there_is_neither():
     peer = pressed()
-    answer = peer.send("S", options=[("MSS", 1460), ("WScale", 7)])[0]
-    assert "WScale" not in dict(answer.options)
+    answer = peer.send("S", options=[("MSS", 1460), ("SAckOK", b""), ("WScale", 7)])[0]
+    assert set(dict(answer.options)) == {"MSS"}
     peer.send("A", window=1000)
     assert peer.handlers[0].connection.snd_wnd == 1000
+    assert not peer.handlers[0].connection.sack
 
 
 @pytest.mark.parametrize("scale", [-1, 0, 7, 14])
