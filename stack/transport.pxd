@@ -1,6 +1,9 @@
 from ebbrt.iobuf cimport IOBuf
 from stack.interface cimport Interface
 
+cdef long long FOREVER
+cdef long long MTU_LIFETIME
+
 cdef class Received:
     cdef public unsigned int version
     cdef public Interface interface
@@ -41,7 +44,12 @@ cdef class Path:
     cdef readonly unsigned int headroom
     cdef readonly unsigned int header_length
     cdef public unsigned int mtu
+    cdef readonly long long mtu_expires
+    cdef unsigned int _mtu_before
     cdef readonly unsigned int largest_segment
+    cpdef void lower_mtu(self, unsigned int mtu, long long now) noexcept
+    cpdef void restore_mtu(self) noexcept
+    cpdef unsigned int link_mtu(self) noexcept
     cpdef bint leads_to_host(self) except -1
     cpdef bint send(
         self,

@@ -5,8 +5,11 @@ are the mapped ones of RFC 4291 section 2.5.5.2 (``stack.address``). They are ba
 that IP and the transports, which call each other, import one way only and in the compiled build meet in C calls.
 """
 
+from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from stack.interface import Interface
+
+MTU_LIFETIME = 600_000_000_000  # nanoseconds; at least 5 minutes, 10 recommended (RFC 1191 section 6.3)
 
 
 class Received:
@@ -70,7 +73,8 @@ class Path:
     """The way from one of our addresses to one other address, for as long as its holder likes.
 
     headroom: bytes that the first piece of a packet given to ``send`` must own before the transport header.
-    header_length: IP's. mtu: the longest packet, IP's header counted, that is known to pass.
+    header_length: IP's. mtu: the longest packet, IP's header counted, that is known to pass. It is the first link's
+    until somebody says that less passes (RFC 1191, RFC 8201), and again after ``mtu_expires``, nanoseconds.
     largest_segment: most payload bytes ``send`` takes with a ``segment_size``; 0: none. address_sum: as in Received.
     """
 
@@ -82,7 +86,25 @@ class Path:
         self.headroom = 0
         self.header_length = 0
         self.mtu = 0
+        self.mtu_expires = FOREVER
+        self._mtu_before = 0
         self.largest_segment = 0
+
+    def lower_mtu(self, mtu: int, now: int) -> None:
+        """No packet longer than ``mtu`` passes: send none, for ten minutes (RFC 1191 section 6.3)."""
+        if self.mtu_expires == FOREVER:
+            self._mtu_before = self.mtu
+        self.mtu = mtu
+        self.mtu_expires = now + MTU_LIFETIME
+
+    def restore_mtu(self) -> None:
+        """Try again what the first link takes: the way may have changed."""
+        self.mtu = self.link_mtu()
+        self.mtu_expires = FOREVER
+
+    def link_mtu(self) -> int:
+        """The longest packet that the first link takes."""
+        return self.mtu if self.mtu_expires == FOREVER else self._mtu_before
 
     def leads_to_host(self) -> bool:
         """Whether packets can be sent, and to one other host: no group, and there is a route."""

@@ -88,16 +88,18 @@ class Peer:
         self.send("A")
         return self.handlers[0]
 
-    def unreachable(self, node_port: int, sequence: int) -> None:
-        """Somebody says that a segment of the node with this sequence number did not reach the peer's host."""
+    def unreachable(self, node_port: int, sequence: int, kind: int = ERROR_UNREACHABLE, mtu: int = 0) -> list[TCP]:
+        """Somebody says that a segment of the node with this sequence number did not arrive; what the node does."""
         error = IcmpError()
-        error.kind = ERROR_UNREACHABLE
+        error.kind = kind
+        error.mtu = mtu
         error.local_high, error.local_low = mapped(self.node.address)
         error.local_port = node_port
         error.remote_high, error.remote_low = mapped(self.node.address + 1)
         error.remote_port = self.port
         error.sequence = sequence
         self.node.tcp.icmp_error(error, self.clock.now())
+        return self.take()
 
     def connecting(self) -> Recorder:
         """Let the node open a connection to this peer: its SYN has been seen."""

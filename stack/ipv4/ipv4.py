@@ -363,6 +363,7 @@ class Ipv4Path(Path):
         self.headroom = self.device.headroom + LINK_AND_IPV4_HEADERS
         self.header_length = IPV4_HEADER
         self.mtu = self.device.mtu
+        self.mtu_expires = FOREVER
         self.largest_segment = self.device.largest_segment
         self.checksum_offload = self.device.checksum_offload
         self.generation = ip.routes.generation

@@ -45,6 +45,9 @@ cdef class Counters:
     cdef public unsigned long long keepalives_sent
     cdef public unsigned long long no_memory
     cdef public unsigned long long icmp_errors
+    cdef public unsigned long long icmp_errors_ignored
+    cdef public unsigned long long path_mtu_lowered
+    cdef public unsigned long long path_mtu_restored
     cdef unsigned long long[::1] drops
     cdef unsigned long long[::1] states
     cpdef void drop(self, unsigned int reason) noexcept

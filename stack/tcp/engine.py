@@ -71,6 +71,9 @@ class Counters:
         self.keepalives_sent = 0
         self.no_memory = 0
         self.icmp_errors = 0
+        self.icmp_errors_ignored = 0
+        self.path_mtu_lowered = 0
+        self.path_mtu_restored = 0
         self.drops = memoryview(bytearray(8 * len(DROP_NAMES))).cast("Q")
         self.states = memoryview(bytearray(8 * len(STATE_NAMES))).cast("Q")
 

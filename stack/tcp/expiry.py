@@ -19,7 +19,7 @@ from stack.tcp.constants import (
 )
 from stack.tcp.engine import Engine
 from stack.tcp.keepalive import gives_up, keepalive_timeout, patience
-from stack.tcp.lifecycle import end
+from stack.tcp.lifecycle import end, give_up
 from stack.tcp.output import output, probe, send_ack, send_syn
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, disarm
@@ -91,7 +91,7 @@ def _retransmission_timeout(connection: Tcb, now: int) -> None:
     if connection.retries == 1:
         connection.stalled_since = now - connection.rtt.rto
     if gives_up(connection, MOST_RETRANSMISSIONS, now):
-        end(connection, "timeout")
+        give_up(connection)
         return
     connection.congestion.timeout(connection.flight(), connection.retries == 1, now)
     connection.congestion.recover = connection.snd_max
@@ -112,7 +112,7 @@ def _persist_timeout(connection: Tcb, now: int) -> None:
     if connection.probes == 0:
         connection.stalled_since = now - connection.rtt.rto
     if gives_up(connection, MOST_RETRANSMISSIONS, now):
-        end(connection, "timeout")
+        give_up(connection)
         return
     probe(connection, now)
     if connection.snd_nxt != connection.snd_una:
@@ -130,7 +130,7 @@ def _handshake_timeout(connection: Tcb, now: int) -> None:
     if connection.state == SYN_SENT:
         most = connection.configured.syn_retransmissions or MOST_SYN_RETRANSMISSIONS
     if gives_up(connection, most, now):
-        end(connection, "timeout")
+        give_up(connection)
         return
     connection.engine.counters.segments_retransmitted += 1
     connection.segments_retransmitted += 1

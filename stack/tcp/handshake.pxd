@@ -9,6 +9,7 @@ from stack.internet cimport Internet
 from stack.tcp.engine cimport Engine, Listener
 from stack.tcp.lifecycle cimport end, passive_open, transition
 from stack.tcp.output cimport send_reset, send_reset_for, send_syn
+from stack.tcp.path_mtu cimport adapt_to_path
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.syn_cookies cimport SynCookies, sack_of, window_scale_of, with_options
@@ -34,7 +35,6 @@ cdef unsigned int RST
 cdef unsigned int SYN
 cdef unsigned int SYN_OPTIONS_MOST
 cdef unsigned int TIMER_HANDSHAKE
-cdef unsigned int TIMESTAMPS_LENGTH
 
 @cython.locals(connection=Connection)
 cpdef Tcb listen_arrives(Engine engine, Listener listener, Segment segment, long long now)
@@ -55,6 +55,5 @@ cdef Tcb _cookie_arrives(Engine engine, Listener listener, Segment segment, long
 cdef unsigned int _cookie_mss(Engine engine, Segment segment, long long now) except? 0
 @cython.locals(received=Received)
 cdef bytes _flow_of(Engine engine, Segment segment)
-@cython.locals(mss=cython.uint)
 cdef void _take_syn(Tcb connection, Segment segment, long long now) except *
 cdef void _take_window(Tcb connection, Segment segment, unsigned int shift) noexcept

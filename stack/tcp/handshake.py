@@ -24,13 +24,13 @@ from stack.tcp.constants import (
     SYN,
     SYN_OPTIONS_MOST,
     TIMER_HANDSHAKE,
-    TIMESTAMPS_LENGTH,
 )
 from stack.tcp.delivery import tell_connected
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.isn import flow_bytes, initial_numbers
 from stack.tcp.lifecycle import end, passive_open, transition
 from stack.tcp.output import send_reset, send_reset_for, send_syn
+from stack.tcp.path_mtu import adapt_to_path
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import ACTIVE_OPEN, CLOSE, RECEIVE_SYN, SYN_ACKNOWLEDGED
@@ -180,7 +180,7 @@ def _answer_with_cookie(engine: Engine, listener: Listener, segment: Segment, no
     path = engine.ip.reply_path()
     flow = _flow_of(engine, segment)
     at = packet.start + HEADER_LENGTH
-    at += write_mss(packet.memory, at, path.mtu - path.header_length - HEADER_LENGTH)
+    at += write_mss(packet.memory, at, path.link_mtu() - path.header_length - HEADER_LENGTH)
     if engine.timestamps and segment.has_timestamps:
         clock = (now // MILLISECOND + initial_numbers(engine.secret, flow, now)[1]) & MASK32
         sack = engine.sack and segment.sack_permitted
@@ -264,8 +264,8 @@ def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:
         connection.snd_wnd_shift = segment.window_scale
     else:
         connection.rcv_wnd_shift = 0
-    mss = max(min(segment.mss or DEFAULT_MSS, connection.our_mss()), LEAST_MSS)  # before the subtraction: unsigned
-    connection.snd_mss = mss - TIMESTAMPS_LENGTH if connection.timestamps else mss
+    connection.peer_mss = max(min(segment.mss or DEFAULT_MSS, connection.our_mss()), LEAST_MSS)
+    adapt_to_path(connection)
 
 
 def _take_window(connection: Tcb, segment: Segment, shift: int) -> None:

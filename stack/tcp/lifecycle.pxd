@@ -16,6 +16,7 @@ cdef unsigned int TIMER_TIME_WAIT
 cpdef void transition(Tcb connection, str event) except *
 cpdef void passive_open(Tcb connection) except *
 cpdef void end(Tcb connection, str reason) except *
+cpdef void give_up(Tcb connection) except *
 @cython.locals(engine=Engine)
 cpdef void forget(Tcb connection) except *
 @cython.locals(engine=Engine)

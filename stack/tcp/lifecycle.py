@@ -35,6 +35,12 @@ def end(connection: Tcb, reason: str) -> None:
     tell_closed(connection, reason)
 
 
+def give_up(connection: Tcb) -> None:
+    """The peer has not answered for too long; if somebody said why, that is the reason (RFC 1122 section 4.2.3.9)."""
+    unreachable = connection.unreachable and connection.unreachable_at == connection.snd_una
+    end(connection, "unreachable" if unreachable else "timeout")
+
+
 def forget(connection: Tcb) -> None:
     """Take a connection that is CLOSED out of the engine, and let go of what it holds."""
     engine = connection.engine

@@ -3,6 +3,7 @@ import cython
 from ebbrt.iobuf cimport IOBuf, allocate
 from stack.internet cimport Internet
 from stack.tcp.engine cimport Engine
+from stack.tcp.path_mtu cimport follow_path
 from stack.tcp.segment cimport Segment
 from stack.tcp.send_queue cimport SendQueue
 from stack.tcp.sequence cimport seq_lt
@@ -46,6 +47,7 @@ cdef unsigned int TIMER_PERSIST
 cdef unsigned int TIMER_RETRANSMIT
 cdef unsigned int TIMESTAMPS_LENGTH
 
+@cython.locals(path=Path)
 cpdef void output(Tcb connection, long long now) except *
 @cython.locals(
     queue=SendQueue,

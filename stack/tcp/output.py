@@ -35,6 +35,7 @@ from stack.tcp.constants import (
     TIMESTAMPS_LENGTH,
 )
 from stack.tcp.engine import Engine
+from stack.tcp.path_mtu import follow_path
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_lt
 from stack.tcp.tcb import Tcb
@@ -54,6 +55,9 @@ def output(connection: Tcb, now: int) -> None:
     """Send all that may be sent now, then an ACK if one is still due, and set the timers."""
     if connection.state < ESTABLISHED:
         return
+    path = connection.path
+    if path.mtu != connection.path_mtu or now >= path.mtu_expires:
+        follow_path(connection, now)
     while _send_next(connection, now):
         pass
     if connection.ack_now:

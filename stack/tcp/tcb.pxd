@@ -47,6 +47,8 @@ cdef class Tcb(Flow):
     cdef public unsigned int max_snd_wnd
     cdef public unsigned int snd_wnd_shift
     cdef public unsigned int snd_mss
+    cdef public unsigned int peer_mss
+    cdef public unsigned int path_mtu
     cdef readonly SendQueue queue
     cdef public bint fin_queued
     cdef readonly RoundTripEstimator rtt
@@ -92,6 +94,8 @@ cdef class Tcb(Flow):
     cdef public long long ack_deadline
     cdef public long long heap_deadline
     cdef public unsigned int retries
+    cdef public bint unreachable
+    cdef public unsigned int unreachable_at
     cdef public unsigned int probes
     cpdef void begin_at(self, unsigned int iss) noexcept
     cdef public unsigned long long bytes_acknowledged

@@ -66,6 +66,8 @@ class Tcb(Flow):
         self.max_snd_wnd = 0  # the largest window the peer ever offered (sender's silly window avoidance)
         self.snd_wnd_shift = 0
         self.snd_mss = DEFAULT_MSS  # most payload bytes in a segment we send, options already taken off
+        self.peer_mss = DEFAULT_MSS  # most that the peer takes, and our first link; options not taken off
+        self.path_mtu = path.mtu  # what snd_mss was made for: see stack.tcp.path_mtu
         self.queue = SendQueue()
         self.fin_queued = False  # close() was called, and its FIN, which follows the queue, is not acknowledged
         self.rtt = RoundTripEstimator()
@@ -113,6 +115,8 @@ class Tcb(Flow):
         self.ack_deadline = FOREVER  # the delayed ACK
         self.heap_deadline = FOREVER  # of this connection's entry in the heap
         self.retries = 0  # retransmissions, or probes, since the peer last acknowledged anything
+        self.unreachable = False  # somebody says so, and the peer has not acknowledged anything since
+        self.unreachable_at = 0  # snd_una at that time
         self.probes = 0  # since the window closed: the backoff of probing; or questions whether the peer is there
         # What has become of it so far, for ``stack.tcp.info``. Payload is counted in bytes, once.
         self.bytes_acknowledged = 0
@@ -161,7 +165,7 @@ class Tcb(Flow):
 
     def our_mss(self) -> int:
         """The maximum segment size we tell the peer: what fits our own link (RFC 6691: options not counted)."""
-        mss = self.path.mtu - self.path.header_length - HEADER_LENGTH
+        mss = self.path.link_mtu() - self.path.header_length - HEADER_LENGTH
         return min(mss, self.most_segment) if self.most_segment else mss
 
     def flight(self) -> int:

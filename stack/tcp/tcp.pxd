@@ -5,7 +5,6 @@ from stack.tcp.engine cimport Counters, Engine
 from stack.tcp.expiry cimport poll
 from stack.tcp.input cimport segment_arrives
 from stack.tcp.segment cimport Segment
-from stack.tcp.tcb cimport Tcb
 from stack.transport cimport IcmpError, Path, Received, Transport
 
 cdef class Tcp(Transport):
@@ -13,7 +12,6 @@ cdef class Tcp(Transport):
     cdef Segment _segment
     cdef object _ports
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
-    @cython.locals(connection=Tcb)
     cpdef void icmp_error(self, IcmpError error, long long now) except *
     cpdef void poll(self, long long now) except *
     cpdef long long next_deadline(self) except? -1

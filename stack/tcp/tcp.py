@@ -12,7 +12,6 @@ from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
 from ebbrt.tcp_settings import TcpSettings
-from stack.constants import ERROR_PARAMETER, ERROR_TIME_EXCEEDED, ERROR_TOO_BIG
 from stack.internet import Internet
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
@@ -21,20 +20,17 @@ from stack.tcp.constants import (
     LAST_EPHEMERAL_PORT,
     PROTOCOL_TCP,
     STATE_NAMES,
-    SYN_SENT,
 )
 from stack.tcp.ended import EndedConnections
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.expiry import poll
 from stack.tcp.handshake import open_actively
+from stack.tcp.icmp_errors import icmp_error_arrives
 from stack.tcp.input import segment_arrives
 from stack.tcp.isn import flow_bytes
-from stack.tcp.lifecycle import end
 from stack.tcp.lookups import DEFAULT_LOOKUP
 from stack.tcp.ports import EphemeralPorts
 from stack.tcp.segment import Segment
-from stack.tcp.sequence import seq_le, seq_lt
-from stack.tcp.tcb import Tcb
 from stack.transport import IcmpError, Path, Received, Transport
 
 
@@ -73,26 +69,8 @@ class Tcp(Transport):
         segment_arrives(self.engine, self._segment, packet, length, received, now)
 
     def icmp_error(self, error: IcmpError, now: int) -> None:
-        """A packet of ours could not be delivered.
-
-        It ends an attempt to connect, if it quotes our own SYN; an open connection goes on and retransmits, since
-        errors pass and anyone may forge them (RFC 5927 section 5.2, RFC 5461).
-        """
-        self.engine.counters.icmp_errors += 1
-        connection = self.engine.connections.find(
-            error.local_high,
-            error.local_low,
-            error.local_port,
-            error.remote_high,
-            error.remote_low,
-            error.remote_port,
-        )
-        if connection is None or error.kind in (ERROR_TOO_BIG, ERROR_TIME_EXCEEDED, ERROR_PARAMETER):
-            return
-        assert isinstance(connection, Tcb)
-        quoted_ours = seq_le(connection.snd_una, error.sequence) and seq_lt(error.sequence, connection.snd_max)
-        if connection.state == SYN_SENT and quoted_ours:
-            end(connection, "unreachable")
+        """A packet of ours could not be delivered."""
+        icmp_error_arrives(self.engine, error, now)
 
     def poll(self, now: int) -> None:
         """Handle all deadlines up to ``now``."""
@@ -164,6 +142,9 @@ class Tcp(Transport):
                 "challenge_acks": counters.challenge_acks,
                 "no_memory": counters.no_memory,
                 "icmp_errors": counters.icmp_errors,
+                "icmp_errors_ignored": counters.icmp_errors_ignored,
+                "path_mtu_lowered": counters.path_mtu_lowered,
+                "path_mtu_restored": counters.path_mtu_restored,
             },
             "connections": {
                 "now": self.engine.connections.count,

@@ -1,0 +1,22 @@
+import cython
+
+from stack.tcp.engine cimport Counters
+from stack.tcp.send_queue cimport SendQueue
+from stack.tcp.tcb cimport Tcb
+from stack.transport cimport Path
+
+cdef unsigned int ESTABLISHED
+cdef unsigned int HEADER_LENGTH
+cdef unsigned int LEAST_IPV4_MTU
+cdef unsigned int LEAST_IPV6_MTU
+cdef unsigned int LEAST_MSS
+cdef unsigned int TIMESTAMPS_LENGTH
+
+@cython.locals(path=Path, counters=Counters)
+cpdef bint packet_too_big(Tcb connection, unsigned int mtu, long long now) except -1
+@cython.locals(path=Path, narrower=cython.bint)
+cpdef void follow_path(Tcb connection, long long now) except *
+@cython.locals(path=Path, mss=cython.uint)
+cpdef void adapt_to_path(Tcb connection) noexcept
+@cython.locals(plateau=cython.uint)
+cpdef unsigned int plateau_below(unsigned int mtu) except? 0

@@ -1,0 +1,72 @@
+"""The size of our segments follows the path: path MTU discovery (RFC 1191, RFC 8201), and the MSS (RFC 6691).
+
+All packets of TCP must arrive whole. A router through whose next link one does not fit says so, and how long it may
+be; the ``Path`` keeps that for ten minutes, for all connections that use it. Each of them looks, before it sends,
+whether the path is still what its segments were made for, and else makes them smaller or larger. What was in flight
+when the path got narrower is sent again at once, in smaller segments, and is no sign of congestion (RFC 8201 section
+5.4, RFC 4821 section 7.6).
+
+Such a message can be forged (RFC 5927 section 7). ``stack.tcp.icmp_errors`` has seen to it that what it quotes is in
+flight; here it must name a size that is smaller than what we send, and nobody is believed below the least that every
+network carries.
+"""
+
+from stack.tcp.constants import (
+    ESTABLISHED,
+    HEADER_LENGTH,
+    LEAST_IPV4_MTU,
+    LEAST_IPV6_MTU,
+    LEAST_MSS,
+    TIMESTAMPS_LENGTH,
+)
+from stack.tcp.tcb import Tcb
+
+# MTUs that networks have (RFC 1191 section 7.1, and tunnels): for a router that does not say what would fit.
+PLATEAUS = (32000, 17914, 8166, 4352, 2002, 1492, 1400, 1280, 1006, LEAST_IPV4_MTU)
+
+
+def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
+    """A segment in flight did not fit; ``mtu``: what does, or 0 when that was not said. Whether to believe it."""
+    path = connection.path
+    counters = connection.engine.counters
+    if mtu == 0:
+        mtu = plateau_below(connection.path_mtu)
+    mtu = max(mtu, LEAST_IPV4_MTU if path.version == 4 else LEAST_IPV6_MTU)
+    if mtu >= connection.path_mtu or connection.state < ESTABLISHED:
+        counters.icmp_errors_ignored += 1
+        return False
+    if mtu < path.mtu:
+        path.lower_mtu(mtu, now)
+        counters.path_mtu_lowered += 1
+    return True
+
+
+def follow_path(connection: Tcb, now: int) -> None:
+    """The path has changed, or what was known of it is old."""
+    path = connection.path
+    if now >= path.mtu_expires:
+        path.restore_mtu()
+        connection.engine.counters.path_mtu_restored += 1
+    narrower = path.mtu < connection.path_mtu
+    adapt_to_path(connection)
+    connection.congestion.mss = connection.snd_mss
+    if narrower:
+        connection.snd_nxt = connection.snd_una
+        connection.rtt_start = 0
+        connection.queue.rewind()
+
+
+def adapt_to_path(connection: Tcb) -> None:
+    """Make segments that the path carries, and the peer takes; options are part of them (RFC 6691 section 2)."""
+    path = connection.path
+    connection.path_mtu = path.mtu
+    mss = max(min(connection.peer_mss, path.mtu - path.header_length - HEADER_LENGTH), LEAST_MSS)
+    connection.snd_mss = mss - TIMESTAMPS_LENGTH if connection.timestamps else mss
+
+
+def plateau_below(mtu: int) -> int:
+    """The next smaller MTU that networks have."""
+    for plateau in PLATEAUS:
+        if plateau < mtu:
+            return plateau
+    return PLATEAUS[-1]
