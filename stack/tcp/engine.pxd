@@ -48,6 +48,7 @@ cdef class Counters:
     cdef public unsigned long long icmp_errors_ignored
     cdef public unsigned long long path_mtu_lowered
     cdef public unsigned long long path_mtu_restored
+    cdef public unsigned long long black_holes
     cdef unsigned long long[::1] drops
     cdef unsigned long long[::1] states
     cpdef void drop(self, unsigned int reason) noexcept

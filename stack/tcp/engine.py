@@ -74,6 +74,7 @@ class Counters:
         self.icmp_errors_ignored = 0
         self.path_mtu_lowered = 0
         self.path_mtu_restored = 0
+        self.black_holes = 0
         self.drops = memoryview(bytearray(8 * len(DROP_NAMES))).cast("Q")
         self.states = memoryview(bytearray(8 * len(STATE_NAMES))).cast("Q")
 

@@ -4,6 +4,7 @@ from stack.tcp.engine cimport Engine
 from stack.tcp.keepalive cimport gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle cimport end, give_up
 from stack.tcp.output cimport output, probe, send_ack, send_syn
+from stack.tcp.path_mtu cimport suspect_black_hole
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.tcp.timers cimport arm, disarm

@@ -21,6 +21,7 @@ from stack.tcp.engine import Engine
 from stack.tcp.keepalive import gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle import end, give_up
 from stack.tcp.output import output, probe, send_ack, send_syn
+from stack.tcp.path_mtu import suspect_black_hole
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, disarm
 
@@ -93,6 +94,7 @@ def _retransmission_timeout(connection: Tcb, now: int) -> None:
     if gives_up(connection, MOST_RETRANSMISSIONS, now):
         give_up(connection)
         return
+    suspect_black_hole(connection, now)
     connection.congestion.timeout(connection.flight(), connection.retries == 1, now)
     connection.congestion.recover = connection.snd_max
     connection.congestion.in_recovery = False

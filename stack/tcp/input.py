@@ -233,9 +233,10 @@ def _crossed(connection: Tcb, segment: Segment, now: int) -> None:
 def _answer_unacceptable(connection: Tcb, segment: Segment, now: int) -> None:
     """Tell the peer where we are: at once when it sent something that needs an answer, else not too often.
 
-    The limit on answers to empty segments keeps two ends that disagree from acknowledging each other for ever.
+    The limit on answers to empty segments keeps two ends that disagree from acknowledging each other for ever. A SYN
+    is only challenged, wherever it lies (RFC 5961 section 4.2).
     """
-    if segment.space() and connection.state > SYN_RECEIVED:
+    if segment.space() and not segment.flags & SYN and connection.state > SYN_RECEIVED:
         connection.ack_now = True
         output(connection, now)
     else:

@@ -5,6 +5,7 @@ from stack.tcp.send_queue cimport SendQueue
 from stack.tcp.tcb cimport Tcb
 from stack.transport cimport Path
 
+cdef unsigned int BLACK_HOLE_RETRIES
 cdef unsigned int ESTABLISHED
 cdef unsigned int HEADER_LENGTH
 cdef unsigned int LEAST_IPV4_MTU
@@ -14,6 +15,8 @@ cdef unsigned int TIMESTAMPS_LENGTH
 
 @cython.locals(path=Path, counters=Counters)
 cpdef bint packet_too_big(Tcb connection, unsigned int mtu, long long now) except -1
+@cython.locals(path=Path, retries=cython.uint, mtu=cython.uint)
+cpdef void suspect_black_hole(Tcb connection, long long now) except *
 @cython.locals(path=Path, narrower=cython.bint)
 cpdef void follow_path(Tcb connection, long long now) except *
 @cython.locals(path=Path, mss=cython.uint)

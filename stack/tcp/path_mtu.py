@@ -6,12 +6,17 @@ whether the path is still what its segments were made for, and else makes them s
 when the path got narrower is sent again at once, in smaller segments, and is no sign of congestion (RFC 8201 section
 5.4, RFC 4821 section 7.6).
 
+Where no such message comes (a black hole), full segments are lost again and again while small ones pass: when one has
+timed out for the third time in a row, the path is taken to be narrower, in two steps (RFC 4821 section 7.7, RFC 8899
+section 4.3). It is not searched for what lies between; the old size is tried again after ten minutes, as ever.
+
 Such a message can be forged (RFC 5927 section 7). ``stack.tcp.icmp_errors`` has seen to it that what it quotes is in
 flight; here it must name a size that is smaller than what we send, and nobody is believed below the least that every
 network carries.
 """
 
 from stack.tcp.constants import (
+    BLACK_HOLE_RETRIES,
     ESTABLISHED,
     HEADER_LENGTH,
     LEAST_IPV4_MTU,
@@ -39,6 +44,20 @@ def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
         path.lower_mtu(mtu, now)
         counters.path_mtu_lowered += 1
     return True
+
+
+def suspect_black_hole(connection: Tcb, now: int) -> None:
+    """The retransmission timer has run out ``connection.retries`` times in a row."""
+    path = connection.path
+    retries = connection.retries
+    if retries != BLACK_HOLE_RETRIES and retries != 2 * BLACK_HOLE_RETRIES:
+        return
+    if connection.flight() < connection.snd_mss:
+        return
+    mtu = LEAST_IPV6_MTU if path.version == 6 or connection.path_mtu > LEAST_IPV6_MTU else LEAST_IPV4_MTU
+    if mtu < path.mtu:
+        path.lower_mtu(mtu, now)
+        connection.engine.counters.black_holes += 1
 
 
 def follow_path(connection: Tcb, now: int) -> None:

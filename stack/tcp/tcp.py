@@ -145,6 +145,7 @@ class Tcp(Transport):
                 "icmp_errors_ignored": counters.icmp_errors_ignored,
                 "path_mtu_lowered": counters.path_mtu_lowered,
                 "path_mtu_restored": counters.path_mtu_restored,
+                "black_holes": counters.black_holes,
             },
             "connections": {
                 "now": self.engine.connections.count,

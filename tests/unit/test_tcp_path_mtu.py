@@ -155,3 +155,23 @@ def test_a_transfer_over_a_narrow_path_arrives():
     assert server.data == data
     assert isinstance(server, Recorder)
     assert wire.a.tcp.statistics()["segments"]["retransmission_timeouts"] == 0
+
+
+@pytest.mark.parametrize(("hole", "size"), [(1400, 1240), (1000, 512)])
+def test_a_black_hole_is_found(hole, size):
+    wire = Wire()
+    connection, _, _, server = open_pair(wire)
+    wire.drop = lambda frame, sender: len(frame) > 14 + hole
+    connection.send(wire.a.buffer(bytes(20_000)))
+    wire.run(lambda: len(server.data) == 20_000, seconds=120)
+    assert len(server.data) == 20_000
+    options = 12  # timestamps
+    assert connection.snd_mss == size - options
+    assert wire.a.tcp.statistics()["segments"]["black_holes"] == (1 if size == 1240 else 2)
+
+
+def test_small_segments_that_are_lost_are_no_black_hole():
+    peer, _ = sending(100)
+    peer.wait(100)
+    assert peer.node.tcp.statistics()["segments"]["retransmission_timeouts"] > 6
+    assert peer.node.tcp.statistics()["segments"]["black_holes"] == 0
