@@ -1,4 +1,5 @@
 from ebbrt.events.handlers cimport TimerSource
+from ebbrt.iobuf cimport IOBuf
 from ebbrt.network cimport NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
 from stack.stack cimport Stack
 
@@ -9,6 +10,6 @@ cdef class StackTimers(TimerSource):
 
 cdef class StackNetworkManager(NetworkManager):
     cdef readonly Stack stack
-    cpdef void listen(self, unsigned int port, object accept, unsigned int backlog=?) except *
-    cpdef TcpConnection connect(self, str address, unsigned int port, TcpHandler handler)
+    cpdef void listen(self, unsigned int port, object accept, unsigned int backlog=?, unsigned int fast_open=?) except *
+    cpdef TcpConnection connect(self, str address, unsigned int port, TcpHandler handler, IOBuf fast_open=?)
     cpdef UdpSocket bind_udp(self, unsigned int port, UdpHandler handler)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ebbrt.events.event_manager import EventManager
 from ebbrt.events.handlers import TimerSource
+from ebbrt.iobuf import IOBuf
 from ebbrt.network import NetworkManager, TcpConnection, TcpHandler, UdpHandler, UdpSocket
 from stack.address import format_address, mapped, parse_address
 from stack.stack import Stack
@@ -36,13 +37,15 @@ class StackNetworkManager(NetworkManager):
         self.stack = stack
         event_manager.add_timer_source(StackTimers(stack))
 
-    def listen(self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int = 1024) -> None:
-        """See NetworkManager."""
-        self.stack.tcp.listen(port, accept, backlog)
+    def listen(
+        self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int = 1024, fast_open: int = 0
+    ) -> None:
+        """See NetworkManager; fast_open: see ``Tcp.listen``."""
+        self.stack.tcp.listen(port, accept, backlog, fast_open=fast_open)
 
-    def connect(self, address: str, port: int, handler: TcpHandler) -> TcpConnection:
-        """See NetworkManager."""
-        return self.stack.tcp.connect(parse_address(address), port, handler)
+    def connect(self, address: str, port: int, handler: TcpHandler, fast_open: IOBuf | None = None) -> TcpConnection:
+        """See NetworkManager; fast_open: see ``Tcp.connect``."""
+        return self.stack.tcp.connect(parse_address(address), port, handler, fast_open=fast_open)
 
     def bind_udp(self, port: int, handler: UdpHandler) -> UdpSocket:
         """See NetworkManager."""

@@ -24,7 +24,7 @@ cdef unsigned int SYN_RECEIVED
 cdef unsigned int TIMER_PERSIST
 cdef unsigned int TIMER_RETRANSMIT
 
-@cython.locals(ack=cython.uint)
+@cython.locals(ack=cython.uint, early=cython.bint)
 cpdef bint acknowledgment_arrives(Tcb connection, Segment segment, long long now) except -1
 cpdef bint our_fin_acknowledged(Tcb connection, long long now) except -1
 @cython.locals(ack=cython.uint, flight=cython.uint, count=cython.uint, congestion=CongestionControl, rtt=cython.longlong)

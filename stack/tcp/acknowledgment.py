@@ -28,7 +28,11 @@ from stack.tcp.timers import arm, await_fin, disarm
 def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
     """Take SEG.ACK and SEG.WND; False when the segment is to be dropped, or when nothing is left of the connection."""
     if connection.state == SYN_RECEIVED:
-        return syn_received_acknowledged(connection, segment, now)
+        early = connection.is_early()
+        if not syn_received_acknowledged(connection, segment, now):
+            return False
+        if not early:
+            return True
     ack = segment.acknowledgment
     if seq_lt(connection.snd_max, ack) or seq_lt(ack, (connection.snd_una - connection.max_snd_wnd) & MASK32):
         connection.engine.counters.drop(DROP_ACK_OUT_OF_RANGE)  # RFC 5961 section 5

@@ -4,6 +4,7 @@ from ebbrt.clock cimport Clock
 from ebbrt.memory cimport MemoryAllocator
 from stack.internet cimport Internet
 from stack.tcp.connections cimport Connections
+from stack.tcp.fast_open cimport FastOpenQueue, FastOpenServers
 from stack.tcp.syn_cookies cimport SynCookies
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.wire.tcp cimport TcpHeader, TcpOptions
@@ -19,6 +20,7 @@ cdef class Listener:
     cdef readonly unsigned int window_scale
     cdef readonly unsigned int syn_window
     cdef public unsigned int pending
+    cdef readonly FastOpenQueue fast_open
     cpdef void take_settings(self, object settings) except *
 
 cdef class Counters:
@@ -39,6 +41,8 @@ cdef class Counters:
     cdef public unsigned long long challenge_acks
     cdef public unsigned long long active_opens
     cdef public unsigned long long passive_opens
+    cdef public unsigned long long fast_opens
+    cdef public unsigned long long fast_opens_sent
     cdef public unsigned long long established
     cdef public unsigned long long closed
     cdef public unsigned long long time_wait_evicted
@@ -61,6 +65,7 @@ cdef class Engine:
     cdef readonly bytes secret
     cdef readonly Connections connections
     cdef readonly SynCookies cookies
+    cdef readonly FastOpenServers fast_open_servers
     cdef readonly TimerHeap timers
     cdef readonly Counters counters
     cdef readonly dict listeners

@@ -11,6 +11,7 @@ from ebbrt.network import TcpConnection, TcpHandler
 from ebbrt.tcp_settings import DEFAULT_SETTINGS, TcpSettings
 from stack.internet import Internet
 from stack.tcp.constants import DROP_NAMES, MOST_RECEIVE_BUFFER, RECEIVE_BUFFER, STATE_NAMES
+from stack.tcp.fast_open import FastOpenQueue, FastOpenServers
 from stack.tcp.lookups import DEFAULT_LOOKUP, connection_lookup
 from stack.tcp.syn_cookies import SynCookies
 from stack.tcp.timer_heap import TimerHeap
@@ -24,17 +25,24 @@ class Listener:
     """An open port: ``accept`` is asked for a handler when a handshake is complete.
 
     ``pending`` counts the handshakes that are under way; ``backlog`` bounds them, and beyond it there are SYN cookies.
-    Its connections begin with ``settings``.
+    ``fast_open``: those of them that an application has already (RFC 7413), or None. Its connections begin with
+    ``settings``.
     """
 
     def __init__(
-        self, port: int, accept: Callable[[TcpConnection], TcpHandler], backlog: int, settings: TcpSettings
+        self,
+        port: int,
+        accept: Callable[[TcpConnection], TcpHandler],
+        backlog: int,
+        settings: TcpSettings,
+        fast_open: FastOpenQueue | None,
     ) -> None:
         self.port = port
         self.accept = accept
         self.backlog = backlog
         self.take_settings(settings)
         self.pending = 0
+        self.fast_open = fast_open
 
     def take_settings(self, settings: TcpSettings) -> None:
         """What connections begin with from now on, and what is said of it in a SYN-ACK."""
@@ -65,6 +73,8 @@ class Counters:
         self.challenge_acks = 0
         self.active_opens = 0
         self.passive_opens = 0
+        self.fast_opens = 0
+        self.fast_opens_sent = 0
         self.established = 0
         self.closed = 0
         self.time_wait_evicted = 0
@@ -107,6 +117,7 @@ class Engine:
         self.secret = secret
         self.connections = connection_lookup(lookup, secret)
         self.cookies = SynCookies(secret)
+        self.fast_open_servers = FastOpenServers()
         self.timers = TimerHeap()
         self.counters = Counters()
         self.listeners: dict[int, Listener] = {}

@@ -1,6 +1,7 @@
 import cython
 
 from stack.tcp.engine cimport Engine
+from stack.tcp.handshake cimport fall_back
 from stack.tcp.keepalive cimport gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle cimport end, give_up
 from stack.tcp.output cimport output, probe, send_ack, send_syn

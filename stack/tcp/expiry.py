@@ -18,6 +18,7 @@ from stack.tcp.constants import (
     TIMER_TIME_WAIT,
 )
 from stack.tcp.engine import Engine
+from stack.tcp.handshake import fall_back
 from stack.tcp.keepalive import gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle import end, give_up
 from stack.tcp.output import output, probe, send_ack, send_syn
@@ -137,5 +138,7 @@ def _handshake_timeout(connection: Tcb, now: int) -> None:
     connection.engine.counters.segments_retransmitted += 1
     connection.segments_retransmitted += 1
     connection.rtt.back_off(connection.user_timeout)
+    if connection.state == SYN_SENT and connection.fast_open is not None:
+        fall_back(connection, connection.fast_open, now)
     send_syn(connection, now)
     arm(connection, TIMER_HANDSHAKE, min(now + connection.rtt.rto, patience(connection)))

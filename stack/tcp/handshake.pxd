@@ -4,11 +4,12 @@ from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.network cimport TcpHandler
 from stack.tcp.autotune cimport begin as begin_tuning
 from stack.tcp.connection cimport Connection
-from stack.tcp.delivery cimport tell_connected
+from stack.tcp.delivery cimport deliver, tell_connected
 from stack.internet cimport Internet
 from stack.tcp.engine cimport Engine, Listener
+from stack.tcp.fast_open cimport FastOpen, FastOpenQueue, FastOpenServers
 from stack.tcp.lifecycle cimport end, passive_open, transition
-from stack.tcp.output cimport send_reset, send_reset_for, send_syn
+from stack.tcp.output cimport output, send_reset, send_reset_for, send_syn
 from stack.tcp.path_mtu cimport adapt_to_path
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
@@ -40,11 +41,29 @@ cdef unsigned int TIMER_HANDSHAKE
 cpdef Tcb listen_arrives(Engine engine, Listener listener, Segment segment, long long now)
 cpdef bint brings_cookie(Engine engine, Segment segment, long long now) except -1
 cpdef void open_actively(Connection connection, long long now) except *
-@cython.locals(engine=Engine, acknowledged=cython.bint)
+@cython.locals(engine=Engine, acknowledged=cython.bint, ack=cython.uint)
 cpdef bint syn_sent_arrives(Tcb connection, Segment segment, long long now) except -1
+@cython.locals(ack=cython.uint)
 cpdef bint syn_received_acknowledged(Tcb connection, Segment segment, long long now) except -1
-@cython.locals(listener=Listener, handler=TcpHandler)
+@cython.locals(early=cython.bint, listener=Listener)
 cpdef void establish(Tcb connection, Segment segment, long long now) except *
+cpdef void fall_back(Tcb connection, FastOpen fast_open, long long now) except *
+@cython.locals(listener=Listener)
+cpdef void early_reset(Tcb connection, long long now) except *
+@cython.locals(handler=TcpHandler)
+cdef bint _accept(Tcb connection, Listener listener, long long now) except -1
+@cython.locals(count=cython.uint)
+cdef void _take_acknowledgment(Tcb connection, Segment segment) except *
+@cython.locals(engine=Engine)
+cdef void _learn_cookie(Tcb connection, Segment segment) except *
+@cython.locals(length=cython.int)
+cdef bint _takes_early(
+    Engine engine, FastOpenQueue queue, Connection connection, Segment segment, long long now
+) except -1
+@cython.locals(data=IOBuf)
+cdef void _open_early(
+    Engine engine, Listener listener, FastOpenQueue queue, Connection connection, Segment segment, long long now
+) except *
 @cython.locals(connection=Connection)
 cdef Connection _receive_syn(Engine engine, Listener listener, Segment segment, long long now)
 @cython.locals(packet=IOBuf, path=Path, flow=bytes, at=cython.ulonglong, clock=cython.uint, sack=cython.bint)

@@ -25,11 +25,12 @@ from stack.tcp.constants import (
     SYN_OPTIONS_MOST,
     TIMER_HANDSHAKE,
 )
-from stack.tcp.delivery import tell_connected
+from stack.tcp.delivery import deliver, tell_connected
 from stack.tcp.engine import Engine, Listener
+from stack.tcp.fast_open import FastOpen, FastOpenQueue, server_cookie
 from stack.tcp.isn import flow_bytes, initial_numbers
 from stack.tcp.lifecycle import end, passive_open, transition
-from stack.tcp.output import send_reset, send_reset_for, send_syn
+from stack.tcp.output import output, send_reset, send_reset_for, send_syn
 from stack.tcp.path_mtu import adapt_to_path
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
@@ -61,6 +62,9 @@ def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: in
         _answer_with_cookie(engine, listener, segment, now)
         return None
     connection = _receive_syn(engine, listener, segment, now)
+    if listener.fast_open is not None and _takes_early(engine, listener.fast_open, connection, segment, now):
+        _open_early(engine, listener, listener.fast_open, connection, segment, now)
+        return None
     send_syn(connection, now)
     arm(connection, TIMER_HANDSHAKE, now + connection.rtt.rto)
     return None
@@ -88,7 +92,8 @@ def syn_sent_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
     engine = connection.engine
     acknowledged = False
     if segment.flags & ACK:
-        if segment.acknowledgment != connection.snd_nxt:
+        ack = segment.acknowledgment
+        if not (seq_lt(connection.iss, ack) and seq_le(ack, connection.snd_max)):
             engine.counters.drop(DROP_UNACCEPTABLE_HANDSHAKE)
             send_reset_for(engine, segment, now)
             return False
@@ -106,6 +111,7 @@ def syn_sent_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
     _take_syn(connection, segment, now)
     if acknowledged:
         _take_window(connection, segment, 0)
+        _learn_cookie(connection, segment)
         establish(connection, segment, now)
         connection.ack_now = True
         return True
@@ -117,7 +123,8 @@ def syn_sent_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
 
 def syn_received_acknowledged(connection: Tcb, segment: Segment, now: int) -> bool:
     """Section 3.10.7.4, fifth, SYN-RECEIVED: whether the segment acknowledges our SYN, and so completes it."""
-    if not (seq_lt(connection.snd_una, segment.acknowledgment) and seq_le(segment.acknowledgment, connection.snd_nxt)):
+    ack = segment.acknowledgment
+    if not (seq_lt(connection.iss, ack) and seq_le(ack, connection.snd_max)):
         connection.engine.counters.drop(DROP_UNACCEPTABLE_HANDSHAKE)
         send_reset_for(connection.engine, segment, now)
         return False
@@ -130,9 +137,12 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
     """Our SYN is acknowledged: the connection is open. A passive one gets its handler from ``accept``."""
     if connection.retries == 0 and connection.last_send:
         connection.rtt.sample(now - connection.last_send)
-    connection.snd_una = segment.acknowledgment
-    connection.congestion.start(connection.snd_mss, connection.retries > 0)
+    early = connection.is_early()
+    if not early:
+        _take_acknowledgment(connection, segment)
+        connection.congestion.start(connection.snd_mss, connection.retries > 0)
     connection.retries = 0
+    connection.fast_open = None
     begin_tuning(connection, now)
     disarm(connection)
     transition(connection, SYN_ACKNOWLEDGED)
@@ -140,20 +150,97 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
     if connection.fin_queued:
         transition(connection, CLOSE)
     listener = connection.listener
-    if listener is not None:
-        connection.listener = None
-        listener.pending -= 1
-        try:
-            handler = listener.accept(connection)
-        except BaseException:
-            send_reset(connection, now)  # nobody would ever close it
-            end(connection, "aborted")
-            raise
-        if connection.state == CLOSED:
-            return  # ``accept`` has aborted it, and the handler never was one
-        connection.handler = handler
-        handler.connection = connection
-    tell_connected(connection)
+    if listener is None:
+        tell_connected(connection)
+        return
+    connection.listener = None
+    listener.pending -= 1
+    if early:
+        listener.fast_open.pending -= 1  # type: ignore[union-attr]  # it has accepted one
+    elif _accept(connection, listener, now):
+        tell_connected(connection)
+
+
+def fall_back(connection: Tcb, fast_open: FastOpen, now: int) -> None:
+    """A SYN with the option was not answered: those that follow are without (RFC 7413 section 4.1.3.1)."""
+    if fast_open.cookie is not None:
+        fast_open.cookie = None
+        connection.engine.fast_open_servers.disable(connection.path, now)
+
+
+def early_reset(connection: Tcb, now: int) -> None:
+    """The peer resets a connection that it has opened with data, before the handshake is complete."""
+    listener = connection.listener
+    if listener is not None and listener.fast_open is not None:
+        listener.fast_open.was_reset(now)
+
+
+def _accept(connection: Tcb, listener: Listener, now: int) -> bool:
+    """Let the listener give the connection its handler; False when it has none, and is no more."""
+    try:
+        handler = listener.accept(connection)
+    except BaseException:
+        send_reset(connection, now)  # nobody would ever close it
+        end(connection, "aborted")
+        raise
+    if connection.state == CLOSED:
+        return False  # ``accept`` has aborted it, and the handler never was one
+    connection.handler = handler
+    handler.connection = connection
+    return True
+
+
+def _take_acknowledgment(connection: Tcb, segment: Segment) -> None:
+    """SND.UNA; of data that went with our SYN, what is not acknowledged is to be sent again."""
+    connection.snd_una = connection.snd_nxt = segment.acknowledgment
+    count = (segment.acknowledgment - connection.iss - 1) & MASK32
+    if count:
+        connection.queue.acknowledge(count)
+    connection.queue.rewind()
+
+
+def _learn_cookie(connection: Tcb, segment: Segment) -> None:
+    """A SYN-ACK may bring the cookie that our SYN asked for."""
+    engine = connection.engine
+    if engine.options.fast_open_length > 0 and connection.fast_open is not None:
+        cookie = engine.options.fast_open_cookie(engine.header.memory)
+        engine.fast_open_servers.remember(connection.path, cookie, segment.mss or DEFAULT_MSS)
+
+
+def _takes_early(engine: Engine, queue: FastOpenQueue, connection: Connection, segment: Segment, now: int) -> bool:
+    """Whether a SYN brings a cookie of ours, and data, which the application is to have now; or it gets a cookie."""
+    length = engine.options.fast_open_length
+    if length < 0:
+        return False
+    cookie = server_cookie(engine.secret, connection.path)
+    if length == 0 or engine.options.fast_open_cookie(engine.header.memory) != cookie:
+        connection.fast_open = FastOpen(cookie, 0, False)
+        return False
+    return segment.length != 0 and queue.has_room(now)
+
+
+def _open_early(
+    engine: Engine, listener: Listener, queue: FastOpenQueue, connection: Connection, segment: Segment, now: int
+) -> None:
+    """Give the application the data of a SYN (RFC 7413 section 4.2.2), and send its answers behind our SYN-ACK."""
+    queue.pending += 1
+    engine.counters.fast_opens += 1
+    engine.counters.bytes_received += segment.length
+    connection.fast_open = FastOpen(None, 0, True)
+    data = segment.payload
+    segment.payload = None
+    assert data is not None
+    connection.rcv_nxt = (connection.rcv_nxt + segment.length) & MASK32
+    send_syn(connection, now)
+    arm(connection, TIMER_HANDSHAKE, now + connection.rtt.rto)
+    connection.snd_una = connection.snd_nxt  # the SYN's acknowledgment is the handshake's business
+    connection.max_snd_wnd = connection.snd_wnd
+    connection.congestion.start(connection.snd_mss, False)
+    if _accept(connection, listener, now):
+        tell_connected(connection)
+        if connection.state != CLOSED:
+            deliver(connection, data)
+        output(connection, now)
 
 
 def _receive_syn(engine: Engine, listener: Listener, segment: Segment, now: int) -> Connection:

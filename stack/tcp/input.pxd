@@ -6,7 +6,7 @@ from stack.tcp.acknowledgment cimport acknowledgment_arrives, our_fin_acknowledg
 from stack.tcp.autotune cimport window_arrived
 from stack.tcp.delivery cimport deliver, tell_peer_closed
 from stack.tcp.engine cimport Counters, Engine, Listener
-from stack.tcp.handshake cimport brings_cookie, listen_arrives, syn_sent_arrives
+from stack.tcp.handshake cimport brings_cookie, early_reset, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle cimport end, enter_time_wait, transition
 from stack.tcp.output cimport output, send_challenge_ack, send_reset_for, send_syn
 from stack.tcp.reassembly cimport Range, last_piece

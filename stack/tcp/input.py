@@ -42,7 +42,7 @@ from stack.tcp.constants import (
 )
 from stack.tcp.delivery import deliver, tell_peer_closed
 from stack.tcp.engine import Engine
-from stack.tcp.handshake import brings_cookie, listen_arrives, syn_sent_arrives
+from stack.tcp.handshake import brings_cookie, early_reset, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
 from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
 from stack.tcp.reassembly import last_piece
@@ -256,7 +256,11 @@ def _reset_arrives(connection: Tcb, segment: Segment, now: int) -> None:
     counters.resets_received += 1
     if connection.engine.ended is not None:
         connection.engine.ended.add(connection)
-    end(connection, "refused" if connection.state == SYN_RECEIVED else "reset")
+    if connection.is_early():
+        early_reset(connection, now)
+        end(connection, "reset")
+    else:
+        end(connection, "refused" if connection.state == SYN_RECEIVED else "reset")
 
 
 def _text_and_fin(connection: Tcb, segment: Segment, now: int) -> None:

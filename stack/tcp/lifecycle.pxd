@@ -2,7 +2,8 @@ import cython
 
 from stack.tcp.autotune cimport give_back
 from stack.tcp.delivery cimport tell_closed
-from stack.tcp.engine cimport Engine
+from stack.tcp.engine cimport Engine, Listener
+from stack.tcp.fast_open cimport FastOpen, FastOpenQueue
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, disarm
 
@@ -17,7 +18,7 @@ cpdef void transition(Tcb connection, str event) except *
 cpdef void passive_open(Tcb connection) except *
 cpdef void end(Tcb connection, str reason) except *
 cpdef void give_up(Tcb connection) except *
-@cython.locals(engine=Engine)
+@cython.locals(engine=Engine, fast_open=FastOpen)
 cpdef void forget(Tcb connection) except *
 @cython.locals(engine=Engine)
 cpdef void enter_time_wait(Tcb connection, long long now) except *

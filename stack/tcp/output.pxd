@@ -3,6 +3,7 @@ import cython
 from ebbrt.iobuf cimport IOBuf, allocate
 from stack.internet cimport Internet
 from stack.tcp.engine cimport Engine
+from stack.tcp.fast_open cimport FastOpen
 from stack.tcp.path_mtu cimport follow_path
 from stack.tcp.segment cimport Segment
 from stack.tcp.send_queue cimport SendQueue
@@ -12,6 +13,7 @@ from stack.tcp.timers cimport arm, arm_delayed_ack, disarm
 from stack.transport cimport Path
 from stack.tcp.reassembly cimport Reassembly
 from stack.wire.tcp cimport (
+    write_fast_open,
     write_mss,
     write_sack,
     write_sack_block,
@@ -41,6 +43,8 @@ cdef unsigned int SACK_HEAD_LENGTH
 cdef unsigned int SYN
 cdef unsigned int SYN_OPTIONS_MOST
 cdef unsigned int SYN_RECEIVED
+cdef unsigned int SYN_SENT
+cdef unsigned int TIMER_HANDSHAKE
 cdef unsigned int TIMER_KEEPALIVE
 cdef unsigned int TIMER_NONE
 cdef unsigned int TIMER_PERSIST
@@ -73,8 +77,10 @@ cpdef void probe(Tcb connection, long long now) except *
 cpdef void send_ack(Tcb connection, long long now) except *
 cpdef void send_keepalive(Tcb connection, long long now) except *
 cpdef void send_challenge_ack(Tcb connection, long long now) except *
-@cython.locals(engine=Engine, packet=IOBuf, flags=cython.uint, at=cython.ulonglong, window=cython.uint)
+@cython.locals(engine=Engine, packet=IOBuf, flags=cython.uint, at=cython.ulonglong, length=cython.uint, window=cython.uint)
 cpdef void send_syn(Tcb connection, long long now) except *
+@cython.locals(queue=SendQueue, fast_open=FastOpen)
+cdef unsigned int _add_syn_data(Tcb connection, IOBuf packet) except? 0
 cpdef void send_reset(Tcb connection, long long now) except *
 @cython.locals(packet=IOBuf, sequence=cython.uint, acknowledgment=cython.uint, flags=cython.uint)
 cpdef void send_reset_for(Engine engine, Segment segment, long long now) except *

@@ -28,6 +28,8 @@ from stack.tcp.constants import (
     SYN,
     SYN_OPTIONS_MOST,
     SYN_RECEIVED,
+    SYN_SENT,
+    TIMER_HANDSHAKE,
     TIMER_KEEPALIVE,
     TIMER_NONE,
     TIMER_PERSIST,
@@ -41,6 +43,7 @@ from stack.tcp.sequence import seq_lt
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, arm_delayed_ack, disarm
 from stack.wire.tcp import (
+    write_fast_open,
     write_mss,
     write_sack,
     write_sack_block,
@@ -53,7 +56,7 @@ from stack.wire.tcp import (
 
 def output(connection: Tcb, now: int) -> None:
     """Send all that may be sent now, then an ACK if one is still due, and set the timers."""
-    if connection.state < ESTABLISHED:
+    if connection.state < ESTABLISHED and not connection.is_early():
         return
     path = connection.path
     if path.mtu != connection.path_mtu or now >= path.mtu_expires:
@@ -189,7 +192,8 @@ def send_syn(connection: Tcb, now: int) -> None:
     """Send our SYN, for the first time or again; with ACK in SYN-RECEIVED."""
     engine = connection.engine
     packet = allocate(engine.allocator, HEADER_LENGTH + SYN_OPTIONS_MOST, engine.ip.headroom)
-    connection.snd_nxt = connection.snd_max = (connection.iss + 1) & MASK32
+    if connection.snd_max == connection.iss:
+        connection.snd_nxt = connection.snd_max = (connection.iss + 1) & MASK32
     if packet is None:
         engine.counters.no_memory += 1
         return
@@ -204,11 +208,30 @@ def send_syn(connection: Tcb, now: int) -> None:
         at += write_timestamps(packet.memory, at, connection.timestamp(now), connection.ts_recent)
     if connection.window_scaling:
         at += write_window_scale(packet.memory, at, connection.rcv_wnd_shift)
+    length = 0
+    if connection.fast_open is not None:
+        if connection.fast_open.cookie is not None:
+            at += write_fast_open(packet.memory, at, connection.fast_open.cookie)
+        length = _add_syn_data(connection, packet)
     packet.trim_end(packet.length - (at - packet.start))
     window = min(connection.receive_buffer, 0xFFFF)  # never scaled in a SYN
     connection.rcv_adv = (connection.rcv_nxt + window) & MASK32
     connection.rcv_acked = connection.rcv_nxt
-    _finish(connection, packet, packet.length, 0, flags, connection.iss, window, now)
+    _finish(connection, packet, packet.length, length, flags, connection.iss, window, now)
+
+
+def _add_syn_data(connection: Tcb, packet: IOBuf) -> int:
+    """Chain to our SYN, when it is sent for the first time, what is queued and fits; its length (RFC 7413)."""
+    queue = connection.queue
+    fast_open = connection.fast_open
+    assert fast_open is not None
+    if connection.state != SYN_SENT or connection.retries or not fast_open.room or not queue.length:
+        return 0
+    packet.next = queue.cut(min(fast_open.room, queue.length), MOST_PIECES - 1)
+    connection.snd_nxt = connection.snd_max = (connection.iss + 1 + queue.cut_length) & MASK32
+    connection.engine.counters.fast_opens_sent += 1
+    connection.engine.counters.bytes_sent += queue.cut_length
+    return queue.cut_length
 
 
 def send_reset(connection: Tcb, now: int) -> None:
@@ -354,6 +377,8 @@ def _finish(
 
 def _set_timer(connection: Tcb, now: int) -> None:
     """Retransmit while something is in flight; probe while there is something to send that may not go."""
+    if connection.timer == TIMER_HANDSHAKE:
+        return
     if connection.snd_nxt != connection.snd_una:
         if connection.timer != TIMER_RETRANSMIT:
             arm(connection, TIMER_RETRANSMIT, now + connection.rtt.rto)

@@ -4,6 +4,7 @@ from ebbrt.iobuf cimport IOBuf
 from stack.tcp.congestion cimport CongestionControl
 from stack.tcp.connections cimport Flow
 from stack.tcp.engine cimport Engine, Listener, largest_receive_buffer, window_scale
+from stack.tcp.fast_open cimport FastOpen
 from stack.tcp.reassembly cimport Reassembly
 from stack.tcp.rtt cimport RoundTripEstimator
 from stack.tcp.send_queue cimport SendQueue
@@ -18,11 +19,13 @@ cdef long long MILLISECOND
 cdef unsigned int MOST_SEND_BUFFER
 cdef unsigned int RECEIVE_BUFFER
 cdef unsigned int SEND_BUFFER
+cdef unsigned int SYN_RECEIVED
 cdef unsigned int TIMER_NONE
 
 cdef class Tcb(Flow):
     cdef readonly Engine engine
     cdef public Listener listener
+    cdef public FastOpen fast_open
     cdef public unsigned int state
     cdef readonly object configured
     cdef readonly bint nagle
@@ -110,6 +113,7 @@ cdef class Tcb(Flow):
     cpdef void take_settings(self, object settings) except *
     cpdef void set_receive_buffer(self, unsigned int size) noexcept
     cpdef void limit_receive_buffer(self, unsigned int most) noexcept
+    cpdef bint is_early(self) noexcept
     @cython.locals(mss=cython.uint)
     cpdef unsigned int our_mss(self) noexcept
     cpdef unsigned int flight(self) noexcept

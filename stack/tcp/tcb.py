@@ -20,10 +20,12 @@ from stack.tcp.constants import (
     MOST_SEND_BUFFER,
     RECEIVE_BUFFER,
     SEND_BUFFER,
+    SYN_RECEIVED,
     TIMER_NONE,
 )
 from stack.tcp.controllers import congestion_controller
 from stack.tcp.engine import Engine, Listener, largest_receive_buffer, window_scale
+from stack.tcp.fast_open import FastOpen
 from stack.tcp.isn import flow_bytes, initial_numbers
 from stack.tcp.reassembly import Reassembly
 from stack.tcp.rtt import RoundTripEstimator
@@ -43,6 +45,7 @@ class Tcb(Flow):
         self.engine = engine
         self.handler = NO_HANDLER
         self.listener: Listener | None = None  # whose backlog counts this handshake
+        self.fast_open: FastOpen | None = None  # while it is being opened with it
         self.state = CLOSED
         self.send_buffer = SEND_BUFFER
         self.receive_buffer = RECEIVE_BUFFER
@@ -162,6 +165,10 @@ class Tcb(Flow):
         """Let ``iss`` be our initial sequence number, which the peer has seen, instead of the one made for us."""
         self.iss = self.snd_una = self.congestion.recover = iss
         self.snd_nxt = self.snd_max = (iss + 1) & MASK32
+
+    def is_early(self) -> bool:
+        """Whether the handshake is not complete, and yet the application has the connection (RFC 7413)."""
+        return self.state == SYN_RECEIVED and self.fast_open is not None and self.fast_open.early
 
     def our_mss(self) -> int:
         """The maximum segment size we tell the peer: what fits our own link (RFC 6691: options not counted)."""

@@ -24,6 +24,7 @@ from stack.tcp.constants import (
 from stack.tcp.ended import EndedConnections
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.expiry import poll
+from stack.tcp.fast_open import FastOpenQueue
 from stack.tcp.handshake import open_actively
 from stack.tcp.icmp_errors import icmp_error_arrives
 from stack.tcp.input import segment_arrives
@@ -86,26 +87,37 @@ class Tcp(Transport):
         accept: Callable[[TcpConnection], TcpHandler],
         backlog: int = 1024,
         settings: TcpSettings | None = None,
+        fast_open: int = 0,
     ) -> None:
         """Accept connections on ``port``; at most ``backlog`` handshakes are under way at a time.
 
         settings: what the connections begin with; the engine's when there are none.
+        fast_open: how many connections may have data in their SYN (RFC 7413) and not yet have completed the handshake;
+        0: none. The application must bear it that such data reaches it twice.
         Raises AddressInUseError when something listens there already.
         """
         if not 0 < port <= 0xFFFF:
             raise ValueError(f"{port} is not a TCP port")
         if port in self.engine.listeners:
             raise AddressInUseError(f"something listens on TCP port {port} already")
-        self.engine.listeners[port] = Listener(port, accept, backlog, settings or self.engine.settings)
+        queue = FastOpenQueue(fast_open) if fast_open else None
+        self.engine.listeners[port] = Listener(port, accept, backlog, settings or self.engine.settings, queue)
         if self.engine.ip.steering is not None:
             self.engine.ip.steering.claim(PROTOCOL_TCP, port)
 
     def connect(
-        self, address: tuple[int, int], port: int, handler: TcpHandler, settings: TcpSettings | None = None
+        self,
+        address: tuple[int, int],
+        port: int,
+        handler: TcpHandler,
+        settings: TcpSettings | None = None,
+        fast_open: IOBuf | None = None,
     ) -> TcpConnection:
         """Open a connection to ``address`` (high, low); ``handler`` is told the outcome, perhaps before this returns.
 
         settings: what it begins with; the engine's when there are none.
+        fast_open: the first data, to go with the SYN if the server lets us (RFC 7413), and else after the handshake.
+        It may reach the peer's application twice.
         Raises AddressInUseError when every local port is connected with that peer already.
         """
         if not 0 < port <= 0xFFFF:
@@ -116,6 +128,11 @@ class Tcp(Transport):
         connection = Connection(self.engine, path, port, self._local_port(path, port), now, settings)
         connection.handler = handler
         handler.connection = connection
+        if fast_open is not None:
+            connection.queue.append(fast_open)
+            connection.fast_open = self.engine.fast_open_servers.begin(path, connection.our_mss(), now)
+            if connection.fast_open is not None and connection.fast_open.room:
+                connection.snd_mss = connection.fast_open.room  # until the server says its own
         open_actively(connection, now)
         return connection
 
@@ -163,6 +180,7 @@ class Tcp(Transport):
                 "accepted": self.engine.cookies.accepted,
                 "rejected": self.engine.cookies.rejected,
             },
+            "fast_open": {"accepted": counters.fast_opens, "sent": counters.fast_opens_sent},
             "states": dict(zip(STATE_NAMES, counters.states, strict=True)),
             "drops": dict(zip(DROP_NAMES, counters.drops, strict=True)),
         }

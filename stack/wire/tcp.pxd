@@ -9,6 +9,9 @@ cdef unsigned int OPTION_WINDOW_SCALE
 cdef unsigned int OPTION_SACK_PERMITTED
 cdef unsigned int OPTION_SACK
 cdef unsigned int OPTION_TIMESTAMPS
+cdef unsigned int OPTION_FAST_OPEN
+cdef unsigned int LEAST_FAST_OPEN_COOKIE
+cdef unsigned int MOST_FAST_OPEN_COOKIE
 cdef unsigned int MOST_SACK_BLOCKS
 cdef unsigned int MOST_WINDOW_SCALE
 
@@ -42,6 +45,8 @@ cdef class TcpOptions:
     cdef readonly unsigned int timestamp_echo
     cdef readonly bint sack_permitted
     cdef readonly unsigned int sack_blocks
+    cdef readonly int fast_open_length
+    cdef unsigned long long _fast_open_start
     cdef unsigned int[::1] sack
     @cython.locals(end=cython.ulonglong, kind=cython.uint, size=cython.uint)
     cpdef bint parse(self, NodeMemory memory, unsigned long long start, unsigned int length) noexcept
@@ -50,9 +55,13 @@ cdef class TcpOptions:
     ) noexcept
     @cython.locals(index=cython.uint)
     cdef bint _read_sack(self, NodeMemory memory, unsigned long long start, unsigned int length) noexcept
+    cpdef bytes fast_open_cookie(self, NodeMemory memory)
+    cdef void _read_fast_open(self, unsigned long long start, unsigned int length) noexcept
     cdef void _read_timestamps(self, NodeMemory memory, unsigned long long start) noexcept
 
 cpdef unsigned int write_mss(NodeMemory memory, unsigned long long start, unsigned int mss) noexcept
+@cython.locals(end=cython.uint)
+cpdef unsigned int write_fast_open(NodeMemory memory, unsigned long long start, bytes cookie) except 0
 cpdef unsigned int write_window_scale(NodeMemory memory, unsigned long long start, unsigned int shift) noexcept
 cpdef unsigned int write_sack_permitted_and_timestamps(
     NodeMemory memory, unsigned long long start, unsigned int value, unsigned int echo

@@ -15,6 +15,9 @@ OPTION_WINDOW_SCALE = 3
 OPTION_SACK_PERMITTED = 4
 OPTION_SACK = 5
 OPTION_TIMESTAMPS = 8
+OPTION_FAST_OPEN = 34
+LEAST_FAST_OPEN_COOKIE = 4  # RFC 7413 section 4.1.1
+MOST_FAST_OPEN_COOKIE = 16
 MOST_WINDOW_SCALE = 14  # RFC 7323 section 2.3
 
 
@@ -86,6 +89,7 @@ class TcpOptions:
     """The options we understand. Absent: ``mss`` 0, ``window_scale`` -1, ``has_timestamps`` False, ``sack_blocks`` 0.
 
     ``sack``: ``sack_blocks`` pairs of sequence numbers, the first of a block and that behind it (RFC 2018 section 3).
+    ``fast_open_length``: of the cookie of RFC 7413, 0 when one is asked for, -1 without the option.
     """
 
     def __init__(self) -> None:
@@ -96,6 +100,8 @@ class TcpOptions:
         self.timestamp_echo = 0
         self.sack_permitted = False
         self.sack_blocks = 0
+        self.fast_open_length = -1
+        self._fast_open_start = 0
         self.sack = memoryview(bytearray(4 * 2 * MOST_SACK_BLOCKS)).cast("I")
 
     def parse(self, memory: NodeMemory, start: int, length: int) -> bool:
@@ -105,6 +111,7 @@ class TcpOptions:
         self.has_timestamps = False
         self.sack_permitted = False
         self.sack_blocks = 0
+        self.fast_open_length = -1
         if length == 0:
             return True
         if length == 12 and _read32(memory, start) == 0x0101080A:  # what nearly every segment carries
@@ -142,6 +149,8 @@ class TcpOptions:
             self._read_timestamps(memory, start + 2)
         elif kind == OPTION_SACK:
             return self._read_sack(memory, start + 2, size - 2)
+        elif kind == OPTION_FAST_OPEN:
+            self._read_fast_open(start + 2, size - 2)
         elif kind == OPTION_SACK_PERMITTED:
             if size != 2:
                 return False
@@ -157,6 +166,16 @@ class TcpOptions:
             self.sack[index] = _read32(memory, start + 4 * index)
         return True
 
+    def fast_open_cookie(self, memory: NodeMemory) -> bytes:
+        """The cookie in the options that were parsed last, in ``memory``; only if there is the option."""
+        return bytes(memory.view(self._fast_open_start, self.fast_open_length))
+
+    def _read_fast_open(self, start: int, length: int) -> None:
+        """A cookie of a length that there cannot be counts as none (RFC 7413 section 4.1.1)."""
+        if length == 0 or (LEAST_FAST_OPEN_COOKIE <= length <= MOST_FAST_OPEN_COOKIE and length % 2 == 0):
+            self.fast_open_length = length
+            self._fast_open_start = start
+
     def _read_timestamps(self, memory: NodeMemory, start: int) -> None:
         self.has_timestamps = True
         self.timestamp_value = _read32(memory, start)
@@ -167,6 +186,18 @@ def write_mss(memory: NodeMemory, start: int, mss: int) -> int:
     """Write the maximum segment size option; the 4 bytes it takes."""
     _write32(memory, start, OPTION_MSS << 24 | 4 << 16 | mss)
     return 4
+
+
+def write_fast_open(memory: NodeMemory, start: int, cookie: bytes) -> int:
+    """Write the Fast Open option (RFC 7413) and NOPs up to a multiple of 4; the bytes it takes, 20 at most."""
+    memory.mem[start] = OPTION_FAST_OPEN
+    memory.mem[start + 1] = 2 + len(cookie)
+    memory.view(start + 2, len(cookie))[:] = cookie
+    end = 2 + len(cookie)
+    while end % 4:
+        memory.mem[start + end] = OPTION_NOP
+        end += 1
+    return end
 
 
 def write_window_scale(memory: NodeMemory, start: int, shift: int) -> int:
