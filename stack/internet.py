@@ -57,4 +57,4 @@ class Internet:
 
         Valid until the transport returns.
         """
-        return self.ipv4.reply_path()
+        return self.ipv4.reply_path() if self.received.version == 4 else self.path_back()
