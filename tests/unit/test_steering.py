@@ -347,3 +347,19 @@ def test_hostile_arp_and_errors_stay_with_the_core_they_came_to(node: FourCores)
     node.give(0, IP(src=PEER, dst=NODE) / ICMP(type=3, code=1) / bytes(quoted))
     node.give(0, IP(src=PEER, dst=NODE) / ICMP(type=3, code=1) / b"E")
     assert [steering.statistics()["received"] for steering in node.steering] == before
+
+
+@pytest.mark.parametrize("core", range(CORES))
+def test_a_cookie_that_comes_to_another_core_opens_the_connection_where_it_was_made(
+    node: FourCores, core: int
+) -> None:
+    node.introduce()
+    accepted = []
+    for number, stack in enumerate(node.stacks):
+        stack.tcp.listen(80, lambda connection, number=number: accepted.append(number) or Keep(), backlog=0)
+    node.give(1, segment(80, "S", seq=100))
+    answer = node.take()[1][0][TCP]
+    assert answer.flags == "SA"
+    node.give(core, segment(80, "A", seq=101, ack=answer.seq + 1))
+    assert accepted == [1]
+    assert node.senders() == []
