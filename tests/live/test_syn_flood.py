@@ -36,8 +36,8 @@ for _ in range(20_000):
     source = to[:2] + bytes([chance.randrange(10, 250), chance.randrange(1, 255)])
     ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 44, 0, 0x4000, 64, 6, 0, source, to)
     ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
-    tcp = struct.pack("!HHIIBBHHHI", chance.randrange(1024, 65536), port, chance.getrandbits(32), 0, 0x60, 2, 8192, 0, 0,
-                      0x020405B4)
+    ports = chance.randrange(1024, 65536), port
+    tcp = struct.pack("!HHIIBBHHHI", *ports, chance.getrandbits(32), 0, 0x60, 2, 8192, 0, 0, 0x020405B4)
     sum_ = checksum(source + to + struct.pack("!HH", 6, 24) + tcp)
     tcp = tcp[:16] + struct.pack("!H", sum_) + tcp[18:]
     made.append(mac + b"\\x02\\0\\0\\0\\0\\xfe" + b"\\x08\\0" + ip + tcp)
