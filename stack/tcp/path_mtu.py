@@ -88,4 +88,4 @@ def plateau_below(mtu: int) -> int:
     for plateau in PLATEAUS:
         if plateau < mtu:
             return plateau
-    return PLATEAUS[-1]
+    return LEAST_IPV4_MTU
