@@ -10,7 +10,7 @@ from stack.transport cimport IcmpError, Path, Received, Transport
 cdef class Tcp(Transport):
     cdef readonly Engine engine
     cdef Segment _segment
-    cdef object _ports
+    cdef public object ports
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
     cpdef void icmp_error(self, IcmpError error, long long now) except *
     cpdef void poll(self, long long now) except *

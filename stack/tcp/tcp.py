@@ -63,7 +63,7 @@ class Tcp(Transport):
             first, last = steering.own_ports(first, last)
             for port in range(first, last + 1):
                 steering.claim(PROTOCOL_TCP, port)
-        self._ports = EphemeralPorts(first, last, secret, chance)
+        self.ports = EphemeralPorts(first, last, secret, chance)
 
     def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:
         """Take one packet from IP: a chain of exactly ``length`` bytes that starts at the TCP header."""
@@ -188,7 +188,7 @@ class Tcp(Transport):
     def _local_port(self, path: Path, port: int) -> int:
         """An ephemeral port that is free towards that peer, and that nobody guesses."""
         peer = flow_bytes(path.source_high, path.source_low, 0, path.destination_high, path.destination_low, port)
-        for candidate in self._ports.candidates(peer):
+        for candidate in self.ports.candidates(peer):
             if self._is_free(path, candidate, port):
                 return candidate
         raise AddressInUseError(f"no local port is free towards port {port} of that peer")

@@ -45,7 +45,7 @@ def test_every_port_is_tried_once():
 
 def test_when_all_are_used_connecting_says_so():
     peer = Peer()
-    peer.node.tcp._ports = EphemeralPorts(50000, 50003, SECRET, random.Random(1))
+    peer.node.tcp.ports = EphemeralPorts(50000, 50003, SECRET, random.Random(1))
     address = mapped(peer.node.address + 1)
     for _ in range(4):
         peer.node.tcp.connect(address, 80, Recorder())
@@ -58,7 +58,7 @@ def test_when_all_are_used_connecting_says_so():
 
 def test_a_port_that_listens_is_not_used():
     peer = Peer()
-    peer.node.tcp._ports = EphemeralPorts(50000, 50001, SECRET, random.Random(1))
+    peer.node.tcp.ports = EphemeralPorts(50000, 50001, SECRET, random.Random(1))
     peer.node.tcp.listen(50000, lambda connection: Recorder())
     peer.node.tcp.connect(mapped(peer.node.address + 1), 80, Recorder())
     assert peer.take()[0].sport == 50001

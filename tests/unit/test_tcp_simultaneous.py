@@ -25,7 +25,7 @@ def test_both_open(lost, later):
     """``later``: when the second end opens; the first SYN is underway for a millisecond."""
     wire = lossy(lost)
     for host, port in ((wire.a, 5000), (wire.b, 6000)):
-        host.tcp._ports = EphemeralPorts(port, port, bytes(16), random.Random(0))
+        host.tcp.ports = EphemeralPorts(port, port, bytes(16), random.Random(0))
     handlers = Recorder(), Recorder()
     wire.a.tcp.connect(mapped(wire.b.address), 6000, handlers[0])
     if later < MILLISECOND:
