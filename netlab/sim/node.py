@@ -5,7 +5,7 @@ Whatever comes for it is followed to its end at that instant (``run``), and its 
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +64,7 @@ class SimulatedNode:
     """
 
     def __init__(
-        self, agenda: "Agenda", name: str, address: str, seed: str, memory: int, tcp: Mapping[str, Any]
+        self, agenda: "Agenda", name: str, address: str, seed: str, memory: int, tcp: TcpSettings, sack: bool
     ) -> None:
         self.name = name
         self.address = address.partition("/")[0]
@@ -75,6 +75,8 @@ class SimulatedNode:
         chance = random.Random(seed)
         secret = chance.randbytes(16)
         self.stack = Stack(self.allocator, agenda.clock, chance, secret)
+        self.stack.tcp.engine.settings = tcp
+        self.stack.tcp.engine.sack = sack
         self.network = StackNetworkManager(self.stack, self.events)
         self.ports: list[NodePort] = []
         self.core = ebb.Core()
@@ -82,7 +84,6 @@ class SimulatedNode:
         self._agenda = agenda
         self._wake_at = FOREVER
         self._install_ebbs()
-        self._set_tcp(tcp)
 
     def _install_ebbs(self) -> None:
         self.core.install(ebb.MEMORY_ALLOCATOR, self.allocator)
@@ -91,16 +92,6 @@ class SimulatedNode:
         self.core.install(ebb.LOCAL_ID_MAP, ebb.LocalIdMap())
         self.core.install(ebb.NETWORK_MANAGER, self.network)
         ebb_kinds.start(self.core)
-
-    def _set_tcp(self, settings: Mapping[str, Any]) -> None:
-        """What new connections start with, by the names of ``TcpSettings``, and ``sack``."""
-        engine = self.stack.tcp.engine
-        named = dict(settings)
-        engine.sack = named.pop("sack", True)
-        try:
-            engine.settings = TcpSettings(**named)
-        except (TypeError, ValueError) as error:
-            raise NetlabError(f"TCP of node {self.name}: {error}") from error
 
     def add_interface(self, address: str, mtu: int = 1500, whole: bool = False) -> NodePort:
         """An interface with this address and network, "198.18.0.1/16"; whole: see ``MemoryPort``."""

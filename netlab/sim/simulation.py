@@ -12,7 +12,7 @@ real machines (``netlab.emulation``, ``wire``). Time stands still while anything
 (``agenda``). Nothing here takes rights, sleeps, or depends on the machine.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from ipaddress import IPv4Network
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from typing import Any
 
 from ebbrt import ebb
 from ebbrt.constants import FOREVER
+from ebbrt.tcp_settings import DEFAULT_SETTINGS, TcpSettings
 from netlab.emulation.settings import LinkSettings
 from netlab.errors import NetlabError
 from netlab.sim.agenda import BEGINNING, Agenda
@@ -59,7 +60,8 @@ class Simulation:
         address: str | None = None,
         application: Callable[[SimulatedNode], Any] | None = None,
         *,
-        tcp: Mapping[str, Any] | None = None,
+        tcp: TcpSettings = DEFAULT_SETTINGS,
+        sack: bool = True,
         memory: int = DEFAULT_MEMORY,
         mtu: int = 1500,
         whole: bool = False,
@@ -68,14 +70,14 @@ class Simulation:
 
         address: with its network's length; without, the next of 198.18.0.0/15.
         application: called with the node when the simulation first runs; what it returns is ``node.application``.
-        tcp: what the node's connections start with: ``congestion_control``, ``receive_buffer`` and others, by the
-            names of ``ebbrt.tcp_settings.TcpSettings``, and ``sack``. memory: bytes of node memory.
+        tcp: what the node's connections start with. sack: whether they offer selective acknowledgments.
+        memory: bytes of node memory.
         whole: large segments and partial checksums go over its link as they are, as between TAPs of one host.
         """
         if name in self.nodes or name in self.switches:
             raise SimulationError(f"there are two machines of the name {name!r}")
         address = self._next_address() if address is None else address
-        node = SimulatedNode(self.agenda, name, address, f"{self.seed}/{name}", memory, tcp or {})
+        node = SimulatedNode(self.agenda, name, address, f"{self.seed}/{name}", memory, tcp, sack)
         node.add_interface(address, mtu, whole)
         self.nodes[name] = node
         if application is not None:

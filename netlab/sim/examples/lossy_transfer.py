@@ -6,6 +6,7 @@ netlab sim netlab/sim/examples/lossy_transfer.py --capture transfer.pcap
 from collections.abc import Callable
 from typing import Any
 
+from ebbrt.tcp_settings import TcpSettings
 from netlab.sim import Simulation
 from netlab.sim.traffic import Responder, fetch
 
@@ -15,7 +16,7 @@ SECONDS = 300.0
 
 def build(simulation: Simulation) -> Callable[[], bool]:
     """Ends when the connection has."""
-    server = simulation.add_node("server", application=Responder, tcp={"congestion_control": "cubic"})
+    server = simulation.add_node("server", application=Responder, tcp=TcpSettings(congestion_control="cubic"))
     client = simulation.add_node("client", application=fetch(server.address, LENGTH))
     simulation.link(server, client, "rate=20mbit,delay=30ms,limit=100,loss=1%", "delay=30ms")
     return lambda: client.application is not None and client.application.closed_with != ""
