@@ -54,18 +54,22 @@ def cells() -> Iterator[Cell]:
                 yield Cell(rtt, loss, buffer)
 
 
-def goodput(cell: Cell, controller: str, sack: bool, length: int = LENGTH, seed: int = 1) -> float:
-    """Mbit/s of payload, of a transfer of so many bytes."""
+def goodput(cell: Cell, controller: str, sack: bool, length: int = LENGTH, skip: int = 0) -> float:
+    """Mbit/s of payload, of a transfer of ``length`` bytes, of which the first ``skip`` are not timed."""
     tcp = TcpSettings(congestion_control=controller, send_buffer=WINDOW, receive_buffer=WINDOW)
-    with Simulation(seed) as simulation:
+    with Simulation(seed=1) as simulation:
         sender = simulation.add_node("sender", application=Responder, tcp=tcp, sack=sack, memory=MEMORY)
         receiver = simulation.add_node(
             "receiver", application=fetch(sender.address, length), tcp=tcp, sack=sack, memory=MEMORY
         )
         one_way = f"delay={cell.rtt * 500}us"
         simulation.link(sender, receiver, f"{one_way},rate={RATE}bit,limit={cell.queue()},loss={cell.loss}", one_way)
+        began, before = 0.0, 0
+        if skip:
+            simulation.run(lambda: receiver.application and receiver.application.received >= skip, MOST_SECONDS)
+            began, before = simulation.now(), receiver.application.received
         assert simulation.run(lambda: receiver.application and receiver.application.replies, MOST_SECONDS), cell
-        return length * 8 / simulation.now() / 1e6
+        return (length - before) * 8 / (simulation.now() - began) / 1e6
 
 
 def row(cell: Cell) -> str:
