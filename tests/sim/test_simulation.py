@@ -12,6 +12,7 @@ import pytest
 from scapy.utils import rdpcap
 
 from netlab.sim import Simulation, SimulationError
+from netlab.sim.node import SimulatedNode
 from netlab.sim.wire import End
 from tests.sim_apps import ask, echo
 
@@ -101,6 +102,45 @@ def test_a_node_has_one_link_for_each_interface(simulation: Simulation) -> None:
         simulation.link(b, c)
     b.add_interface("198.19.0.1/24")
     simulation.link(b, c)
+
+
+def test_a_link_may_change_while_it_runs(simulation: Simulation) -> None:
+    server = simulation.add_node("server", application=echo)
+    client = simulation.add_node("client", application=ask(server.address, DATA))
+    wire = simulation.link(client, server, "loss=100%")
+    simulation.at(1.5, lambda: wire.change("delay=1ms"))
+    assert not simulation.run(lambda: bool(client.application) and client.application.received, seconds=1.4)
+    assert simulation.run(lambda: bool(client.application) and client.application.ended == "closed")
+    assert wire.statistics()["client"]["lost"] > 1
+
+
+def test_a_node_that_stops_has_ended(simulation: Simulation) -> None:
+    server = simulation.add_node("server", application=echo)
+    client = simulation.add_node("client", application=ask(server.address, DATA))
+    simulation.link(client, server, "delay=1ms")
+    simulation.at(0.0075, lambda: server.call(server.events.stop))
+    assert simulation.run(lambda: bool(client.application) and client.application.ended, seconds=3600)
+    assert client.application.ended == "timeout"
+
+
+def test_what_an_application_raises_when_it_starts_ends_the_run(simulation: Simulation) -> None:
+    def fail(node: SimulatedNode) -> None:
+        raise LookupError(node.name)
+
+    simulation.add_node("broken", application=fail)
+    with pytest.raises(LookupError, match="broken"):
+        simulation.run()
+
+
+def test_a_link_between_machines_of_one_host_carries_large_segments(simulation: Simulation, tmp_path: Path) -> None:
+    server = simulation.add_node("server", application=echo, whole=True)
+    client = simulation.add_node("client", application=ask(server.address, DATA), whole=True)
+    simulation.link(client, server, "delay=100us")
+    simulation.capture(tmp_path / "out.pcap")
+    assert simulation.run(lambda: bool(client.application) and client.application.ended == "closed")
+    assert bytes(client.application.received) == DATA
+    simulation.close()
+    assert max(len(packet) for packet in rdpcap(str(tmp_path / "out.pcap"))) > 10_000
 
 
 def scenario(path: Path, seed: int) -> None:
