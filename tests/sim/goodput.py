@@ -10,12 +10,14 @@ it. ``test_goodput`` also holds loss-limited transfers, longer ones, against the
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from ebbrt.tcp_settings import TcpSettings
 from netlab.sim import Simulation
 from netlab.sim.traffic import Responder, fetch
 
+TABLE = Path(__file__).parent / "goodput.txt"
 RATE = 10_000_000  # bit/s
 MSS = 1448  # bytes of payload with timestamps
 FRAME = 1514
@@ -82,6 +84,22 @@ def table(rows: dict[Cell, str]) -> str:
     """The file."""
     names = "".join(f"{controller + '+sack' * sack:>12}" for controller, sack in VARIANTS)
     return HEADER + f"{'rtt':>7} {'loss':>6} {'queue':>6}{names}\n" + "".join(f"{rows[cell]}\n" for cell in cells())
+
+
+def lines() -> list[str]:
+    """The committed table, without what is above it."""
+    return TABLE.read_text().splitlines()[3:]
+
+
+def mathis(cell: Cell) -> float:
+    """Mbit/s of Reno: Mathis and others, The Macroscopic Behavior of the TCP Congestion Avoidance Algorithm, 1997."""
+    return MSS * 8 / (cell.rtt / 1000) * 1.22 / cell.loss**0.5 / 1e6
+
+
+def cubic(cell: Cell) -> float:
+    """Mbit/s of CUBIC: RFC 9438 section 5.1, with C 0.4 and beta 0.7; no less than Reno's, section 4.3."""
+    window = 1.054 * (cell.rtt / 1000 / cell.loss) ** 0.75
+    return max(MSS * 8 / (cell.rtt / 1000) * window / 1e6, mathis(cell))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """The table of goodput is what the code does, and what is limited by loss is near the published response functions."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from ebbrt import build
-from tests.sim.goodput import FRAME, MSS, VARIANTS, Cell, cells, goodput, row, table
+from tests.sim.goodput import FRAME, MSS, TABLE, VARIANTS, Cell, cells, cubic, goodput, lines, mathis, row, table
 
-TABLE = Path(__file__).parent / "goodput.txt"
 # Between what is measured and what is published, either way. What is published is for losses at equal distances;
 # with independent ones a model of Reno that has nothing else gets 1.1 of it, one of CUBIC 1.2.
 FACTOR = 1.7
@@ -26,23 +24,12 @@ def test_the_committed_table_is_what_the_code_does() -> None:
 
 def test_both_builds_agree_with_the_committed_table() -> None:
     cell = Cell(20, 0.01, 0.25)
-    (line,) = [line for line in TABLE.read_text().splitlines() if line.startswith(row_begins(cell))]
+    (line,) = [line for line in lines() if line.startswith(row_begins(cell))]
     assert f"{goodput(cell, *VARIANTS[3]):.2f}" == line.split()[-1]
 
 
 def row_begins(cell: Cell) -> str:
     return f"{cell.rtt:>4} ms {cell.loss:>6.1%} {cell.buffer:>6g} "
-
-
-def mathis(cell: Cell) -> float:
-    """Mbit/s of Reno: Mathis and others, The Macroscopic Behavior of the TCP Congestion Avoidance Algorithm, 1997."""
-    return MSS * 8 / (cell.rtt / 1000) * 1.22 / cell.loss**0.5 / 1e6
-
-
-def cubic(cell: Cell) -> float:
-    """Mbit/s of CUBIC: RFC 9438 section 5.1, with C 0.4 and beta 0.7; no less than Reno's, section 4.3."""
-    window = 1.054 * (cell.rtt / 1000 / cell.loss) ** 0.75
-    return max(MSS * 8 / (cell.rtt / 1000) * window / 1e6, mathis(cell))
 
 
 @compiled
@@ -62,7 +49,3 @@ def test_no_figure_is_above_what_the_link_or_the_loss_allows() -> None:
         assert all(0 < figure <= 10 * MSS / FRAME for figure in figures), cell
         if cell.loss:
             assert all(figure < 2 * cubic(cell) for figure in figures), cell
-
-
-def lines() -> list[str]:
-    return TABLE.read_text().splitlines()[3:]
