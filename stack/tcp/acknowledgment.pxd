@@ -1,16 +1,15 @@
 import cython
 
 from stack.tcp.autotune cimport send_limit, send_room
-from stack.tcp.congestion cimport CongestionControl
 from stack.tcp.delivery cimport tell_closed, tell_window_opened
-from stack.tcp.engine cimport Counters
 from stack.tcp.handshake cimport syn_received_acknowledged
 from stack.tcp.lifecycle cimport enter_time_wait, forget, transition
-from stack.tcp.output cimport output, retransmit_first, send_challenge_ack
+from stack.tcp.output cimport output, send_challenge_ack
+from stack.tcp.recovery cimport take_acknowledgment
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
-from stack.tcp.timers cimport arm, await_fin, disarm
+from stack.tcp.timers cimport arm, arm_for_flight, await_fin, disarm
 
 cdef unsigned int MASK32
 cdef unsigned int HALF32
@@ -20,18 +19,29 @@ cdef unsigned int FIN
 cdef unsigned int FIN_WAIT_1
 cdef unsigned int LAST_ACK
 cdef long long MILLISECOND
+cdef unsigned int OPEN
 cdef unsigned int SYN_RECEIVED
 cdef unsigned int TIMER_PERSIST
-cdef unsigned int TIMER_RETRANSMIT
+cdef unsigned int TIMER_PROBE
+cdef unsigned int TIMER_REORDER
 
 @cython.locals(ack=cython.uint, early=cython.bint)
 cpdef bint acknowledgment_arrives(Tcb connection, Segment segment, long long now) except -1
 cpdef bint our_fin_acknowledged(Tcb connection, long long now) except -1
-@cython.locals(ack=cython.uint, flight=cython.uint, count=cython.uint, congestion=CongestionControl, rtt=cython.longlong)
+@cython.locals(
+    ack=cython.uint,
+    flight=cython.uint,
+    count=cython.uint,
+    untroubled=cython.bint,
+    retries=cython.uint,
+    rtt=cython.longlong,
+)
 cdef void _progress(Tcb connection, Segment segment, long long now) except *
 @cython.locals(elapsed=cython.longlong)
-cdef long long _measure(Tcb connection, Segment segment, long long now) noexcept
-@cython.locals(counters=Counters)
+cdef void _measure(
+    Tcb connection, Segment segment, long long rtt, unsigned int retries, long long now
+) noexcept
+@cython.locals(duplicate=cython.bint)
 cdef void _no_progress(Tcb connection, Segment segment, long long now) except *
 cdef void _update_window(Tcb connection, Segment segment) noexcept
 @cython.locals(room=cython.uint)

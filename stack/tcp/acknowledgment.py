@@ -10,19 +10,22 @@ from stack.tcp.constants import (
     LAST_ACK,
     MASK32,
     MILLISECOND,
+    OPEN,
     SYN_RECEIVED,
     TIMER_PERSIST,
-    TIMER_RETRANSMIT,
+    TIMER_PROBE,
+    TIMER_REORDER,
 )
 from stack.tcp.delivery import tell_closed, tell_window_opened
 from stack.tcp.handshake import syn_received_acknowledged
 from stack.tcp.lifecycle import enter_time_wait, forget, transition
-from stack.tcp.output import output, retransmit_first, send_challenge_ack
+from stack.tcp.output import output, send_challenge_ack
+from stack.tcp.recovery import take_acknowledgment
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import FIN_ACKNOWLEDGED
 from stack.tcp.tcb import Tcb
-from stack.tcp.timers import arm, await_fin, disarm
+from stack.tcp.timers import arm_for_flight, await_fin, disarm
 
 
 def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
@@ -42,7 +45,7 @@ def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
         connection.retries = 0  # the peer lives, though it takes nothing
     if seq_lt(connection.snd_una, ack):
         _progress(connection, segment, now)
-    elif ack == connection.snd_una and connection.snd_max != ack:
+    elif connection.snd_max != ack or segment.sack_blocks:
         _no_progress(connection, segment, now)
     _update_window(connection, segment)
     return True
@@ -83,6 +86,9 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
     flight = connection.flight()
     count = (ack - connection.snd_una) & MASK32
     connection.bytes_acknowledged += count
+    untroubled = connection.sent is None and connection.recovery_state == OPEN and segment.sack_blocks == 0
+    if not untroubled:
+        connection.records()  # while it can still be told what is in flight
     if count > connection.queue.length:
         connection.queue.acknowledge(connection.queue.length)
         connection.fin_queued = False  # there is nothing but the FIN behind the queue
@@ -91,49 +97,57 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
     connection.snd_una = ack
     if seq_lt(connection.snd_nxt, ack):
         connection.snd_nxt = ack
-    rtt = _measure(connection, segment, now)
+    retries = connection.retries
     connection.retries = 0
     connection.probes = 0
-    if connection.snd_una == connection.snd_max:
-        disarm(connection)
+    disarm(connection)
+    if untroubled:
+        rtt = now - connection.last_send if retries == 0 else 0
+        connection.congestion.acknowledged(count, flight, rtt, now)
     else:
-        arm(connection, TIMER_RETRANSMIT, now + connection.rtt.rto)  # RFC 6298 (5.3)
-    congestion = connection.congestion
-    if not congestion.in_recovery:
-        congestion.duplicate_acks = 0
-        congestion.acknowledged(count, flight, rtt, now)
-    elif congestion.recovering(ack, count, connection.flight(), now):
-        retransmit_first(connection, now)
+        rtt = take_acknowledgment(connection, segment, count, flight, False, now)
+        if connection.snd_una == connection.snd_nxt:
+            connection.drop_records()
+    _measure(connection, segment, rtt, retries, now)
+    if connection.snd_una != connection.snd_max and connection.timer != TIMER_REORDER:
+        arm_for_flight(connection, now)  # RFC 6298 (5.3)
 
 
-def _measure(connection: Tcb, segment: Segment, now: int) -> int:
-    """One round-trip sample for each window, by the clock; after a retransmission by the echoed timestamp; 0: none."""
-    elapsed = 0
-    if connection.rtt_start:
-        if seq_le(connection.rtt_sequence, segment.acknowledgment):
-            elapsed = now - connection.rtt_start
-            connection.rtt.sample(elapsed)
-            connection.rtt_start = 0
-    elif connection.retries and connection.timestamps and segment.timestamp_echo:
+def _measure(connection: Tcb, segment: Segment, rtt: int, retries: int, now: int) -> None:
+    """One sample for each round trip, by the clock; after a retransmission by the echoed timestamp."""
+    if rtt == 0 and retries and connection.timestamps and segment.timestamp_echo:
         # Karn's ambiguity does not arise: the echo tells which transmission was answered (RFC 7323 section 4).
         elapsed = (connection.timestamp(now) - segment.timestamp_echo) & MASK32
-        elapsed = elapsed * MILLISECOND if elapsed < HALF32 else 0
-        if elapsed:
-            connection.rtt.sample(elapsed)
-    return elapsed
+        rtt = elapsed * MILLISECOND if elapsed < HALF32 else 0
+    if rtt == 0:
+        return
+    if seq_lt(connection.rtt_sequence, segment.acknowledgment):
+        connection.rtt_sequence = connection.snd_nxt
+        connection.rtt.sample(rtt, now)
+    else:
+        connection.rtt.measured(rtt, now)
 
 
 def _no_progress(connection: Tcb, segment: Segment, now: int) -> None:
-    """A duplicate acknowledgment (RFC 5681 section 2) is a sign of loss; the third brings a retransmission."""
-    if segment.length or segment.flags & FIN or segment.window << connection.snd_wnd_shift != connection.snd_wnd:
-        return
+    """SND.UNA stays. Selective acknowledgments may tell of a loss, and so may a duplicate (RFC 5681 section 2)."""
     if connection.timer == TIMER_PERSIST:
         return  # the answer to a probe
-    counters = connection.engine.counters
-    counters.duplicate_acks_received += 1
-    if connection.congestion.duplicate(segment.acknowledgment, connection.flight(), connection.snd_max, now):
-        counters.fast_retransmits += 1
-        retransmit_first(connection, now)
+    duplicate = (
+        segment.acknowledgment == connection.snd_una
+        and connection.snd_una != connection.snd_max
+        and segment.length == 0
+        and not segment.flags & FIN
+        and segment.window << connection.snd_wnd_shift == connection.snd_wnd
+    )
+    if duplicate:
+        connection.engine.counters.duplicate_acks_received += 1
+    if duplicate or segment.sack_blocks:
+        connection.records()
+        take_acknowledgment(connection, segment, 0, connection.flight(), duplicate, now)
+        if connection.snd_una == connection.snd_nxt:
+            connection.drop_records()
+        elif connection.timer == TIMER_PROBE:
+            arm_for_flight(connection, now)  # there may be no more need to probe
 
 
 def _update_window(connection: Tcb, segment: Segment) -> None:

@@ -1,5 +1,4 @@
 from stack.tcp.hystart cimport HyStart
-from stack.tcp.sequence cimport seq_le
 
 cdef unsigned int MOST_WINDOW
 cdef unsigned int INITIAL_WINDOW
@@ -9,9 +8,6 @@ cdef class CongestionControl:
     cdef public unsigned int cwnd
     cdef public unsigned int ssthresh
     cdef readonly unsigned int initial_window
-    cdef public unsigned int duplicate_acks
-    cdef public bint in_recovery
-    cdef public unsigned int recover
     cdef HyStart _hystart
     cdef unsigned int _undo_cwnd
     cdef unsigned int _undo_ssthresh
@@ -28,6 +24,4 @@ cdef class CongestionControl:
     cpdef bint in_slow_start(self) noexcept
     cpdef void take_over(self, CongestionControl other) except *
     cdef void remember(self) noexcept
-    cpdef bint duplicate(self, unsigned int ack, unsigned int flight, unsigned int snd_max, long long now) except -1
-    cpdef bint recovering(self, unsigned int ack, unsigned int count, unsigned int flight, long long now) except -1
     cdef void _slow_start(self, unsigned int count, unsigned int flight, long long rtt) except *

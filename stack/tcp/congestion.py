@@ -13,7 +13,6 @@ Windows are bytes and times nanoseconds. All is integer arithmetic, so that both
 
 from stack.tcp.constants import INITIAL_WINDOW, MOST_WINDOW
 from stack.tcp.hystart import HyStart
-from stack.tcp.sequence import seq_le
 
 
 class CongestionControl:
@@ -29,9 +28,6 @@ class CongestionControl:
         self._hystart: HyStart | None = None
         self._undo_cwnd = 0  # 0: there is nothing to take back
         self._undo_ssthresh = 0
-        self.duplicate_acks = 0
-        self.in_recovery = False
-        self.recover = 0
 
     def start(self, mss: int, syn_lost: bool) -> None:
         """The segment size is agreed: the initial window, one segment if the SYN was lost (RFC 6928 section 2)."""
@@ -104,34 +100,6 @@ class CongestionControl:
         """Keep the windows for ``undo``."""
         self._undo_cwnd = self.cwnd
         self._undo_ssthresh = self.ssthresh
-
-    def duplicate(self, ack: int, flight: int, snd_max: int, now: int) -> bool:
-        """A duplicate ACK came; whether to retransmit the first unacknowledged segment now (RFC 5681 3.2, 2 to 4)."""
-        if self.in_recovery:
-            self.cwnd = min(self.cwnd + self.mss, MOST_WINDOW)
-            return False
-        self.duplicate_acks += 1
-        if self.duplicate_acks != 3 or seq_le(ack, self.recover):
-            return False
-        self.reduce(flight, now)
-        self.cwnd = self.ssthresh + 3 * self.mss
-        self.recover = snd_max
-        self.in_recovery = True
-        return True
-
-    def recovering(self, ack: int, count: int, flight: int, now: int) -> bool:
-        """New bytes were acknowledged in recovery; True for a partial ACK: retransmit the next hole (RFC 6582 3.2)."""
-        if seq_le(self.recover, ack):
-            self.leave_recovery(now)
-            self.cwnd = min(self.ssthresh, max(flight, self.mss) + self.mss)
-            self.in_recovery = False
-            self.duplicate_acks = 0
-            return False
-        self.cwnd -= min(count, self.cwnd)
-        if count >= self.mss:
-            self.cwnd += self.mss
-        self.cwnd = max(self.cwnd, self.mss)
-        return True
 
     def _slow_start(self, count: int, flight: int, rtt: int) -> None:
         """Up to ssthresh by what was acknowledged; the first time, without a threshold, as HyStart++ says."""

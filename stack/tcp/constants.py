@@ -53,10 +53,18 @@ STATE_NAMES = (
 TIMER_NONE = 0
 TIMER_HANDSHAKE = 1  # our SYN or SYN-ACK to be acknowledged
 TIMER_RETRANSMIT = 2
-TIMER_PERSIST = 3
-TIMER_FIN_WAIT_2 = 4
-TIMER_TIME_WAIT = 5
-TIMER_KEEPALIVE = 6  # nothing is in flight: to ask the peer whether it is there
+TIMER_REORDER = 3  # what was sent before something that has arrived; see stack/tcp/rack.py
+TIMER_PROBE = 4  # an acknowledgment of the end of a flight
+TIMER_PERSIST = 5
+TIMER_FIN_WAIT_2 = 6
+TIMER_TIME_WAIT = 7
+TIMER_KEEPALIVE = 8  # nothing is in flight: to ask the peer whether it is there
+
+# How recovering from loss stands; see stack/tcp/recovery.py.
+OPEN = 0
+RECOVERY = 1
+LOSS = 2
+REDUCED = 3
 
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
@@ -64,6 +72,9 @@ SECOND = 1_000_000_000
 INITIAL_RTO = SECOND  # RFC 6298 (2.1)
 LEAST_RTO = 200 * MILLISECOND  # RFC 6298 (2.4) says one second; Linux's 200 ms, since that is what peers run with
 MOST_RTO = 60 * SECOND  # RFC 6298 (2.5)
+LEAST_PROBE_TIME = 10 * MILLISECOND  # of a loss probe: a busy peer answers late
+MOST_ACK_DELAY = 200 * MILLISECOND  # of a peer that waits for a second segment (TLP.max_ack_delay, RFC 8985)
+LEAST_RTT_TIME = 300 * SECOND  # for how long the shortest round trip counts, as Linux
 DELAYED_ACK_TIME = 40 * MILLISECOND  # at most 500 ms, RFC 9293 section 3.8.6.3
 MOST_RETRANSMISSIONS = 12  # with the backoff at least 280 s: RFC 9293's R2 is 100 s or more (section 3.8.3)
 MOST_SYN_RETRANSMISSIONS = 7  # 183 s: R2 of a SYN is 3 minutes or more
@@ -89,6 +100,12 @@ MOST_SEND_BUFFER = 4 * 1024 * 1024
 MEMORY_PER_WINDOW = 2  # bytes of node memory a byte of receive window may pin
 MOST_WINDOW = 1 << 30  # the largest that window scaling can express; a slow start threshold that was never set
 INITIAL_WINDOW = 14600  # bytes, RFC 6928 section 2
+DUPLICATE_THRESHOLD = 3  # DupThresh of RFC 5681, 6675 and 8985
+REORDER_PERSIST = 16  # recoveries for which a longer reordering window is kept, RFC 8985 section 6.2
+LEAST_RECORDS = 32  # of what is in flight, where there are any
+MOST_RECORDS = 4096  # about 6 MB of full segments; 52 KiB of memory
+SPARE_RECORDS = 64  # sets of them kept for connections to come, of at most:
+MOST_SPARE_RECORDS = 256
 MOST_PIECES = 64  # IOBufs in one transmitted segment: a descriptor each
 MOST_HOLES = 256  # separate ranges kept out of order
 

@@ -35,6 +35,15 @@ cdef class Counters:
     cdef public unsigned long long duplicate_acks_received
     cdef public unsigned long long out_of_order_segments
     cdef public unsigned long long dsacks_sent
+    cdef public unsigned long long dsacks_received
+    cdef public unsigned long long sack_blocks_ignored
+    cdef public unsigned long long rack_lost_bytes
+    cdef public unsigned long long loss_probes
+    cdef public unsigned long long probe_recoveries
+    cdef public unsigned long long undone_by_dsack
+    cdef public unsigned long long undone_by_frto
+    cdef public unsigned long long undone_by_timestamps
+    cdef public unsigned long long ecn_reductions
     cdef public unsigned long long handed_over
     cdef public unsigned long long resets_sent
     cdef public unsigned long long resets_received
@@ -69,6 +78,7 @@ cdef class Engine:
     cdef readonly TimerHeap timers
     cdef readonly Counters counters
     cdef readonly dict listeners
+    cdef readonly list spare_sent
     cdef readonly object time_wait
     cdef public object ended
     cdef readonly TcpHeader header

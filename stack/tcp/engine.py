@@ -13,6 +13,7 @@ from stack.internet import Internet
 from stack.tcp.constants import DROP_NAMES, MOST_RECEIVE_BUFFER, RECEIVE_BUFFER, STATE_NAMES
 from stack.tcp.fast_open import FastOpenQueue, FastOpenServers
 from stack.tcp.lookups import DEFAULT_LOOKUP, connection_lookup
+from stack.tcp.sent import Sent
 from stack.tcp.syn_cookies import SynCookies
 from stack.tcp.timer_heap import TimerHeap
 from stack.wire.tcp import TcpHeader, TcpOptions
@@ -67,6 +68,15 @@ class Counters:
         self.duplicate_acks_received = 0
         self.out_of_order_segments = 0
         self.dsacks_sent = 0
+        self.dsacks_received = 0
+        self.sack_blocks_ignored = 0
+        self.rack_lost_bytes = 0
+        self.loss_probes = 0
+        self.probe_recoveries = 0
+        self.undone_by_dsack = 0
+        self.undone_by_frto = 0
+        self.undone_by_timestamps = 0
+        self.ecn_reductions = 0
         self.handed_over = 0
         self.resets_sent = 0
         self.resets_received = 0
@@ -121,6 +131,7 @@ class Engine:
         self.timers = TimerHeap()
         self.counters = Counters()
         self.listeners: dict[int, Listener] = {}
+        self.spare_sent: list[Sent] = []
         self.time_wait: OrderedDict[object, None] = OrderedDict()  # oldest first
         self.ended: EndedConnections | None = None
         self.header = TcpHeader(allocator.memory)

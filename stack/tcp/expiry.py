@@ -1,4 +1,4 @@
-"""What happens when a connection's deadline comes: the delayed ACK, and the main timer's six kinds."""
+"""What happens when a connection's deadline comes: the delayed ACK, and the main timer's kinds."""
 
 from ebbrt.constants import FOREVER
 from stack.tcp.constants import (
@@ -7,6 +7,7 @@ from stack.tcp.constants import (
     MOST_RTO,
     MOST_SYN_ACK_RETRANSMISSIONS,
     MOST_SYN_RETRANSMISSIONS,
+    OPEN,
     SPARE_TIMERS,
     SYN_SENT,
     TIMER_FIN_WAIT_2,
@@ -14,6 +15,8 @@ from stack.tcp.constants import (
     TIMER_KEEPALIVE,
     TIMER_NONE,
     TIMER_PERSIST,
+    TIMER_PROBE,
+    TIMER_REORDER,
     TIMER_RETRANSMIT,
     TIMER_TIME_WAIT,
 )
@@ -23,6 +26,8 @@ from stack.tcp.keepalive import gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle import end, give_up
 from stack.tcp.output import output, probe, send_ack, send_syn
 from stack.tcp.path_mtu import suspect_black_hole
+from stack.tcp.rack import probe_loss
+from stack.tcp.recovery import reordering_timeout, retransmission_timeout
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, disarm
 
@@ -64,6 +69,11 @@ def expire(connection: Tcb, now: int) -> None:
     disarm(connection)
     if timer == TIMER_RETRANSMIT:
         _retransmission_timeout(connection, now)
+    elif timer == TIMER_PROBE:
+        _probe_timeout(connection, now)
+    elif timer == TIMER_REORDER:
+        reordering_timeout(connection, now)
+        output(connection, now)
     elif timer == TIMER_PERSIST:
         _persist_timeout(connection, now)
     elif timer == TIMER_HANDSHAKE:
@@ -96,17 +106,22 @@ def _retransmission_timeout(connection: Tcb, now: int) -> None:
         give_up(connection)
         return
     suspect_black_hole(connection, now)
-    connection.congestion.timeout(connection.flight(), connection.retries == 1, now)
-    connection.congestion.recover = connection.snd_max
-    connection.congestion.in_recovery = False
-    connection.congestion.duplicate_acks = 0
     connection.rtt.back_off(connection.user_timeout)
-    connection.rtt_start = 0
-    connection.snd_nxt = connection.snd_una
-    connection.queue.rewind()
+    retransmission_timeout(connection, now)
+    if connection.snd_wnd == 0:
+        # The peer has taken its window back: what it does not have is to be sent again, when it opens.
+        connection.drop_records()
+        connection.recovery_state = OPEN
+        connection.snd_nxt = connection.snd_una
+        connection.queue.rewind()
     output(connection, now)
     if connection.timer_deadline > patience(connection):
         arm(connection, TIMER_RETRANSMIT, patience(connection))
+
+
+def _probe_timeout(connection: Tcb, now: int) -> None:
+    """Two round trips without an acknowledgment: send something that makes the peer tell what it lacks."""
+    probe_loss(connection, connection.trouble(), now)
 
 
 def _persist_timeout(connection: Tcb, now: int) -> None:

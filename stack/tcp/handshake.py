@@ -136,7 +136,7 @@ def syn_received_acknowledged(connection: Tcb, segment: Segment, now: int) -> bo
 def establish(connection: Tcb, segment: Segment, now: int) -> None:
     """Our SYN is acknowledged: the connection is open. A passive one gets its handler from ``accept``."""
     if connection.retries == 0 and connection.last_send:
-        connection.rtt.sample(now - connection.last_send)
+        connection.rtt.sample(now - connection.last_send, now)
     early = connection.is_early()
     if not early:
         _take_acknowledgment(connection, segment)

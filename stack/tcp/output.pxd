@@ -4,12 +4,14 @@ from ebbrt.iobuf cimport IOBuf, allocate
 from stack.internet cimport Internet
 from stack.tcp.engine cimport Engine
 from stack.tcp.fast_open cimport FastOpen
+from stack.tcp.losses cimport Losses
 from stack.tcp.path_mtu cimport follow_path
 from stack.tcp.segment cimport Segment
 from stack.tcp.send_queue cimport SendQueue
+from stack.tcp.sent cimport Sent
 from stack.tcp.sequence cimport seq_lt
 from stack.tcp.tcb cimport Tcb
-from stack.tcp.timers cimport arm, arm_delayed_ack, disarm
+from stack.tcp.timers cimport arm, arm_delayed_ack, arm_for_flight, disarm
 from stack.transport cimport Path
 from stack.tcp.reassembly cimport Reassembly
 from stack.wire.tcp cimport (
@@ -37,6 +39,7 @@ cdef unsigned int MOST_PIECES
 cdef unsigned int OPTIONS_MOST
 cdef unsigned int PROTOCOL_TCP
 cdef unsigned int PSH
+cdef unsigned int RECOVERY
 cdef unsigned int RST
 cdef unsigned int SACK_BLOCK_LENGTH
 cdef unsigned int SACK_HEAD_LENGTH
@@ -48,17 +51,18 @@ cdef unsigned int TIMER_HANDSHAKE
 cdef unsigned int TIMER_KEEPALIVE
 cdef unsigned int TIMER_NONE
 cdef unsigned int TIMER_PERSIST
+cdef unsigned int TIMER_PROBE
 cdef unsigned int TIMER_RETRANSMIT
 cdef unsigned int TIMESTAMPS_LENGTH
 
-@cython.locals(path=Path)
+@cython.locals(path=Path, sent_before=cython.uint)
 cpdef void output(Tcb connection, long long now) except *
 @cython.locals(
     queue=SendQueue,
     unsent=cython.uint,
     fin=cython.bint,
     in_flight=cython.uint,
-    window=cython.uint,
+    pipe=cython.uint,
     room=cython.uint,
     length=cython.uint,
     mss=cython.uint,
@@ -68,10 +72,32 @@ cdef bint _send_next(Tcb connection, long long now) except -1
 cdef bint _small_may_go(
     Tcb connection, unsigned int length, unsigned int unsent, unsigned int in_flight, bint fin
 ) noexcept
-@cython.locals(queue=SendQueue, chain=IOBuf, flags=cython.uint, space=cython.uint, sequence=cython.uint)
+@cython.locals(
+    queue=SendQueue,
+    chain=IOBuf,
+    flags=cython.uint,
+    space=cython.uint,
+    sequence=cython.uint,
+    following=cython.uint,
+)
 cpdef void transmit(Tcb connection, unsigned int length, long long now) except *
-@cython.locals(snd_nxt=cython.uint, sent=cython.uint)
-cpdef void retransmit_first(Tcb connection, long long now) except *
+@cython.locals(
+    sent=Sent,
+    losses=Losses,
+    mss=cython.uint,
+    most=cython.uint,
+    offset=cython.uint,
+    pipe=cython.uint,
+    room=cython.uint,
+    length=cython.uint,
+)
+cdef bint _resend_lost(Tcb connection, long long now) except -1
+@cython.locals(sent=Sent, losses=Losses)
+cpdef void resend_last(Tcb connection, long long now) except *
+@cython.locals(
+    queue=SendQueue, sequence=cython.uint, offset=cython.uint, payload=cython.uint, chain=IOBuf, flags=cython.uint
+)
+cdef void _resend(Tcb connection, Sent sent, Losses losses, unsigned int length, long long now) except *
 @cython.locals(unsent=cython.uint)
 cpdef void probe(Tcb connection, long long now) except *
 cpdef void send_ack(Tcb connection, long long now) except *
@@ -115,4 +141,4 @@ cdef void _finish(
     unsigned int window,
     long long now,
 ) except *
-cdef void _set_timer(Tcb connection, long long now) except *
+cdef void _set_timer(Tcb connection, unsigned int sent_before, long long now) except *

@@ -22,6 +22,7 @@ from stack.tcp.constants import (
     OPTIONS_MOST,
     PROTOCOL_TCP,
     PSH,
+    RECOVERY,
     RST,
     SACK_BLOCK_LENGTH,
     SACK_HEAD_LENGTH,
@@ -33,15 +34,18 @@ from stack.tcp.constants import (
     TIMER_KEEPALIVE,
     TIMER_NONE,
     TIMER_PERSIST,
+    TIMER_PROBE,
     TIMER_RETRANSMIT,
     TIMESTAMPS_LENGTH,
 )
 from stack.tcp.engine import Engine
+from stack.tcp.losses import Losses
 from stack.tcp.path_mtu import follow_path
 from stack.tcp.segment import Segment
+from stack.tcp.sent import Sent
 from stack.tcp.sequence import seq_lt
 from stack.tcp.tcb import Tcb
-from stack.tcp.timers import arm, arm_delayed_ack, disarm
+from stack.tcp.timers import arm, arm_delayed_ack, arm_for_flight, disarm
 from stack.wire.tcp import (
     write_fast_open,
     write_mss,
@@ -61,13 +65,15 @@ def output(connection: Tcb, now: int) -> None:
     path = connection.path
     if path.mtu != connection.path_mtu or now >= path.mtu_expires:
         follow_path(connection, now)
-    while _send_next(connection, now):
-        pass
+    sent_before = connection.snd_nxt
+    if connection.sent is None or connection.sent.lost_bytes == 0 or _resend_lost(connection, now):
+        while _send_next(connection, now):
+            pass
     if connection.ack_now:
         send_ack(connection, now)
     elif connection.ack_delayed and connection.ack_deadline == FOREVER:
         arm_delayed_ack(connection, now + DELAYED_ACK_TIME)
-    _set_timer(connection, now)
+    _set_timer(connection, sent_before, now)
 
 
 def _send_next(connection: Tcb, now: int) -> bool:
@@ -82,8 +88,9 @@ def _send_next(connection: Tcb, now: int) -> bool:
     in_flight = (connection.snd_nxt - connection.snd_una) & MASK32
     if in_flight == 0 and connection.flight() == 0 and now - connection.last_send > connection.rtt.rto:
         connection.congestion.restart(now - connection.last_send, now)
-    window = min(connection.snd_wnd, connection.congestion.cwnd)
-    room = window - in_flight if window > in_flight else 0
+    pipe = in_flight if connection.sent is None else connection.pipe()
+    room = connection.congestion.cwnd - pipe if connection.congestion.cwnd > pipe else 0
+    room = min(room, connection.snd_wnd - in_flight if connection.snd_wnd > in_flight else 0)
     length = min(unsent, room)
     mss = connection.snd_mss
     if length >= mss:
@@ -127,30 +134,87 @@ def transmit(connection: Tcb, length: int, now: int) -> None:
             flags |= FIN
             space += 1
     sequence = connection.snd_nxt
-    connection.snd_nxt = (sequence + space) & MASK32
-    if seq_lt(connection.snd_max, connection.snd_nxt):
-        connection.snd_max = connection.snd_nxt
-        if connection.rtt_start == 0:
-            connection.rtt_start = now
-            connection.rtt_sequence = connection.snd_nxt
+    following = (sequence + space) & MASK32
+    if connection.sent is not None or sequence != connection.snd_una or sequence != connection.snd_max:
+        connection.records().append(following, now, sequence != connection.snd_max)
+    connection.snd_nxt = following
+    if seq_lt(connection.snd_max, following):
+        connection.snd_max = following
     else:
         connection.engine.counters.segments_retransmitted += 1
         connection.segments_retransmitted += 1
-        connection.rtt_start = 0  # Karn: an acknowledgment would not tell which of the two it is for
+    if connection.recovery_state == RECOVERY and connection.losses is not None:
+        connection.losses.prr.sent(length)
     connection.last_send = now
     connection.engine.counters.bytes_sent += length
     _send(connection, chain, length, flags, sequence, now)
 
 
-def retransmit_first(connection: Tcb, now: int) -> None:
-    """Send the first unacknowledged segment again, and go on where sending was."""
-    snd_nxt = connection.snd_nxt
-    sent = connection.queue.sent
-    connection.snd_nxt = connection.snd_una
-    connection.queue.rewind()
-    transmit(connection, min(connection.snd_mss, sent), now)
-    connection.queue.skip(sent - connection.queue.sent)
-    connection.snd_nxt = snd_nxt
+def _resend_lost(connection: Tcb, now: int) -> bool:
+    """Send again what is lost, as far as the congestion window allows; whether there is room for new data as well.
+
+    Of the peer's window only the first byte may lie outside: it was in it when it was sent, and may be a probe now.
+    """
+    sent = connection.sent
+    losses = connection.losses
+    assert sent is not None
+    assert losses is not None
+    if losses.send_new:
+        return True
+    mss = connection.snd_mss
+    most = max(connection.path.largest_segment // mss * mss, mss)
+    while sent.lost_bytes:
+        offset = (sent.lost_start() - connection.snd_una) & MASK32
+        pipe = connection.pipe()
+        room = connection.congestion.cwnd - pipe if connection.congestion.cwnd > pipe else 0
+        length = sent.lost_length(min(max(room // mss * mss, mss), most))
+        if length > room or (offset and offset + length > connection.snd_wnd):
+            return False
+        _resend(connection, sent, losses, length, now)
+    return True
+
+
+def resend_last(connection: Tcb, now: int) -> None:
+    """Send the last segment again, as a probe."""
+    sent = connection.records()
+    losses = connection.losses
+    assert losses is not None
+    if sent.count and sent.lost_bytes == 0:
+        sent.lose_last(connection.snd_mss)
+        _resend(connection, sent, losses, sent.lost_length(connection.snd_mss), now)
+
+
+def _resend(connection: Tcb, sent: Sent, losses: Losses, length: int, now: int) -> None:
+    """Send the first ``length`` bytes that are lost again; the FIN counts as one, behind the queue."""
+    queue = connection.queue
+    sequence = sent.lost_start()
+    offset = (sequence - connection.snd_una) & MASK32
+    payload = min(length, queue.length - offset if queue.length > offset else 0)
+    chain = None
+    flags = ACK
+    if payload:
+        chain = queue.cut_again(offset, payload, MOST_PIECES)
+        if queue.cut_length < payload:
+            length = queue.cut_length
+        payload = queue.cut_length
+    if offset + payload == queue.length:
+        if payload:
+            flags |= PSH
+        if length > payload:
+            flags |= FIN
+    sent.resend(length, now)
+    if losses.may_undo:
+        losses.undo_bytes += length
+        if not losses.resent:
+            losses.resent = True
+            losses.resent_at = connection.timestamp(now)
+    if connection.recovery_state == RECOVERY:
+        losses.prr.sent(length)
+    connection.last_send = now
+    connection.segments_retransmitted += 1
+    connection.engine.counters.segments_retransmitted += 1
+    connection.engine.counters.bytes_sent += payload
+    _send(connection, chain, payload, flags, sequence, now)
 
 
 def probe(connection: Tcb, now: int) -> None:
@@ -164,7 +228,7 @@ def probe(connection: Tcb, now: int) -> None:
         transmit(connection, min(unsent, connection.snd_wnd, connection.snd_mss), now)
         return
     transmit(connection, min(unsent, 1), now)
-    connection.rtt_start = 0
+    connection.drop_records()
     connection.snd_nxt = connection.snd_una  # a probe is not in flight: it may well be refused
     connection.queue.rewind()
 
@@ -375,18 +439,23 @@ def _finish(
     )
 
 
-def _set_timer(connection: Tcb, now: int) -> None:
-    """Retransmit while something is in flight; probe while there is something to send that may not go."""
+def _set_timer(connection: Tcb, sent_before: int, now: int) -> None:
+    """Retransmit while something is in flight; probe while there is something to send that may not go.
+
+    sent_before: snd_nxt before this output; a loss probe waits from the last of the flight on.
+    """
     if connection.timer == TIMER_HANDSHAKE:
         return
     if connection.snd_nxt != connection.snd_una:
-        if connection.timer != TIMER_RETRANSMIT:
-            arm(connection, TIMER_RETRANSMIT, now + connection.rtt.rto)
+        if not TIMER_RETRANSMIT <= connection.timer <= TIMER_PROBE or (
+            connection.timer == TIMER_PROBE and connection.snd_nxt != sent_before
+        ):
+            arm_for_flight(connection, now)
     elif connection.queue.length or connection.fin_queued:
         if connection.timer != TIMER_PERSIST:
             connection.probes = 0
             arm(connection, TIMER_PERSIST, now + connection.rtt.rto)
-    elif connection.timer == TIMER_RETRANSMIT or connection.timer == TIMER_PERSIST:
+    elif connection.timer >= TIMER_RETRANSMIT and connection.timer <= TIMER_PERSIST:
         disarm(connection)
     if connection.keepalive and connection.timer == TIMER_NONE:
         connection.probes = 0

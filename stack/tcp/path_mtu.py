@@ -70,8 +70,8 @@ def follow_path(connection: Tcb, now: int) -> None:
     adapt_to_path(connection)
     connection.congestion.mss = connection.snd_mss
     if narrower:
+        connection.drop_records()
         connection.snd_nxt = connection.snd_una
-        connection.rtt_start = 0
         connection.queue.rewind()
 
 

@@ -3,7 +3,7 @@
 Which measurements count is the caller's business (Karn's algorithm: never an ambiguous one).
 """
 
-from stack.tcp.constants import INITIAL_RTO, LEAST_RTO, MILLISECOND, MOST_RTO
+from stack.tcp.constants import INITIAL_RTO, LEAST_RTO, LEAST_RTT_TIME, MILLISECOND, MOST_RTO
 
 
 class RoundTripEstimator:
@@ -13,10 +13,13 @@ class RoundTripEstimator:
         self.srtt = 0  # 0: nothing measured yet
         self.rttvar = 0
         self.rto = INITIAL_RTO
+        self.least = 0  # the shortest of the last minutes (RACK.min_RTT); 0: nothing measured yet
+        self._least_time = 0
 
-    def sample(self, rtt: int) -> None:
+    def sample(self, rtt: int, now: int) -> None:
         """Take one measurement (2.2, 2.3). It also ends a backoff (section 5, last paragraph but one)."""
         rtt = max(rtt, 1)
+        self.measured(rtt, now)
         if self.srtt == 0:
             self.srtt = rtt
             self.rttvar = rtt >> 1
@@ -24,6 +27,12 @@ class RoundTripEstimator:
             self.rttvar += (abs(self.srtt - rtt) - self.rttvar) >> 2
             self.srtt += (rtt - self.srtt) >> 3
         self.recompute()
+
+    def measured(self, rtt: int, now: int) -> None:
+        """Any round trip, though it be no sample: whether it is the shortest (RFC 8985 section 6.2, step 1)."""
+        if rtt <= self.least or self.least == 0 or now - self._least_time > LEAST_RTT_TIME:
+            self.least = rtt
+            self._least_time = now
 
     def recompute(self) -> None:
         """The timeout without backoff, from what has been measured; G, the clock's granularity, is 1 ms."""

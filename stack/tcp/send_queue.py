@@ -21,6 +21,8 @@ class SendQueue:
         self._cursor: IOBuf | None = None
         self._cursor_offset = 0  # in the cursor's piece
         self.cut_length = 0  # bytes of the chain that the last cut returned
+        self._again: IOBuf | None = None  # where something was last cut again, and its offset from the head
+        self._again_offset = 0
 
     def append(self, chain: IOBuf) -> None:
         """Put a chain at the end. Pieces without bytes are dropped."""
@@ -44,6 +46,10 @@ class SendQueue:
         """Drop ``count`` bytes from the front; count <= length. The cursor moves along where it would be dropped."""
         self.length -= count
         self.sent -= min(count, self.sent)
+        if count > self._again_offset:
+            self._again = None
+        else:
+            self._again_offset -= count
         piece = self.head
         while piece is not None and count >= piece.length:
             count -= piece.length
@@ -106,11 +112,41 @@ class SendQueue:
         self.sent += self.cut_length
         return head
 
+    def cut_again(self, offset: int, length: int, most_pieces: int) -> IOBuf:
+        """Views of ``length`` bytes from ``offset`` on, which lie before the cursor; ``cut_length`` as for ``cut``.
+
+        What is sent again is mostly behind what was before, so the way there starts where the last one ended.
+        """
+        piece = self._again
+        start = self._again_offset
+        if piece is None or offset < start:
+            piece = self.head
+            start = 0
+        assert piece is not None
+        while offset - start >= piece.length:
+            start += piece.length
+            piece = piece.next
+            assert piece is not None
+        self._again = piece
+        self._again_offset = start
+        offset -= start
+        head = last = piece.slice(offset, min(length, piece.length - offset))
+        remaining = length - last.length
+        while remaining and most_pieces > 1:
+            piece = piece.next
+            assert piece is not None
+            most_pieces -= 1
+            last.next = piece.slice(0, min(remaining, piece.length))
+            last = last.next
+            remaining -= last.length
+        self.cut_length = length - remaining
+        return head
+
     def clear(self) -> None:
         """Forget everything; long chains are taken apart piece by piece, so that no deep recursion frees them."""
         piece = self.head
-        self.head = self._tail = self._cursor = None
-        self.length = self.sent = self._cursor_offset = 0
+        self.head = self._tail = self._cursor = self._again = None
+        self.length = self.sent = self._cursor_offset = self._again_offset = 0
         while piece is not None:
             following = piece.next
             piece.next = None

@@ -5,9 +5,11 @@ from stack.tcp.congestion cimport CongestionControl
 from stack.tcp.connections cimport Flow
 from stack.tcp.engine cimport Engine, Listener, largest_receive_buffer, window_scale
 from stack.tcp.fast_open cimport FastOpen
+from stack.tcp.losses cimport Losses
 from stack.tcp.reassembly cimport Reassembly
 from stack.tcp.rtt cimport RoundTripEstimator
 from stack.tcp.send_queue cimport SendQueue
+from stack.tcp.sent cimport Sent
 
 cdef unsigned int MASK32
 cdef unsigned int CLOSED
@@ -19,6 +21,9 @@ cdef long long MILLISECOND
 cdef unsigned int MOST_SEND_BUFFER
 cdef unsigned int RECEIVE_BUFFER
 cdef unsigned int SEND_BUFFER
+cdef Py_ssize_t MOST_SPARE_RECORDS
+cdef unsigned int OPEN
+cdef Py_ssize_t SPARE_RECORDS
 cdef unsigned int SYN_RECEIVED
 cdef unsigned int TIMER_NONE
 
@@ -56,8 +61,10 @@ cdef class Tcb(Flow):
     cdef public bint fin_queued
     cdef readonly RoundTripEstimator rtt
     cdef public unsigned int rtt_sequence
-    cdef public long long rtt_start
     cdef public CongestionControl congestion
+    cdef public Sent sent
+    cdef public Losses losses
+    cdef public unsigned int recovery_state
     cdef public long long last_send
     cdef public unsigned int irs
     cdef public unsigned int rcv_nxt
@@ -117,5 +124,12 @@ cdef class Tcb(Flow):
     @cython.locals(mss=cython.uint)
     cpdef unsigned int our_mss(self) noexcept
     cpdef unsigned int flight(self) noexcept
+    @cython.locals(in_flight=cython.uint, gone=cython.uint)
+    cpdef unsigned int pipe(self) noexcept
+    @cython.locals(spare=list, sent=Sent)
+    cpdef Sent records(self)
+    cpdef Losses trouble(self)
+    @cython.locals(sent=Sent)
+    cpdef void drop_records(self) except *
     cpdef bint fin_sent(self) noexcept
     cpdef unsigned int timestamp(self, long long now) noexcept

@@ -18,8 +18,11 @@ from stack.tcp.constants import (
     MEMORY_PER_WINDOW,
     MILLISECOND,
     MOST_SEND_BUFFER,
+    MOST_SPARE_RECORDS,
+    OPEN,
     RECEIVE_BUFFER,
     SEND_BUFFER,
+    SPARE_RECORDS,
     SYN_RECEIVED,
     TIMER_NONE,
 )
@@ -27,9 +30,11 @@ from stack.tcp.controllers import congestion_controller
 from stack.tcp.engine import Engine, Listener, largest_receive_buffer, window_scale
 from stack.tcp.fast_open import FastOpen
 from stack.tcp.isn import flow_bytes, initial_numbers
+from stack.tcp.losses import Losses
 from stack.tcp.reassembly import Reassembly
 from stack.tcp.rtt import RoundTripEstimator
 from stack.tcp.send_queue import SendQueue
+from stack.tcp.sent import Sent
 from stack.transport import Path
 
 NO_HANDLER = TcpHandler()  # what a connection points to before it has a handler, and after the last upcall
@@ -74,11 +79,12 @@ class Tcb(Flow):
         self.queue = SendQueue()
         self.fin_queued = False  # close() was called, and its FIN, which follows the queue, is not acknowledged
         self.rtt = RoundTripEstimator()
-        self.rtt_sequence = 0  # the acknowledgment that ends the measurement under way
-        self.rtt_start = 0  # 0: none under way
+        self.rtt_sequence = self.iss  # what is acknowledged beyond it measures the round trip again
         self.congestion = congestion_controller(settings.congestion_control, DEFAULT_MSS)
-        self.congestion.recover = self.iss
-        self.last_send = now
+        self.sent: Sent | None = None  # records of what is in flight, if that is more than one segment
+        self.losses: Losses | None = None  # made when something is first lost
+        self.recovery_state = OPEN
+        self.last_send = now  # of a SYN, data or FIN
 
         self.irs = 0
         self.rcv_nxt = 0
@@ -163,7 +169,7 @@ class Tcb(Flow):
 
     def begin_at(self, iss: int) -> None:
         """Let ``iss`` be our initial sequence number, which the peer has seen, instead of the one made for us."""
-        self.iss = self.snd_una = self.congestion.recover = iss
+        self.iss = self.snd_una = self.rtt_sequence = iss
         self.snd_nxt = self.snd_max = (iss + 1) & MASK32
 
     def is_early(self) -> bool:
@@ -178,6 +184,40 @@ class Tcb(Flow):
     def flight(self) -> int:
         """Bytes sent and not acknowledged; a SYN or FIN counts as one."""
         return (self.snd_max - self.snd_una) & MASK32
+
+    def pipe(self) -> int:
+        """Of ``flight`` what may still be on its way: neither selectively acknowledged nor lost (RFC 6675)."""
+        in_flight = (self.snd_nxt - self.snd_una) & MASK32
+        if self.sent is None:
+            return in_flight
+        gone = self.sent.sacked_bytes + self.sent.lost_bytes
+        return in_flight - gone if in_flight > gone else 0
+
+    def records(self) -> Sent:
+        """The records of what is in flight; without them, that is one segment, sent at ``last_send``."""
+        if self.sent is None:
+            spare = self.engine.spare_sent
+            sent = spare.pop() if spare else Sent()
+            sent.clear(self.snd_una)
+            if self.snd_nxt != self.snd_una:
+                sent.append(self.snd_nxt, self.last_send, False)
+            self.sent = sent
+        return self.sent
+
+    def trouble(self) -> Losses:
+        """What is remembered of losses, begun when there is the first."""
+        if self.losses is None:
+            self.losses = Losses()
+            self.losses.recover = (self.snd_una - 1) & MASK32
+        return self.losses
+
+    def drop_records(self) -> None:
+        """Nothing is in flight: give the records back."""
+        sent = self.sent
+        if sent is not None:
+            self.sent = None
+            if sent.capacity <= MOST_SPARE_RECORDS and len(self.engine.spare_sent) < SPARE_RECORDS:
+                self.engine.spare_sent.append(sent)
 
     def fin_sent(self) -> bool:
         """Whether our FIN lies before snd_nxt."""

@@ -1,11 +1,22 @@
 """Arming a connection's timers. Each has two: the main timer, one thing at a time, and the delayed ACK's deadline.
 
 One enum for the main timer means that no two of its kinds can run at once: a connection that retransmits does not
-probe a zero window, and one in TIME-WAIT does neither. What happens when a deadline comes is in ``stack.tcp.expiry``.
+probe a zero window, and one in TIME-WAIT does neither. Three of the kinds are for what is in flight; of these the
+first to be due is armed, and the retransmission timer when that has run out. What happens when a deadline comes is in
+``stack.tcp.expiry``.
 """
 
 from ebbrt.constants import FOREVER
-from stack.tcp.constants import TIMER_FIN_WAIT_2, TIMER_NONE
+from stack.tcp.constants import (
+    INITIAL_RTO,
+    LEAST_PROBE_TIME,
+    MOST_ACK_DELAY,
+    OPEN,
+    TIMER_FIN_WAIT_2,
+    TIMER_NONE,
+    TIMER_PROBE,
+    TIMER_RETRANSMIT,
+)
 from stack.tcp.tcb import Tcb
 
 
@@ -16,6 +27,26 @@ def arm(connection: Tcb, timer: int, deadline: int) -> None:
     if deadline < connection.heap_deadline:
         connection.heap_deadline = deadline
         connection.engine.timers.schedule(deadline, connection)
+
+
+def arm_for_flight(connection: Tcb, now: int) -> None:
+    """Something is in flight: wait for its acknowledgment (RFC 6298 section 5), or probe before (RFC 8985 7.2)."""
+    timeout = connection.rtt.rto
+    timer = TIMER_RETRANSMIT
+    if connection.sack and connection.recovery_state == OPEN and connection.retries == 0 and _may_probe(connection):
+        wait = max(2 * connection.rtt.srtt, LEAST_PROBE_TIME) if connection.rtt.srtt else INITIAL_RTO
+        if connection.flight() <= connection.snd_mss:
+            wait += MOST_ACK_DELAY
+        timeout = min(wait, timeout)
+        timer = TIMER_PROBE
+    arm(connection, timer, now + timeout)
+
+
+def _may_probe(connection: Tcb) -> bool:
+    """One probe at a time, and only while nothing tells of a loss."""
+    if connection.losses is not None and connection.losses.probing:
+        return False
+    return connection.sent is None or connection.sent.sacked_bytes == 0
 
 
 def disarm(connection: Tcb) -> None:
