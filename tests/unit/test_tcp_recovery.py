@@ -128,7 +128,7 @@ def test_a_retransmission_that_is_lost_is_sent_again_without_a_timeout():
 
 
 def test_everything_lost_comes_back_after_a_timeout():
-    loser, seconds, counters = transfer(10, dict.fromkeys(range(10), 2))
+    _, seconds, counters = transfer(10, dict.fromkeys(range(10), 2))
     assert counters["retransmission_timeouts"] >= 1
     assert seconds < 3
     assert counters["retransmitted"] <= 25
@@ -183,8 +183,6 @@ def test_reordering_is_learnt_and_then_causes_no_retransmission():
 
 
 def test_large_segments_are_cut_where_they_are_lost():
-    loser, seconds, counters = transfer(
-        60, {20: 1, 21: 1, 40: 1}, warm=100, largest_segment=65000, checksum_offload=True
-    )
+    loser, _, counters = transfer(60, {20: 1, 21: 1, 40: 1}, warm=100, largest_segment=65000, checksum_offload=True)
     assert loser.resent() == [20, 21, 40]
     assert counters["retransmission_timeouts"] == 0
