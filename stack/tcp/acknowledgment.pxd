@@ -9,7 +9,7 @@ from stack.tcp.recovery cimport take_acknowledgment
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
-from stack.tcp.timers cimport arm, arm_for_flight, await_fin, disarm
+from stack.tcp.timers cimport arm_for_flight, await_fin, disarm
 
 cdef unsigned int MASK32
 cdef unsigned int HALF32

@@ -16,6 +16,9 @@ from stack.tcp.constants import (
     LISTEN,
     MILLISECOND,
     MOST_WINDOW,
+    OPEN,
+    RECOVERY,
+    REDUCED,
     SYN_RECEIVED,
     SYN_SENT,
     TIME_WAIT,
@@ -42,6 +45,8 @@ OPTION_TIMESTAMPS = 1  # TCPI_OPT_ of linux/tcp.h
 OPTION_SACK = 2
 OPTION_WINDOW_SCALE = 4
 CA_OPEN = 0  # TCP_CA_ of linux/tcp.h
+CA_DISORDER = 1
+CA_REDUCED = 2
 CA_RECOVERY = 3
 CA_LOSS = 4
 NEVER_SET = 0x7FFFFFFF  # a slow start threshold that no loss has set
@@ -87,6 +92,7 @@ def _timers(connection: Tcb) -> dict[str, int]:
         "tcpi_ato": DELAYED_ACK_TIME // MICROSECOND,
         "tcpi_rtt": rtt.srtt // MICROSECOND,
         "tcpi_rttvar": rtt.rttvar // MICROSECOND,
+        "tcpi_min_rtt": rtt.least // MICROSECOND,
         "tcpi_rcv_rtt": connection.rcv_rtt // MICROSECOND,
     }
 
@@ -97,6 +103,7 @@ def _sending(connection: Tcb) -> dict[str, int]:
     queue = connection.queue
     mss = connection.snd_mss
     ssthresh = congestion.ssthresh
+    sent = connection.sent
     return {
         "tcpi_ca_state": _congestion_state(connection),
         "tcpi_snd_mss": mss,
@@ -104,6 +111,8 @@ def _sending(connection: Tcb) -> dict[str, int]:
         "tcpi_snd_ssthresh": NEVER_SET if ssthresh >= MOST_WINDOW else ssthresh // mss,
         "tcpi_snd_wnd": connection.snd_wnd,
         "tcpi_unacked": -(-connection.flight() // mss),
+        "tcpi_sacked": 0 if sent is None else -(-sent.sacked_bytes // mss),
+        "tcpi_lost": 0 if sent is None else -(-sent.lost_bytes // mss),
         "tcpi_notsent_bytes": queue.length - queue.sent,
         "tcpi_total_retrans": connection.segments_retransmitted,
         "tcpi_bytes_acked": connection.bytes_acknowledged,
@@ -127,6 +136,7 @@ def _receiving(connection: Tcb) -> dict[str, int]:
 
 def _congestion_state(connection: Tcb) -> int:
     """TCP_CA_: what loss recovery is at."""
-    if connection.congestion.in_recovery:
-        return CA_RECOVERY
-    return CA_LOSS if connection.retries and connection.timer != TIMER_PERSIST else CA_OPEN
+    state = connection.recovery_state
+    if state == OPEN:
+        return CA_DISORDER if connection.sent is not None and connection.sent.sacked_bytes else CA_OPEN
+    return CA_REDUCED if state == REDUCED else CA_RECOVERY if state == RECOVERY else CA_LOSS
