@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from ebbrt.tcp_settings import TcpSettings
 from tests.tcplink import HEADERS, MILLISECOND, SECOND, Wire, open_pair
 
 MSS = 1448
@@ -140,7 +141,7 @@ def test_everything_lost_comes_back_after_a_timeout():
 def test_five_percent_loss_completes_with_equal_bytes(seed, controller, sack):
     wire = Wire(seed, delay=5 * MILLISECOND, loss=0.05, reorder=0.02, duplicate=0.01)
     for host in (wire.a, wire.b):
-        host.tcp.engine.congestion_control = controller
+        host.tcp.engine.settings = TcpSettings(congestion_control=controller)
     wire.a.tcp.engine.sack = sack
     connection, client, _, server = open_pair(wire)
     data = random.Random(seed).randbytes(250_000)
