@@ -112,9 +112,9 @@ def test_a_flood_is_survived(node: RunningNode, record_property) -> None:
     record_property("frames_per_second", FRAMES / float(flood.stdout))
     assert seen["asked"] >= 3
     assert seen["opened"] >= 3
-    statistics = node.statistics()
+    statistics = node.statistics()["stack"]
     tcp = statistics["tcp"]
-    assert tcp["syn_cookies"]["sent"] > 10_000
+    assert tcp["syn_cookies"]["sent"] > 1_000
     assert tcp["syn_cookies"]["accepted"] >= 1
     assert tcp["connections"]["handshakes"] <= 1024
     assert statistics["arp"]["neighbours"] <= 300
