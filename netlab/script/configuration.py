@@ -26,7 +26,6 @@ UNSUPPORTED = (
     "wire_server_dev",
     "so_filename",
     "so_flags",
-    "mss",
     "is_anyip",
     "send_omit_free",
 )
@@ -38,6 +37,7 @@ IGNORED = {
     "code_sockopt": "ignored: snippets see TCP_INFO",
     "gateway_ip": "ignored: there is one other host, and the way to it is known",
     "netmask_ip": "ignored: there is one other host, and the way to it is known",
+    "mss": "ignored: inbound segments are as long as the script says",
     "speed": "ignored: a link of a script has no rate",
     "dry_run": "ignored in a script",
     "debug": "ignored in a script",
