@@ -17,7 +17,7 @@ from stack.tcp.syn_cookies cimport SynCookies, sack_of, window_scale_of, with_op
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, disarm
 from stack.transport cimport Path, Received
-from stack.wire.tcp cimport write_mss, write_sack_permitted, write_timestamps, write_window_scale
+from stack.wire.tcp cimport write_mss, write_sack_permitted_and_timestamps, write_timestamps, write_window_scale
 
 cdef unsigned int MASK32
 cdef unsigned int ACK

@@ -38,7 +38,12 @@ from stack.tcp.state import ACTIVE_OPEN, CLOSE, RECEIVE_SYN, SYN_ACKNOWLEDGED
 from stack.tcp.syn_cookies import sack_of, window_scale_of, with_options
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, disarm
-from stack.wire.tcp import write_mss, write_sack_permitted, write_timestamps, write_window_scale
+from stack.wire.tcp import (
+    write_mss,
+    write_sack_permitted_and_timestamps,
+    write_timestamps,
+    write_window_scale,
+)
 
 
 def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: int) -> Tcb | None:
@@ -273,8 +278,9 @@ def _answer_with_cookie(engine: Engine, listener: Listener, segment: Segment, no
         sack = engine.sack and segment.sack_permitted
         clock = with_options(clock, segment.window_scale, sack)
         if sack:
-            at += write_sack_permitted(packet.memory, at)
-        at += write_timestamps(packet.memory, at, clock, segment.timestamp_value)
+            at += write_sack_permitted_and_timestamps(packet.memory, at, clock, segment.timestamp_value)
+        else:
+            at += write_timestamps(packet.memory, at, clock, segment.timestamp_value)
         if segment.window_scale >= 0:
             at += write_window_scale(packet.memory, at, listener.window_scale)
     packet.trim_end(packet.length - (at - packet.start))

@@ -112,20 +112,26 @@ class Tcp(Transport):
         handler: TcpHandler,
         settings: TcpSettings | None = None,
         fast_open: IOBuf | None = None,
+        local_port: int = 0,
     ) -> TcpConnection:
         """Open a connection to ``address`` (high, low); ``handler`` is told the outcome, perhaps before this returns.
 
         settings: what it begins with; the engine's when there are none.
         fast_open: the first data, to go with the SYN if the server lets us (RFC 7413), and else after the handshake.
         It may reach the peer's application twice.
-        Raises AddressInUseError when every local port is connected with that peer already.
+        local_port: ours; 0: one that is free.
+        Raises AddressInUseError when it, or every local port, is connected with that peer already.
         """
         if not 0 < port <= 0xFFFF:
             raise ValueError(f"{port} is not a TCP port")
         now = self.engine.clock.now()
         path = self.engine.ip.path(None, address)
         settings = settings or self.engine.settings
-        connection = Connection(self.engine, path, port, self._local_port(path, port), now, settings)
+        if local_port == 0:
+            local_port = self._local_port(path, port)
+        elif not self._is_free(path, local_port, port):
+            raise AddressInUseError(f"the local port {local_port} is in use towards port {port} of that peer")
+        connection = Connection(self.engine, path, port, local_port, now, settings)
         connection.handler = handler
         handler.connection = connection
         if fast_open is not None:
