@@ -56,6 +56,8 @@ INTEGER_SETTINGS = {
     (SOL_TCP, SYMBOLS["TCP_MAXSEG"]): Setting("most_segment"),
 }
 CONGESTION = (SOL_TCP, SYMBOLS["TCP_CONGESTION"])
+FAST_OPEN = (SOL_TCP, SYMBOLS["TCP_FASTOPEN"])
+FAST_OPEN_CONNECT = (SOL_TCP, SYMBOLS["TCP_FASTOPEN_CONNECT"])
 PACING = (SOL_SOCKET, SYMBOLS["SO_MAX_PACING_RATE"])
 LINGER = (SOL_SOCKET, SYMBOLS["SO_LINGER"])
 # Options that change nothing a script could see of this stack; their values are kept.
@@ -78,6 +80,10 @@ def set_option(socket: Socket, level: int, name: int, value: object) -> None:
             raise CallError(errno.EINVAL)
         _change(socket, {setting.field: setting.into(value)})
         socket.options[key] = value
+    elif key == FAST_OPEN and isinstance(socket, StreamSocket) and isinstance(value, int):
+        socket.set_fast_opens(value)
+    elif key == FAST_OPEN_CONNECT and isinstance(socket, StreamSocket):
+        socket.defers_connect = bool(value)
     elif key == CONGESTION and isinstance(socket, StreamSocket) and isinstance(value, bytes):
         _change(socket, {"congestion_control": value.rstrip(b"\0").decode()})
     elif key == PACING and isinstance(socket, StreamSocket) and isinstance(value, int):
@@ -112,6 +118,10 @@ def _of_stream(socket: StreamSocket, key: tuple[int, int]) -> object:
         return int(socket.accepted is not None)
     if key == (SOL_TCP, SYMBOLS["TCP_MAXSEG"]):
         return socket.connection.snd_mss if socket.connection is not None else DEFAULT_SEGMENT
+    if key == FAST_OPEN:
+        return socket.fast_opens
+    if key == FAST_OPEN_CONNECT:
+        return int(socket.defers_connect)
     if key == CONGESTION:
         return (socket.settings.congestion_control or DEFAULT_CONTROLLER).encode()
     setting = INTEGER_SETTINGS.get(key)

@@ -13,6 +13,7 @@ from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.network import AddressInUseError, TcpConnection, TcpHandler
 from ebbrt.tcp_settings import TcpSettings
 from netlab.script.sockets import (
+    MSG_FASTOPEN,
     MSG_PEEK,
     MSG_WAITALL,
     POLLERR,
@@ -34,9 +35,11 @@ from stack.address import parse_address
 from stack.stack import Stack
 from stack.tcp.connection import Connection
 from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, SYN_RECEIVED, TIME_WAIT
+from stack.tcp.fast_open import FastOpenQueue
 
 HAVE_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
 HEADROOM = 128
+TCP_HEADER = 20
 MOST_PIECE = 32 * 1024  # bytes in one buffer
 
 
@@ -66,6 +69,9 @@ class StreamSocket(Socket):
         self.accepted: deque[StreamSocket] | None = None  # of a listening socket
         self.had_fin = False  # the peer has closed its side
         self._data = bytearray()  # taken from the connection and not yet read
+        self.fast_opens = 0  # TCP_FASTOPEN: how many connections a listener has accepted before they are open
+        self.defers_connect = False  # TCP_FASTOPEN_CONNECT
+        self._deferred: tuple[str, int] | None = None  # whom the first data will be sent to, with the SYN
         self._connecting = False  # connect() has begun and not yet told how it ended
         self._read_shut = False
         self._write_shut = False
@@ -87,7 +93,7 @@ class StreamSocket(Socket):
             raise CallError(errno.EINVAL)
         if self.accepted is None:
             try:
-                self.stack.tcp.listen(self.port, self._accept, max(backlog, 1), self.settings)
+                self.stack.tcp.listen(self.port, self._accept, max(backlog, 1), self.settings, self.fast_opens)
             except AddressInUseError:
                 raise CallError(errno.EADDRINUSE) from None
             self.accepted = deque()
@@ -120,6 +126,12 @@ class StreamSocket(Socket):
             self.stack.tcp.engine.listeners[self.port].take_settings(settings)
         self.settings = settings
 
+    def set_fast_opens(self, most: int) -> None:
+        """How many connections may be accepted before they are open (RFC 7413)."""
+        self.fast_opens = most
+        if self.accepted is not None:
+            self.stack.tcp.engine.listeners[self.port].fast_open = FastOpenQueue(most) if most else None
+
     def accept(self) -> Blocking[Socket]:
         """See Socket."""
         if self.accepted is None:
@@ -135,7 +147,10 @@ class StreamSocket(Socket):
         if self.accepted is not None:
             raise CallError(errno.EISCONN)
         if self.connection is None:
-            self._begin(address, port)
+            if self.defers_connect and self._room(address):
+                self._deferred = (address, port)
+                return 0
+            self._begin(address, port, self._buffer(b"") if self.defers_connect else None)
             if self.nonblocking and self._is_opening():
                 raise CallError(errno.EINPROGRESS)
         elif not self._connecting:
@@ -148,10 +163,10 @@ class StreamSocket(Socket):
         self.raise_error()
         return 0
 
-    def _begin(self, address: str, port: int) -> None:
+    def _begin(self, address: str, port: int, first: IOBuf | None = None) -> None:
         handler = _Upcalls(self)
         try:
-            connection = self.stack.tcp.connect(parse_address(address), port, handler, self.settings)
+            connection = self.stack.tcp.connect(parse_address(address), port, handler, self.settings, first, self.port)
         except AddressInUseError:
             raise CallError(errno.EADDRNOTAVAIL) from None
         self._connecting = True
@@ -161,7 +176,27 @@ class StreamSocket(Socket):
         connection.pause()
 
     def _is_opening(self) -> bool:
-        return self.connection is not None and CLOSED < self.connection.state <= SYN_RECEIVED
+        """Whether connect() is under way; a connection that was accepted is open, if only for fast open."""
+        connection = self.connection
+        return connection is not None and self._connecting and CLOSED < connection.state <= SYN_RECEIVED
+
+    def _room(self, address: str) -> int:
+        """How many bytes may go with a SYN to that host: 0 without a cookie of it."""
+        tcp = self.stack.tcp.engine
+        path = tcp.ip.path(None, parse_address(address))
+        known = tcp.fast_open_servers.begin(path, path.mtu - path.header_length - TCP_HEADER, self.clock.now())
+        return known.room if known is not None else 0
+
+    def _send_first(self, data: bytes, flags: int, to: tuple[str, int]) -> Blocking[int]:
+        """Connect, with as much of the data in the SYN as may go; what a call that blocks then has left follows."""
+        first = min(len(data), self._room(to[0]))
+        self._begin(*to, self._buffer(data[:first]))
+        if not self.waits(flags):
+            if not first:
+                raise CallError(errno.EINPROGRESS)
+            return first
+        yield from self.connect(*to)
+        return first + (yield from self.send(data[first:], flags & ~MSG_FASTOPEN))
 
     # Data
 
@@ -213,6 +248,12 @@ class StreamSocket(Socket):
 
     def send(self, data: bytes, flags: int, to: tuple[str, int] | None = None) -> Blocking[int]:
         """See Socket."""
+        if flags & MSG_FASTOPEN or self._deferred is not None:
+            target = to or self._deferred
+            self._deferred = None
+            if self.connection is not None or target is None:
+                raise CallError(errno.EISCONN if target is not None else errno.EINVAL)
+            return (yield from self._send_first(data, flags, target))
         self.raise_error()
         sent = 0
         while True:
@@ -235,11 +276,16 @@ class StreamSocket(Socket):
             yield None
 
     def _put(self, data: bytes) -> int:
-        """Queue bytes, as one chain."""
-        if not data:
-            return 0
+        """Queue bytes."""
+        assert self.connection is not None
+        if data:
+            self.connection.send(self._buffer(data))
+        return len(data)
+
+    def _buffer(self, data: bytes) -> IOBuf:
+        """The bytes as one chain."""
         head: IOBuf | None = None
-        for at in range(0, len(data), MOST_PIECE):
+        for at in range(0, len(data) or 1, MOST_PIECE):
             piece = data[at : at + MOST_PIECE]
             iobuf = allocate(self.stack.allocator, len(piece), HEADROOM)
             if iobuf is None:
@@ -249,10 +295,8 @@ class StreamSocket(Socket):
                 head = iobuf
             else:
                 head.append(iobuf)
-        assert self.connection is not None
         assert head is not None
-        self.connection.send(head)
-        return len(data)
+        return head
 
     # Ending
 

@@ -146,6 +146,7 @@ SETTINGS: dict[str, Callable[[Stack, str], None]] = {
     "tcp_fin_timeout": _setting("fin_wait_2_time", SECOND),
     "tcp_notsent_lowat": _unsent,
     "tcp_slow_start_after_idle": _as_it_is("1"),
+    "tcp_fastopen": _as_it_is("1", "3"),
     "tcp_dsack": _as_it_is("1"),
     "tcp_no_metrics_save": _as_it_is("1"),
     "tcp_synack_retries": _as_it_is("5"),

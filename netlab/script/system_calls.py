@@ -12,6 +12,7 @@ from netlab.script.configuration import Configuration
 from netlab.script.datagram_socket import DatagramSocket
 from netlab.script.exchange import Exchange
 from netlab.script.sockets import (
+    MSG_FASTOPEN,
     O_NONBLOCK,
     POLLERR,
     POLLHUP,
@@ -42,7 +43,7 @@ O_RDWR = 2
 POLLNVAL = 0x020
 MILLISECOND = 1_000_000
 RECEIVE_FLAGS = SYMBOLS["MSG_PEEK"] | SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_WAITALL"]
-SEND_FLAGS = SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_NOSIGNAL"]
+SEND_FLAGS = SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_NOSIGNAL"] | SYMBOLS["MSG_FASTOPEN"]
 
 
 class MismatchError(Exception):
@@ -177,14 +178,20 @@ class SystemCalls:
         return (yield from self._socket(call).send(data, _flags(call.arguments[3], SEND_FLAGS)))
 
     def _call_sendto(self, call: Call) -> Blocking[int | Socket]:
-        socket = self._socket(call)
         data = written(call.arguments[1], integer(call.arguments[2]))
-        address, port = self._target(call.arguments[4])
-        if isinstance(socket, DatagramSocket) and socket.peer is None:
-            if not socket.port:
-                socket.bind(0)
-            self.exchange.connecting("udp", socket.port, address, port)
-        return (yield from socket.send(data, _flags(call.arguments[3], SEND_FLAGS), (address, port)))
+        flags = _flags(call.arguments[3], SEND_FLAGS)
+        return (yield from self._send_to(self._socket(call), data, flags, self._target(call.arguments[4])))
+
+    def _send_to(self, socket: Socket, data: bytes, flags: int, target: tuple[str, int]) -> Blocking[int]:
+        """Send to somebody, who is under test from now on if nobody of this socket was before."""
+        if isinstance(socket, DatagramSocket):
+            if socket.peer is None:
+                if not socket.port:
+                    socket.bind(0)
+                self.exchange.connecting("udp", socket.port, *target)
+        elif isinstance(socket, StreamSocket) and socket.connection is None and flags & MSG_FASTOPEN:
+            self.exchange.connecting("tcp", socket.port, *target)
+        return (yield from socket.send(data, flags, target))
 
     def _call_writev(self, call: Call) -> Blocking[int | Socket]:
         return (yield from self._socket(call).send(bytes(sum(buffer_lengths(call.arguments[1]))), 0))
@@ -192,7 +199,8 @@ class SystemCalls:
     def _call_sendmsg(self, call: Call) -> Blocking[int | Socket]:
         message = _message(call.arguments[1])
         data = bytes(sum(buffer_lengths(message["msg_iov"])))
-        return (yield from self._socket(call).send(data, _flags(call.arguments[2], SEND_FLAGS)))
+        flags = _flags(call.arguments[2], SEND_FLAGS)
+        return (yield from self._send_to(self._socket(call), data, flags, self._target(Ellipsis())))
 
     # Ending and asking
 
