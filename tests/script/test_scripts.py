@@ -11,7 +11,11 @@ FOLDER = Path(__file__).parent
 SCRIPTS = sorted(FOLDER.rglob("*.pkt"))
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(FOLDER).with_suffix("")))
+def name(path: Path) -> str:
+    return str(path.relative_to(FOLDER).with_suffix(""))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=name)
 def test_script(path):
     report = run_file(path)
     assert report.outcome == PASSED, report.text()
