@@ -131,8 +131,21 @@ class UdpSocket:
         """
         raise NotImplementedError
 
+    def join(self, group: str) -> None:
+        """Receive what is sent to an IPv4 multicast group and the port, on the interface that leads to the group.
+
+        Other sockets on the same interface and port see it too. On a node of several cores each joins for itself.
+        Raises OSError when there are too many groups, or this form has none (kernel sockets, bound to one address),
+        ValueError when it is no group.
+        """
+        raise OSError("this form of UDP socket hears no groups")
+
+    def leave(self, group: str) -> None:
+        """Undo one ``join``. Raises ValueError without one."""
+        raise ValueError(f"{group} was not joined")
+
     def close(self) -> None:
-        """Give the port back; no upcall follows."""
+        """Give the port back and leave all groups; no upcall follows."""
         raise NotImplementedError
 
 

@@ -26,6 +26,7 @@ cdef class Interface(FrameHandler):
     cdef readonly unsigned int ipv4_mask
     cdef readonly unsigned int ipv4_broadcast
     cdef readonly Arp arp
+    cdef readonly set ipv4_groups
     cdef public object steering
     cdef EthernetHeader _ethernet
     cdef unsigned long long _received

@@ -11,7 +11,7 @@ from ebbrt.clock import Clock
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice, FrameHandler
-from stack.constants import ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, LIMITED_BROADCAST
+from stack.constants import ALL_SYSTEMS, ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, LIMITED_BROADCAST
 from stack.ipv4.arp import Arp
 from stack.wire.ethernet import EthernetHeader
 
@@ -35,6 +35,7 @@ class Interface(FrameHandler):
 
     index: its place in ``Stack.interfaces``. mac: the link address, as a 48-bit integer.
     ipv4_address, ipv4_mask, ipv4_broadcast: of its IPv4 address; the first is 0 while it has none.
+    ipv4_groups: the multicast groups that it listens to (``stack.ipv4.igmp``).
     steering: the way to the other cores of the node; None on a node of one.
     """
 
@@ -49,6 +50,7 @@ class Interface(FrameHandler):
         self.ipv4_address = 0
         self.ipv4_mask = LIMITED_BROADCAST
         self.ipv4_broadcast = 0
+        self.ipv4_groups = {ALL_SYSTEMS}
         self.arp = Arp(allocator, device)
         self.steering: Steering | None = None
         self._ethernet = EthernetHeader(allocator.memory)

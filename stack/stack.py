@@ -18,6 +18,7 @@ from stack.interface import Interface
 from stack.internet import Internet
 from stack.ipv4.address_claim import AddressClaim
 from stack.ipv4.icmp import Icmp
+from stack.ipv4.igmp import Igmp
 from stack.ipv4.ipv4 import IPv4
 from stack.routes import RouteTable
 from stack.steering import Steering
@@ -58,6 +59,7 @@ class Stack:
         self.icmp = Icmp(self.ipv4, allocator)
         self.udp = Udp(self.internet, self.icmp, allocator, clock, random)
         self.timed: list[Timed] = [self.ipv4.reassembly]
+        Igmp(self.ipv4, random, self.timed)
         self.tcp = Tcp(self.internet, allocator, clock, random, secret, lookup)
 
     def add_interface(self, device: EthernetDevice, address: IPv4Interface | None) -> Interface:
@@ -117,6 +119,7 @@ class Stack:
             "ipv4": self.ipv4.statistics(),
             "ipv4_reassembly": self.ipv4.reassembly.statistics(),
             "icmp": self.icmp.statistics(),
+            "igmp": self.ipv4.igmp.statistics(),
             "udp": self.udp.statistics(),
             "tcp": self.tcp.statistics(),
             **({"steering": steering.statistics()} if steering is not None else {}),

@@ -28,6 +28,7 @@ cdef class Udp(Transport):
     cdef object random
     cdef dict _sockets
     cdef UdpHeader _header
+    cdef bint _delivering
     cdef unsigned long long received
     cdef unsigned long long delivered
     cdef unsigned long long too_short
@@ -41,7 +42,10 @@ cdef class Udp(Transport):
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
     @cython.locals(socket=StackUdpSocket)
     cpdef void icmp_error(self, IcmpError error, long long now) except *
+    @cython.locals(path=Path, back=Path)
     cpdef bint send(self, unsigned int port, IOBuf data, object destination, unsigned int destination_port) except -1
+    @cython.locals(received=Received, is_its_source=cython.bint)
+    cdef bint _answers(self, object destination) except -1
     @cython.locals(length=cython.uint, header=IOBuf)
     cpdef bint send_on(self, Path path, unsigned int port, IOBuf data, unsigned int destination_port) except -1
     cpdef void unbind(self, unsigned int port) except *
@@ -50,6 +54,7 @@ cdef class StackUdpSocket(UdpSocket):
     cdef Udp udp
     cdef unsigned int port
     cdef UdpHandler handler
+    cdef list _joined
     cpdef unsigned int local_port(self) except? 0xFFFFFFFF
     cpdef bint send(self, IOBuf data, str address, unsigned int port) except -1
     cpdef void close(self) except *

@@ -11,6 +11,7 @@ from stack.constants import (
     ERROR_PORT,
     ICMP_UNREACHABLE,
     IPV4_LONGEST,
+    MASK32,
     PROTOCOL_UDP,
     UDP_CHECKSUM_OFFSET,
     UDP_HEADER,
@@ -18,6 +19,7 @@ from stack.constants import (
 )
 from stack.internet import Internet
 from stack.ipv4.icmp import Icmp
+from stack.ipv4.igmp import Membership
 from stack.transport import IcmpError, Path, Received, Transport
 from stack.wire.checksum import transport_sum
 from stack.wire.udp import UdpHeader
@@ -39,6 +41,7 @@ class Udp(Transport):
         self.random = random
         self._sockets: dict[int, StackUdpSocket] = {}
         self._header = UdpHeader(allocator.memory)
+        self._delivering = False  # a datagram to a socket
         # Each received datagram is counted in ``received`` and in one of the next six.
         self.received = 0
         self.delivered = 0
@@ -97,7 +100,11 @@ class Udp(Transport):
         packet.advance(UDP_HEADER)
         while packet.length == 0 and packet.next is not None:
             packet = packet.next
-        socket.handler.receive(packet, format_address(received.source_high, received.source_low), source_port)
+        self._delivering = True
+        try:
+            socket.handler.receive(packet, format_address(received.source_high, received.source_low), source_port)
+        finally:
+            self._delivering = False
 
     def icmp_error(self, error: IcmpError, now: int) -> None:
         """Tell the socket that a datagram of its did not arrive (RFC 1122 section 4.1.3.3)."""
@@ -108,8 +115,23 @@ class Udp(Transport):
             socket.handler.undelivered(reason, address, error.remote_port)
 
     def send(self, port: int, data: IOBuf, destination: tuple[int, int], destination_port: int) -> bool:
-        """Send ``data`` in one datagram from ``port``; False, counted, when it could not leave."""
-        return self.send_on(self.internet.path(None, destination), port, data, destination_port)
+        """Send ``data`` in one datagram from ``port``; False, counted, when it could not leave.
+
+        An answer to the datagram that is being delivered goes from the address that that was sent to, if there is a
+        way from there (RFC 1122 section 4.1.3.5).
+        """
+        path = self.internet.path(None, destination)
+        if self._answers(destination):
+            back = self.internet.path_back()
+            if back.leads_to_host():
+                path = back
+        return self.send_on(path, port, data, destination_port)
+
+    def _answers(self, destination: tuple[int, int]) -> bool:
+        """Whether ``destination`` is where the datagram came from that is being delivered, to us alone."""
+        received = self.internet.received
+        is_its_source = destination == (received.source_high, received.source_low)
+        return self._delivering and is_its_source and not received.to_group
 
     def send_on(self, path: Path, port: int, data: IOBuf, destination_port: int) -> bool:
         """As ``send``, on a path that the caller has chosen."""
@@ -170,6 +192,7 @@ class StackUdpSocket(UdpSocket):
         self.udp: Udp | None = udp
         self.port = port
         self.handler = handler
+        self._joined: list[tuple[Membership, int]] = []
 
     def local_port(self) -> int:
         """The port it is bound to."""
@@ -179,8 +202,36 @@ class StackUdpSocket(UdpSocket):
         """See UdpSocket."""
         return self.udp is not None and self.udp.send(self.port, data, parse_address(address), port)
 
+    def join(self, group: str) -> None:
+        """See UdpSocket."""
+        number = self._group(group)
+        assert self.udp is not None, "joined after it was closed"
+        ipv4 = self.udp.internet.ipv4
+        membership = ipv4.igmp.membership(ipv4.interface_for(number))
+        membership.join(number, self.udp.clock.now())
+        self._joined.append((membership, number))
+
+    def leave(self, group: str) -> None:
+        """See UdpSocket."""
+        number = self._group(group)
+        for membership, joined in self._joined:
+            if joined == number and self.udp is not None:
+                self._joined.remove((membership, joined))
+                membership.leave(number, self.udp.clock.now())
+                return
+        raise ValueError(f"{group} was not joined")
+
+    def _group(self, group: str) -> int:
+        high, low = parse_address(group)
+        if high or low >> 28 != 0xFFFFE:
+            raise ValueError(f"{group} is no IPv4 multicast group")
+        return low & MASK32
+
     def close(self) -> None:
         """See UdpSocket."""
         if self.udp is not None:
+            for membership, group in self._joined:
+                membership.leave(group, self.udp.clock.now())
+            self._joined.clear()
             self.udp.unbind(self.port)
             self.udp = None

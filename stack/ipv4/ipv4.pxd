@@ -16,6 +16,8 @@ cdef unsigned long long BROADCAST_MAC
 cdef unsigned int ETHERNET_HEADER
 cdef unsigned int ETHERTYPE_IPV4
 cdef long long FOREVER
+cdef unsigned long long GROUP_MAC
+cdef unsigned int GROUP_TTL
 cdef unsigned int ICMP_PARAMETER_PROBLEM
 cdef unsigned int ICMP_UNREACHABLE
 cdef unsigned int IPV4_BAD_OPTION
@@ -50,6 +52,7 @@ cdef class IPv4(InternetProtocol):
     cdef Ipv4Header header
     cdef Ipv4Header _quoted_header
     cdef public object icmp
+    cdef public object igmp
     cdef readonly object reassembly
     cdef dict _paths
     cdef Neighbour everybody
@@ -66,10 +69,12 @@ cdef class IPv4(InternetProtocol):
     cpdef void set_address(self, Interface interface, object address) except *
     @cython.locals(received=Received, path=Ipv4Path)
     cpdef Ipv4Path reply_path(self)
-    @cython.locals(route=Route, on_link=cython.bint, hop=cython.uint, neighbour=Neighbour)
+    @cython.locals(route=Route, on_link=cython.bint, hop=cython.uint, neighbour=Neighbour, group=Neighbour)
     cpdef Neighbour next_hop(self, Interface interface, unsigned int destination, bint for_reply)
     @cython.locals(interface=Interface)
     cpdef Interface interface_of(self, unsigned int address)
+    @cython.locals(interface=Interface, best=Interface, mask=cython.uint, route=Route)
+    cpdef Interface interface_for(self, unsigned int destination)
     @cython.locals(
         header=Ipv4Header,
         available=cython.uint,
@@ -116,8 +121,6 @@ cdef class IPv4(InternetProtocol):
     @cython.locals(destination=cython.uint, source=cython.uint, network=cython.uint, to_group=cython.bint)
     @cython.final
     cdef unsigned int _check_addresses(self, Ipv4Header header, Interface interface, bint link_group) noexcept
-    @cython.locals(interface=Interface, best=Interface, mask=cython.uint, route=Route)
-    cdef unsigned int _source_for(self, unsigned int destination) except? 0
 
 cdef class Ipv4Path(Path):
     cdef IPv4 ip
@@ -125,6 +128,7 @@ cdef class Ipv4Path(Path):
     cdef EthernetDevice device
     cdef unsigned int source
     cdef unsigned int destination
+    cdef bint to_group
     cdef bint checksum_offload
     cdef unsigned int generation
     cdef readonly Neighbour neighbour

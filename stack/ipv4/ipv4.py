@@ -25,6 +25,8 @@ from stack.constants import (
     ERROR_UNREACHABLE,
     ETHERNET_HEADER,
     ETHERTYPE_IPV4,
+    GROUP_MAC,
+    GROUP_TTL,
     ICMP_PARAMETER_PROBLEM,
     ICMP_TIME_EXCEEDED,
     ICMP_UNREACHABLE,
@@ -62,6 +64,7 @@ from stack.wire.ipv4 import Ipv4Header
 
 if TYPE_CHECKING:
     from stack.ipv4.icmp import Icmp
+    from stack.ipv4.igmp import Igmp
 
 MOST_PATHS = 4096  # kept for those who ask again; a holder of a path keeps it anyway
 PROHIBITED_CODES = frozenset((9, 10, 13))  # by an administrator (RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1)
@@ -70,7 +73,8 @@ PROHIBITED_CODES = frozenset((9, 10, 13))  # by an administrator (RFC 1122 secti
 class IPv4(InternetProtocol):
     """IPv4 on all interfaces of a stack.
 
-    identification: the first packet's, any 16-bit number. icmp: what errors are reported with.
+    identification: the first packet's, any 16-bit number. icmp: what errors are reported with. igmp: knows of
+    groups.
     """
 
     def __init__(
@@ -86,7 +90,8 @@ class IPv4(InternetProtocol):
         self.ethernet = EthernetHeader(self.memory)
         self.header = Ipv4Header(self.memory)
         self._quoted_header = Ipv4Header(self.memory)
-        self.icmp: Icmp = None  # type: ignore[assignment]  # it puts itself here
+        self.icmp: Icmp = None  # type: ignore[assignment]  # it puts itself here, as does the next
+        self.igmp: Igmp = None  # type: ignore[assignment]
         self.reassembly = Reassembly(self, self.memory)
         self._paths: dict[int, Ipv4Path] = {}
         self.everybody = Neighbour(0, IPV4_MAPPED_PREFIX | LIMITED_BROADCAST)
@@ -111,7 +116,7 @@ class IPv4(InternetProtocol):
         path = self._paths.get(key)
         if path is None:
             if not from_:
-                from_ = self._source_for(to)
+                from_ = self.interface_for(to).ipv4_address
             if len(self._paths) >= MOST_PATHS:
                 del self._paths[next(iter(self._paths))]
             path = self._paths[key] = Ipv4Path(self, self.interface_of(from_), mapped(from_), destination)
@@ -143,8 +148,12 @@ class IPv4(InternetProtocol):
         """
         if destination == LIMITED_BROADCAST or destination == interface.ipv4_broadcast:
             return self.everybody
-        if destination == interface.ipv4_address or destination >> 28 == 0xE:
-            return self.nobody  # neither loopback nor multicast
+        if destination >> 28 == 0xE:
+            group = Neighbour(0, IPV4_MAPPED_PREFIX | destination)
+            group.set_permanent(GROUP_MAC | destination & 0x7FFFFF)
+            return group
+        if destination == interface.ipv4_address:
+            return self.nobody  # there is no loopback
         route = self.routes.find(destination, interface)
         on_link = (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0
         if on_link and (route is None or interface.ipv4_mask >= route.mask):
@@ -162,6 +171,19 @@ class IPv4(InternetProtocol):
             if interface.ipv4_address == address:
                 return interface
         return self.interfaces[0]
+
+    def interface_for(self, destination: int) -> Interface:
+        """The interface that leads to an IPv4 address, by the longest prefix; the first one when none does."""
+        best: Interface | None = None
+        mask = 0
+        for interface in self.interfaces:
+            if (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0 and interface.ipv4_mask > mask:
+                best = interface
+                mask = interface.ipv4_mask
+        route = self.routes.find(destination)
+        if route is not None and (best is None or route.mask > mask):
+            best = route.interface
+        return self.interfaces[0] if best is None else best
 
     def receive(self, packet: IOBuf, interface: Interface, link_group: bool, checksum_valid: bool, now: int) -> None:
         """See InternetProtocol."""
@@ -313,10 +335,18 @@ class IPv4(InternetProtocol):
     def _check_addresses(self, header: Ipv4Header, interface: Interface, link_group: bool) -> int:
         """The outcome of a well-formed packet for its addresses; notes whether it is a broadcast."""
         destination = header.destination()
-        to_group = destination == LIMITED_BROADCAST or destination == interface.ipv4_broadcast
-        self.received.to_group = to_group
-        if not to_group and (destination != interface.ipv4_address or link_group):
+        to_group = False
+        if destination != interface.ipv4_address:
+            to_group = (
+                destination == LIMITED_BROADCAST
+                or destination == interface.ipv4_broadcast
+                or (destination >> 28 == 0xE and destination in interface.ipv4_groups)
+            )
+            if not to_group:
+                return IPV4_NOT_OURS
+        elif link_group or destination == 0:
             return IPV4_NOT_OURS  # a unicast address in a link broadcast: RFC 1122 section 3.3.6
+        self.received.to_group = to_group
         source = header.source()
         network = source >> 24
         # RFC 1122 section 3.2.1.3: none of these is the address of another host.
@@ -327,19 +357,6 @@ class IPv4(InternetProtocol):
         if header.is_fragment():
             return IPV4_FRAGMENT
         return IPV4_DELIVERED
-
-    def _source_for(self, destination: int) -> int:
-        """Our address on the interface that leads there, by the longest prefix; else the first interface's."""
-        best: Interface | None = None
-        mask = 0
-        for interface in self.interfaces:
-            if (destination ^ interface.ipv4_address) & interface.ipv4_mask == 0 and interface.ipv4_mask > mask:
-                best = interface
-                mask = interface.ipv4_mask
-        route = self.routes.find(destination)
-        if route is not None and (best is None or route.mask > mask):
-            best = route.interface
-        return self.interfaces[0].ipv4_address if best is None else best.ipv4_address
 
 
 class Ipv4Path(Path):
@@ -359,6 +376,7 @@ class Ipv4Path(Path):
         self.device = self.interface.device
         self.source = source[1] & MASK32
         self.destination = destination[1] & MASK32
+        self.to_group = self.destination >> 28 == 0xE
         self.address_sum = address_sum(self.source) + address_sum(self.destination)
         self.headroom = self.device.headroom + LINK_AND_IPV4_HEADERS
         self.header_length = IPV4_HEADER
@@ -372,7 +390,7 @@ class Ipv4Path(Path):
     def leads_to_host(self) -> bool:
         """See Path."""
         self._look_again()
-        return self.neighbour is not self.ip.everybody and self.neighbour is not self.ip.nobody
+        return self.neighbour is not self.ip.everybody and self.neighbour is not self.ip.nobody and not self.to_group
 
     def send(
         self,
@@ -414,6 +432,8 @@ class Ipv4Path(Path):
         ip.header.at(packet.start + ETHERNET_HEADER).write(
             total_length, identification, protocol, self.source, self.destination, traffic_class, self.address_sum
         )
+        if self.to_group:
+            ip.header.set_time_to_live(GROUP_TTL)
 
     def _transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int, now: int) -> bool:
         """Give a frame to the device, or to the neighbour table; False, counted, when the device is full."""

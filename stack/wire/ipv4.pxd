@@ -69,6 +69,8 @@ cdef class Ipv4Header:
         unsigned int type_of_service,
         unsigned int addresses,
     ) noexcept
+    @cython.locals(protocol=cython.uint)
+    cpdef void set_time_to_live(self, unsigned int hops) noexcept
     @cython.locals(word=cython.uint)
     cpdef void become_fragment(self, unsigned int offset, bint more) noexcept
     cpdef void become_whole(self, unsigned int total_length, unsigned int ecn) noexcept

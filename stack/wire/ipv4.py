@@ -179,6 +179,12 @@ class Ipv4Header:
         total = (VERSION_4_NO_OPTIONS << 8 | type_of_service) + total_length + identification + DONT_FRAGMENT
         self._set_word(CHECKSUM, 0xFFFF ^ fold(total + (DEFAULT_TTL << 8 | protocol) + addresses))
 
+    def set_time_to_live(self, hops: int) -> None:
+        """Change the time to live of what ``write`` has written."""
+        protocol = self.protocol()
+        self.mem[self.offset + TIME_TO_LIVE] = hops
+        self._set_word(CHECKSUM, update(self._word(CHECKSUM), DEFAULT_TTL << 8 | protocol, hops << 8 | protocol))
+
     def become_fragment(self, offset: int, more: bool) -> None:
         """Make what ``write`` has written the header of a fragment: DF off, ``offset`` in units of 8 bytes."""
         word = offset | MORE_FRAGMENTS if more else offset

@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scapy.layers.igmp import IGMP_MQ, IGMPv3_MQ
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR, IPOption_Timestamp
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
@@ -12,6 +13,7 @@ from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpHandler, UdpHandler
 from tests.stack_harness import BROADCAST_LINK, NODE, NODE_LINK, PEER, PEER_LINK, Harness, verified
 
+GROUP = "239.1.2.3"
 LINK = Ether(src=PEER_LINK, dst=NODE_LINK)
 NETWORK = LINK / IP(src=PEER, dst=NODE)
 QUOTED = IP(src=NODE, dst=PEER) / UDP(sport=7, dport=9) / Raw(b"hello")
@@ -28,6 +30,9 @@ SEEDS = [
         NETWORK / TCP(sport=1025, dport=80, flags="A", seq=1001, ack=1) / Raw(b"data"),
         NETWORK / TCP(sport=1025, dport=81, flags="PA", seq=1001, ack=1) / Raw(b"data"),
         LINK / IP(src=PEER, dst=NODE, proto=99) / Raw(b"unknown"),
+        LINK / IP(src=PEER, dst="224.0.0.1") / IGMPv3_MQ(gaddr=GROUP, srcaddrs=[PEER]),
+        LINK / IP(src=PEER, dst="224.0.0.1") / IGMP_MQ(mrcode=10),
+        LINK / IP(src=PEER, dst=GROUP) / UDP(sport=9, dport=7) / Raw(b"to all"),
         LINK / IP(src=PEER, dst=NODE, id=5, flags="MF") / UDP(sport=9, dport=7, len=24) / Raw(b"first 8 "),
         LINK / IP(src=PEER, dst=NODE, id=5, frag=2, proto=17) / Raw(b"the last"),
         LINK / IP(src=PEER, dst=NODE, options=[IPOption_Timestamp(), IPOption_LSRR(routers=[PEER])]) / UDP(dport=7),
@@ -97,7 +102,9 @@ def check_accounts(statistics: dict[str, dict[str, Any]], frames: int) -> None:
     assert icmp["received"] == sum(icmp[name] for name in icmp_outcomes)
     udp_outcomes = ("delivered", "too_short", "bad_length", "bad_checksum", "no_socket")
     assert udp["received"] == sum(udp[name] for name in udp_outcomes)
-    assert ipv4["delivered"] == icmp["received"] + udp["received"] + statistics["tcp"]["segments"]["received"]
+    assert ipv4["delivered"] == sum(
+        part["received"] for part in (icmp, statistics["igmp"], udp, statistics["tcp"]["segments"])
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -109,7 +116,7 @@ def check_accounts(statistics: dict[str, dict[str, Any]], frames: int) -> None:
 )
 def test_any_frames(steps: list[tuple[bytes, list[int], bool, int]]) -> None:
     harness = Harness()
-    harness.stack.udp.bind(7, Sink())
+    harness.stack.udp.bind(7, Sink()).join(GROUP)
     harness.stack.tcp.listen(80, lambda connection: Echo(), 16)
     for frame, cuts, checksum_valid, delay in steps:
         harness.give(frame, *sorted(cut for cut in cuts if cut < len(frame)), checksum_valid=checksum_valid)
