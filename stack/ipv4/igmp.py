@@ -19,6 +19,7 @@ from stack.constants import ALL_SYSTEMS, ETHERNET_HEADER, ETHERTYPE_IPV4, GROUP_
 from stack.timed import Timed
 from stack.transport import IcmpError, Received, Transport
 from stack.wire.checksum import chain_sum, memory_sum
+from stack.wire.ethernet import EthernetHeader
 
 if TYPE_CHECKING:
     from stack.interface import Interface
@@ -204,7 +205,7 @@ class Membership(Timed):
         packet.write(10, (0xFFFF ^ memory_sum(memory, packet.start, HEADER)).to_bytes(2, "big"))
         packet.write(HEADER + 2, (0xFFFF ^ memory_sum(memory, packet.start + HEADER, len(message))).to_bytes(2, "big"))
         packet.retreat(ETHERNET_HEADER)
-        ip.ethernet.at(packet.start).write(GROUP_MAC | destination & 0x7FFFFF, interface.mac, ETHERTYPE_IPV4)
+        EthernetHeader(memory).at(packet.start).write(GROUP_MAC | destination & 0x7FFFFF, interface.mac, ETHERTYPE_IPV4)
         self.reports_sent += 1
         interface.device.transmit(packet, 0, 0, 0)
 

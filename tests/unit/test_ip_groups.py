@@ -8,6 +8,7 @@ from scapy.packet import Packet, Raw
 
 from ebbrt.constants import FOREVER
 from ebbrt.network import UdpSocket
+from stack.ipv4.igmp import response_time
 from tests.fakes import make_frame
 from tests.stack_harness import NODE, PEER, PEER_LINK, SECOND, Harness
 from tests.unit.test_ip_packets import Recorder
@@ -167,3 +168,18 @@ def test_groups_are_bounded_and_checked() -> None:
             socket.join(text)
     with pytest.raises(ValueError, match="joined"):
         socket.leave(GROUP)
+
+
+def test_everybody_is_in_the_group_of_all_hosts_and_nobody_reports_it() -> None:
+    harness = Harness()
+    recorder = Recorder()
+    socket = harness.stack.udp.bind(7, recorder)
+    give(harness, IP(src=PEER, dst="224.0.0.1") / UDP(sport=9, dport=7) / Raw(b"hosts"), "01:00:5e:00:00:01")
+    assert recorder.received == [(b"hosts", PEER, 9)]
+    socket.join("224.0.0.1")
+    assert harness.take() == []
+
+
+@pytest.mark.parametrize(("code", "tenths"), [(0, 0), (127, 127), (0x80, 128), (0xFF, 31744)])
+def test_response_times(code: int, tenths: int) -> None:
+    assert response_time(code) == tenths * SECOND // 10

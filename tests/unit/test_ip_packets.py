@@ -183,6 +183,16 @@ def test_echo_is_not_answered_when_damaged_or_broadcast() -> None:
     assert harness.take() == []
 
 
+def test_redirects_and_source_quench_are_ignored() -> None:
+    harness = Harness()
+    sent = IP(src=NODE, dst="10.1.2.3") / UDP()
+    harness.give_ip(from_peer(ICMP(type=5, code=1, gw=PEER) / sent))
+    harness.give_ip(from_peer(ICMP(type=4) / sent))
+    assert harness.counter("icmp", "unknown_type") == 2
+    harness.stack.udp.bind(7, Recorder()).send(make_frame(harness.allocator, b"x"), "10.1.2.3", 9)
+    assert harness.take()[0].pdst == GATEWAY
+
+
 @pytest.mark.parametrize(
     ("packet", "code"),
     [
