@@ -205,7 +205,8 @@ class Membership(Timed):
         packet.write(10, (0xFFFF ^ memory_sum(memory, packet.start, HEADER)).to_bytes(2, "big"))
         packet.write(HEADER + 2, (0xFFFF ^ memory_sum(memory, packet.start + HEADER, len(message))).to_bytes(2, "big"))
         packet.retreat(ETHERNET_HEADER)
-        EthernetHeader(memory).at(packet.start).write(GROUP_MAC | destination & 0x7FFFFF, interface.mac, ETHERTYPE_IPV4)
+        link = GROUP_MAC | destination & 0x7FFFFF
+        EthernetHeader(memory).at(packet.start).write(link, interface.mac, ETHERTYPE_IPV4)
         self.reports_sent += 1
         interface.device.transmit(packet, 0, 0, 0)
 

@@ -1,0 +1,44 @@
+"""What ``netlab node run`` makes of --tap, --ip and --route."""
+
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+import pytest
+
+from netlab.commands.node import _parse_attachments, _parse_route
+from netlab.errors import NetlabError
+from netlab.node_config import Attachment, StaticRoute
+from netlab.node_interfaces import mac_of
+
+
+def test_each_tap_has_an_address_or_dhcp() -> None:
+    assert _parse_attachments(["a", "b"], ["198.18.0.3/16", "dhcp"]) == [
+        Attachment("a", IPv4Interface("198.18.0.3/16")),
+        Attachment("b", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("taps", "addresses", "named"), [(["a", "b"], ["dhcp"], "2 --tap"), (["a"], ["198.18.0.300/16"], "198.18.0.300")]
+)
+def test_what_is_wrong_with_them_is_said(taps: list[str], addresses: list[str], named: str) -> None:
+    with pytest.raises(NetlabError, match=named):
+        _parse_attachments(taps, addresses)
+
+
+def test_a_route_names_network_and_gateway() -> None:
+    assert _parse_route("10.0.0.0/8 via 198.18.0.1") == StaticRoute(
+        IPv4Network("10.0.0.0/8"), IPv4Address("198.18.0.1")
+    )
+    for text in ("10.0.0.0/8", "10.0.0.1/8 via 198.18.0.1", "10.0.0.0/8 via gateway"):
+        with pytest.raises(NetlabError, match="--route"):
+            _parse_route(text)
+
+
+def test_link_addresses_are_local_and_differ() -> None:
+    macs = [
+        mac_of(Attachment("a", IPv4Interface("198.18.0.3/16"))),
+        mac_of(Attachment("a", None)),
+        mac_of(Attachment("b", None)),
+    ]
+    assert len(set(macs)) == 3
+    assert all(mac[0] == 2 for mac in macs)
