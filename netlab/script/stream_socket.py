@@ -30,6 +30,7 @@ from netlab.script.sockets import (
     Blocking,
     CallError,
     Socket,
+    UnsupportedCallError,
 )
 from stack.address import parse_address
 from stack.stack import Stack
@@ -91,6 +92,8 @@ class StreamSocket(Socket):
         """See Socket."""
         if self.connection is not None:
             raise CallError(errno.EINVAL)
+        if self.port == 0:
+            raise UnsupportedCallError("listen() of a socket that is not bound")
         if self.accepted is None:
             try:
                 self.stack.tcp.listen(self.port, self._accept, max(backlog, 1), self.settings, self.fast_opens)

@@ -288,6 +288,7 @@ CONNECT = """\
         ("0 `rm -rf /`", "the command 'rm -rf /' is not supported: only sysctls can be set"),
         ("0 `sysctl -q net.ipv4.tcp_foo=1`", "the sysctl tcp_foo is not supported"),
         ("0 `sysctl -a`", "'-a' of a sysctl command is not supported: it sets nothing"),
+        ("0 socket(..., SOCK_STREAM, 0) = 3\n+0 listen(3, 1) = 0", "listen() of a socket that is not bound is not"),
         ("0 socket(..., SOCK_RAW, 255) = 3", "a socket of type SOCK_RAW is not supported"),
         (CONNECT + "+0 setsockopt(3, SOL_SOCKET, SO_BUSY_POLL, [1], 4) = 0", "is not supported"),
     ],
