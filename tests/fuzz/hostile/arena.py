@@ -20,6 +20,7 @@ from apps.transfer.server import TransferServer
 from captures.files import read_packets
 from ebbrt.iobuf import IOBuf
 from ebbrt.network import TcpConnection, TcpHandler, UdpHandler
+from ebbrt.tcp_settings import TcpSettings
 from netlab.sim import Simulation
 from netlab.sim.node import SimulatedNode
 from netlab.sim.wire import End
@@ -36,7 +37,7 @@ MEMORY = 32 << 20
 FIN_WAIT = 2 * 60  # seconds after which nothing of an ended connection may be left
 # The victim asks a peer that says nothing whether it is there: else what an attacker leaves behind stays for ever.
 SECOND = 1_000_000_000
-PATIENCE = {"keepalive": True, "keepalive_idle": 10 * SECOND, "keepalive_interval": SECOND, "keepalive_probes": 3}
+PATIENCE = TcpSettings(keepalive=True, keepalive_idle=10 * SECOND, keepalive_interval=SECOND, keepalive_probes=3)
 ESTABLISHED = 4  # as in stack.tcp.constants
 
 
