@@ -27,8 +27,9 @@ quietly() {
 # Names the Debian packages that are missing, by looking for what we need of each.
 missing_packages() {
     local program package
-    if [ "$FOR" = tests ] && [ ! -e /usr/share/java/zookeeper.jar ]; then
-        echo zookeeper
+    if [ "$FOR" = tests ]; then
+        [ -e /usr/share/java/zookeeper.jar ] || echo zookeeper
+        command -v tshark > /dev/null || echo tshark
     fi
     if [ "$FOR" = tests ] && ! command -v udhcpd > /dev/null; then
         echo udhcpd
