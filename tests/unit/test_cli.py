@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from netlab.commands.link import parse_link
+from netlab.errors import NetlabError
+
 COMMANDS = ("up", "down", "status", "exec", "clean", "doctor")
 
 
@@ -35,3 +38,21 @@ print(*{"pyroute2", "scapy", "matplotlib", "numpy"} & set(sys.modules))
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("node:delay=25ms,loss=1%", ("node", "delay=25ms,loss=1%", "delay=25ms,loss=1%")),
+        ("node:to:rate=1mbit", ("node", "rate=1mbit", None)),
+        ("node:from:reorder=1%:5ms", ("node", None, "reorder=1%:5ms")),
+        ("node:reorder=1%:5ms", ("node", "reorder=1%:5ms", "reorder=1%:5ms")),
+    ],
+)
+def test_a_link_is_said_for_both_directions_or_for_one(text: str, parsed: tuple[str, str | None, str | None]):
+    assert parse_link(text) == parsed
+
+
+def test_a_link_without_settings_is_refused():
+    with pytest.raises(NetlabError, match="no settings"):
+        parse_link("node")

@@ -137,9 +137,9 @@ def test_a_seed_fixes_everything(settings, seed, gaps):
     assert one.statistics() == other.statistics()
 
 
-@given(any_settings().filter(lambda settings: settings.reorder is None), st.lists(st.integers(0, MS), max_size=60))
-def test_without_reorder_frames_keep_their_order(settings, gaps):
-    link = Link(settings)
+@given(times.flatmap(lambda delay: st.tuples(st.just(delay), st.integers(0, delay))), st.lists(st.integers(0, MS)))
+def test_without_reorder_frames_keep_their_order(course, gaps):
+    link = Link(LinkSettings(delay=course[0], jitter=course[1], loss=0.1, duplicate=0.1))
     now, times = 0, []
     for gap in gaps:
         now += gap
@@ -251,6 +251,12 @@ def test_one_kind_of_fault_does_not_move_what_another_hits():
     alone = run("loss=5%")[1]
     together = run("loss=5%,duplicate=20%,corrupt=10%,gilbert=0%/100%")[1]
     assert [bool(arrivals) for arrivals in alone] == [bool(arrivals) for arrivals in together]
+
+
+def test_kinds_of_fault_hit_different_frames():
+    _, became = run("duplicate=50%,corrupt=50%", frames=100)
+    both = sum(len(arrivals) == 2 and arrivals[0].flipped_bit != INTACT for arrivals in became)
+    assert 5 < both < 45
 
 
 def test_other_seeds_hit_other_frames():
