@@ -58,7 +58,8 @@ opt router 198.18.0.1
 """
 
 
-def test_an_address_from_dhcp_is_renewed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cores", ["1", "2"])
+def test_an_address_from_dhcp_is_renewed(tmp_path: Path, cores: str) -> None:
     """The server is Debian's udhcpd; it gives 20 seconds, so that T1 comes after 10."""
     given = "198.18.7.7"
     (tmp_path / "leases").touch()
@@ -69,7 +70,8 @@ def test_an_address_from_dhcp_is_renewed(tmp_path: Path) -> None:
         server = client.popen(["udhcpd", "-f", str(configuration)], stderr=subprocess.DEVNULL)
         statistics = tmp_path / "node.json"
         argv = [sys.executable, "-m", "netlab.cli", "node", "run", "memcached", "--tap", "node", "--ip", "dhcp"]
-        process = lab.node_popen("node", [*argv, "--statistics", str(statistics)], stdout=subprocess.PIPE, text=True)
+        argv += ["--cores", cores, "--statistics", str(statistics)]
+        process = lab.node_popen("node", argv, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"ready: memcached on {given}:11211"), "it got no address"
         node = RunningNode(lab, process, statistics)
@@ -77,6 +79,9 @@ def test_an_address_from_dhcp_is_renewed(tmp_path: Path) -> None:
         assert " 0% packet loss" in ping(node, 56).stdout
         counted = node.statistics_once(lambda now: now["dhcp"]["0"]["renewed"] >= 1, seconds=15)
         assert counted["dhcp"]["0"]["state"] == "bound"
+        for _ in range(8):  # flows that come to all cores
+            script = "import socket, sys; socket.create_connection((sys.argv[1], 11211), timeout=2)"
+            assert node.in_client(script).returncode == 0
         assert " 0% packet loss" in ping(node, 56).stdout
         server.terminate()
         process.terminate()
