@@ -159,6 +159,16 @@ def test_renewed_by_its_server_alone_at_t1() -> None:
     assert client.next() == 60
 
 
+def test_nobody_moves_us_to_another_address_by_a_renewal() -> None:
+    client = Client()
+    client.bind()
+    while client.client.state != "renewing":
+        client.next()
+    client.answer("ack", yiaddr="198.18.0.99")
+    assert (client.client.state, client.counter("unusable")) == ("renewing", 1)
+    assert client.machine.interface.ipv4_address == int(IPv4Address(NODE))
+
+
 def test_rebound_by_anybody_at_t2_and_given_up_at_the_end() -> None:
     client = Client()
     client.bind()

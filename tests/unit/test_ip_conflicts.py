@@ -152,6 +152,15 @@ def test_another_address_is_defended_once_and_then_given_up() -> None:
     assert not path.leads_to_host(), "a connection would go on with the address"
 
 
+def test_nothing_more_is_sent_from_an_address_that_was_changed() -> None:
+    machine = Machine()
+    machine.start(probe=False)
+    path = machine.stack.internet.path(None, (0, 0xFFFF << 32 | 0xC6120003))
+    assert path.leads_to_host()
+    machine.stack.ipv4.set_address(machine.interface, IPv4Interface("198.18.0.77/15"))
+    assert not path.leads_to_host()
+
+
 def test_without_an_address_nothing_is_answered_or_sent() -> None:
     machine = Machine()
     recorder = Recorder()

@@ -143,6 +143,14 @@ def test_a_datagram_longer_than_any_is_dropped() -> None:
     assert harness.counter("ipv4_reassembly", "too_long") == 1
 
 
+def test_options_of_the_first_fragment_count_to_the_length_of_the_whole() -> None:
+    harness = Harness()
+    harness.give_ip(IP(src=PEER, dst=NODE, id=3, flags="MF", proto=17, options=[IPOption_NOP()] * 40) / bytes(65472))
+    harness.give_ip(IP(src=PEER, dst=NODE, id=3, frag=8184, proto=17) / bytes(40))
+    assert harness.counter("ipv4_reassembly", "too_long") == 1
+    assert harness.counter("ipv4", "delivered") == 0
+
+
 def test_an_unbound_port_is_refused_quoting_the_header_of_the_whole() -> None:
     harness = Harness()
     give(harness, fragment(datagram(), 1000))

@@ -215,6 +215,17 @@ def test_a_flood_from_addresses_that_nobody_has_displaces_only_its_own() -> None
     assert harness.allocator.statistics()["allocated_bytes"] - before < 1024 * 512
 
 
+def test_those_that_nothing_is_known_of_have_a_limit_of_their_own() -> None:
+    harness = Harness()
+    held = harness.interface.arp.neighbour(PEER_NUMBER)
+    socket = harness.stack.udp.bind(7, Application())
+    for number in range(400):
+        socket.send(payload(harness), f"198.18.{1 + number // 250}.{1 + number % 250}", 9)
+    assert harness.counter("arp", "neighbours") == 1 + 256
+    assert harness.counter("arp", "evicted") == 400 - 256
+    assert not held.is_gone()
+
+
 def test_frames_that_wait_are_bounded_for_all_neighbours_together() -> None:
     harness = Harness(knows_peer=False)
     socket = harness.stack.udp.bind(7, Application())
