@@ -1,8 +1,10 @@
 """A session's outcome as a person reads it."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from netlab.bench.environment import Environment
@@ -105,25 +107,29 @@ def environment_line(environment: Environment) -> str:
 
 
 def matrix_table(results: Sequence[Result]) -> Table:
-    """A line per pair of ends and operation, a column per link and size: its time, or what went wrong."""
-    columns = list(dict.fromkeys((result.case.link, result.case.bytes) for result in results))
+    """A line per link, pair of ends and operation, a column per size: its time, or what went wrong."""
+    sizes = list(dict.fromkeys(result.case.bytes for result in results))
     table = Table(title="times of transfers whose ends have the same digest", box=SIMPLE_HEAD)
+    table.add_column("link", no_wrap=True)
     table.add_column("client-server", no_wrap=True)
-    for link, size in columns:
-        table.add_column(f"{link}\n{size:,} B", justify="right")
-    for pair, operation in dict.fromkeys((result.case.pair, result.case.operation) for result in results):
-        of_row = {
-            (result.case.link, result.case.bytes): result
-            for result in results
-            if (result.case.pair, result.case.operation) == (pair, operation)
-        }
-        cells = [of_row.get(column) for column in columns]
-        table.add_row(f"{pair} {operation}", *("" if cell is None else _cell(cell) for cell in cells))
+    for size in sizes:
+        table.add_column(f"{size:,} B", justify="right")
+    lines: dict[tuple[str, str], dict[int, Result]] = defaultdict(dict)
+    for result in results:
+        lines[result.case.link, f"{result.case.pair} {result.case.operation}"][result.case.bytes] = result
+    last = ""
+    for (link, ends), by_size in lines.items():
+        if last not in ("", link):
+            table.add_section()
+        table.add_row(link if link != last else "", ends, *(_cell(by_size.get(size)) for size in sizes))
+        last = link
     return table
 
 
-def _cell(result: Result) -> str:
+def _cell(result: Result | None) -> str:
+    if result is None:
+        return ""
     if result.failure:
-        return f"[red]{result.failure}[/red]"
-    rate = f"\n[dim]{result.megabits_per_s:,.3g} Mb/s[/dim]" if result.case.bytes >= _BULK else ""
+        return f"[red]{escape(result.failure)}[/red]"
+    rate = f" [dim]{result.megabits_per_s:,.0f} Mb/s[/dim]" if result.case.bytes >= _BULK else ""
     return f"{result.seconds:.3f} s{rate}"

@@ -1,10 +1,13 @@
 """The matrix of transfers: which there are, and what a client's output comes to."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
-from netlab.bench.matrix import Case, Matrix, MatrixError, _result
+from netlab.bench.matrix import Case, Matrix, MatrixError, Result, _result
+from netlab.bench.show import matrix_table
 
 CASE = Case("node-linux", "get", 1024, "clean")
 SAID = {"bytes": 1024, "seconds": 0.5, "failure": "", "equal": True}
@@ -39,3 +42,18 @@ def test_what_is_not_known_is_refused():
     for wrong in ({"pairs": ["node-mars"]}, {"links": ["wet"]}, {"operations": ["ask"]}):
         with pytest.raises(MatrixError):
             Matrix(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_table_has_a_line_per_link_and_ends_and_shows_what_went_wrong():
+    results = [
+        Result(Case("node-node", "get", 1, "clean"), 0.001, "", 0),
+        Result(Case("node-node", "get", 1_000_000, "clean"), 0.1, "", 0),
+        Result(Case("node-node", "get", 1, "loss"), 30.0, "not done in 30 s", 9),
+    ]
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(matrix_table(results))
+    lines = [line.split() for line in console.export_text().splitlines() if "node-node" in line]
+    assert lines == [
+        ["clean", "node-node", "get", "0.001", "s", "0.100", "s", "80", "Mb/s"],
+        ["loss", "node-node", "get", "not", "done", "in", "30", "s"],
+    ]
