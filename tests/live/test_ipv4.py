@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scapy.layers.l2 import Ether
+from scapy.utils import wrpcap
 
+from ebbrt.network import UdpHandler
 from netlab.lab import Lab
 from netlab.topology import Machine, Topology
+from stack.dhcp.configure import Dhcp, LeaseListener
 from tests.live.node_lab import RunningNode, running_node
+from tests.stack_harness import Harness
 
 pytestmark = pytest.mark.live
 
@@ -146,3 +151,26 @@ link.send(bytes(frame))
     server.run(["ip", "address", "delete", f"{node.address}/16", "dev", "eth0"], check=True)
     assert (counted["state"], counted["given_up"]) == ("kept", 0)
     assert " 0% packet loss" in ping(node, 56).stdout
+
+
+# tshark, on what the stack sends
+
+
+def test_tshark_finds_nothing_wrong_with_our_igmp_and_dhcp(tmp_path: Path) -> None:
+    harness = Harness()
+    socket = harness.stack.udp.bind(7, UdpHandler())
+    socket.join("239.1.2.3")
+    socket.leave("239.1.2.3")
+    Dhcp(harness.stack, LeaseListener()).configure(harness.interface)
+    harness.advance(0)
+    wrpcap(str(tmp_path / "sent.pcap"), [Ether(frame) for frame in harness.device.frames()])
+    fields = ["igmp.type", "igmp.record_type", "igmp.maddr", "dhcp.option.dhcp", "_ws.expert.message"]
+    arguments = ["tshark", "-r", str(tmp_path / "sent.pcap"), "-o", "ip.check_checksum:TRUE", "-T", "fields"]
+    for field in fields:
+        arguments += ["-e", field]
+    result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    seen = [line.split("\t") for line in result.stdout.splitlines()]
+    reports = [line for line in seen if line[0] == "0x22"]
+    assert [line[1:3] for line in reports] == [["4", "239.1.2.3"], ["3", "239.1.2.3"]]
+    assert [line[3] for line in seen if line[3]] == ["1"]
+    assert not [line[4] for line in seen if "hecksum" in line[4] or "alformed" in line[4]]
