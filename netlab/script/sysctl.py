@@ -157,4 +157,7 @@ SETTINGS: dict[str, Callable[[Stack, str], None]] = {
     "tcp_syncookies": _as_it_is("1"),
     "tcp_reordering": _as_it_is("3"),
     "tcp_rfc1337": _as_it_is("1"),
+    "tcp_mtu_probing": _as_it_is("1"),
+    "tcp_invalid_ratelimit": _as_it_is("500"),
+    "ip_no_pmtu_disc": _as_it_is("0"),
 }
