@@ -42,6 +42,7 @@ class TcpSettings:
     takes (TCP_NOTSENT_LOWAT).
     most_segment: the longest segment, options not counted, that is asked for and sent; 0: what the path takes
     (TCP_MAXSEG).
+    diffserv: the differentiated services code point of what is sent (RFC 2474; IP_TOS without the bits of ECN).
     reset_on_close: ``close`` throws away what is queued and resets the connection (SO_LINGER with no time).
     """
 
@@ -63,6 +64,7 @@ class TcpSettings:
     window_clamp: int = 0
     most_unsent: int = 0
     most_segment: int = 0
+    diffserv: int = 0
     reset_on_close: bool = False
 
     def __post_init__(self) -> None:
@@ -92,6 +94,7 @@ LIMITS = (
     ("window_clamp", 1152, MOST_BUFFER),
     ("most_unsent", 1, MOST_BUFFER),
     ("most_segment", 88, 32767),
+    ("diffserv", 1, 63),
 )
 
 DEFAULT_SETTINGS = TcpSettings()

@@ -614,6 +614,7 @@ class NetworkManagerSuite:
             send_buffer=100_000,
             receive_buffer=100_000,
             most_unsent=50_000,
+            diffserv=10,
             pacing=True,
             most_rate=10_000_000,
         )

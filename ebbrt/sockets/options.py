@@ -45,6 +45,7 @@ def _options(settings: TcpSettings) -> list[tuple[tuple[int, int], int | None]]:
         ((socket.SOL_SOCKET, socket.SO_RCVBUF), settings.receive_buffer or None),
         ((socket.SOL_SOCKET, socket.SO_SNDBUF), settings.send_buffer or None),
         ((socket.SOL_SOCKET, SO_MAX_PACING_RATE), rate),
+        ((socket.IPPROTO_IP, socket.IP_TOS), settings.diffserv << 2),
         ((socket.IPPROTO_TCP, socket.TCP_NODELAY), not settings.nagle),
         ((socket.IPPROTO_TCP, socket.TCP_CORK), settings.cork),
         ((socket.IPPROTO_TCP, socket.TCP_QUICKACK), not settings.delayed_ack),

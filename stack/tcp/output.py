@@ -434,7 +434,7 @@ def _finish(
         PROTOCOL_TCP,
         CHECKSUM_OFFSET,
         connection.snd_mss if length > connection.snd_mss else 0,
-        0,
+        connection.traffic_class,
         now,
     )
 

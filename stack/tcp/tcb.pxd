@@ -40,6 +40,7 @@ cdef class Tcb(Flow):
     cdef readonly unsigned long long most_rate
     cdef readonly bint keepalive
     cdef readonly long long user_timeout
+    cdef readonly unsigned int traffic_class
     cdef readonly unsigned int most_segment
     cdef readonly unsigned int most_unsent
     cdef public unsigned int send_buffer

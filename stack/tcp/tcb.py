@@ -148,6 +148,7 @@ class Tcb(Flow):
         self.most_rate = settings.most_rate
         self.keepalive = settings.keepalive
         self.user_timeout = settings.user_timeout
+        self.traffic_class = settings.diffserv << 2
         self.most_segment = settings.most_segment
         self.most_unsent = settings.most_unsent
         # A size that was set is the size for good; one that was not is where autotuning begins.

@@ -146,6 +146,18 @@ def test_another_congestion_control_goes_on_from_the_same_window():
     wire.run(lambda: len(server.data) == 200_000)
 
 
+def test_the_differentiated_services_field_of_all_that_is_sent():
+    wire = Wire()
+    wire.a.tcp.engine.settings = TcpSettings(diffserv=46)
+    connection, _, _, _ = open_pair(wire)
+    connection.send(wire.a.buffer(b"expedited"))
+    assert {frame[15] for frame in wire.a.frames} == {46 << 2}
+    connection.configure(TcpSettings(diffserv=10))
+    connection.send(wire.a.buffer(b"assured"))
+    wire.run(seconds=1)
+    assert wire.a.frames[-1][15] == 10 << 2
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
