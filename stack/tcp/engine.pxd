@@ -5,6 +5,7 @@ from ebbrt.memory cimport MemoryAllocator
 from stack.internet cimport Internet
 from stack.tcp.connections cimport Connections
 from stack.tcp.fast_open cimport FastOpenQueue, FastOpenServers
+from stack.tcp.reassembly cimport Reassembly
 from stack.tcp.syn_cookies cimport SynCookies
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.wire.tcp cimport TcpHeader, TcpOptions
@@ -81,6 +82,7 @@ cdef class Engine:
     cdef readonly list spare_sent
     cdef readonly object time_wait
     cdef public object ended
+    cdef readonly Reassembly nothing_held
     cdef readonly TcpHeader header
     cdef readonly TcpOptions options
     cdef public bint sack

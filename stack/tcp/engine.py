@@ -13,6 +13,7 @@ from stack.internet import Internet
 from stack.tcp.constants import DROP_NAMES, MOST_RECEIVE_BUFFER, RECEIVE_BUFFER, STATE_NAMES
 from stack.tcp.fast_open import FastOpenQueue, FastOpenServers
 from stack.tcp.lookups import DEFAULT_LOOKUP, connection_lookup
+from stack.tcp.reassembly import Reassembly
 from stack.tcp.sent import Sent
 from stack.tcp.syn_cookies import SynCookies
 from stack.tcp.timer_heap import TimerHeap
@@ -134,6 +135,7 @@ class Engine:
         self.spare_sent: list[Sent] = []
         self.time_wait: OrderedDict[object, None] = OrderedDict()  # oldest first
         self.ended: EndedConnections | None = None
+        self.nothing_held = Reassembly()  # what connections have that hold nothing out of order, nearly all
         self.header = TcpHeader(allocator.memory)
         self.options = TcpOptions()
         self.sack = True

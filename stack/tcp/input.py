@@ -212,7 +212,7 @@ def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
     if segment.space() and seq_lt(segment.sequence, connection.rcv_nxt):
         counters.drop(DROP_DUPLICATE)
         if segment.length and connection.state > SYN_RECEIVED:
-            connection.reassembly.duplicate(segment.sequence, (segment.sequence + segment.length) & MASK32)
+            connection.own_reassembly().duplicate(segment.sequence, (segment.sequence + segment.length) & MASK32)
     else:
         counters.drop(DROP_OUT_OF_WINDOW)
     if connection.state == TIME_WAIT and segment.flags & FIN:
@@ -307,7 +307,7 @@ def _text(connection: Tcb, segment: Segment, now: int) -> None:
     if seq_lt(sequence, connection.rcv_nxt):
         old = (connection.rcv_nxt - sequence) & MASK32
         connection.ack_now = True
-        connection.reassembly.duplicate(sequence, (sequence + min(old, length)) & MASK32)
+        connection.own_reassembly().duplicate(sequence, (sequence + min(old, length)) & MASK32)
         if old >= length:
             counters.drop(DROP_DUPLICATE)
             return
@@ -335,7 +335,9 @@ def _text(connection: Tcb, segment: Segment, now: int) -> None:
         connection.ack_now = True  # a duplicate ACK tells the peer of the hole (RFC 5681 section 4.2)
         pinned = connection.held_pinned + connection.reassembly.pinned + chain.pinned()
         # A quarter stays free: else these would close the window for the very segment that fills the hole.
-        if pinned > connection.receive_memory // 4 * 3 or not connection.reassembly.insert(sequence, length, chain):
+        if pinned > connection.receive_memory // 4 * 3 or not connection.own_reassembly().insert(
+            sequence, length, chain
+        ):
             counters.drop(DROP_REASSEMBLY_FULL)
 
 

@@ -118,6 +118,7 @@ cdef class Tcb(Flow):
     cdef public unsigned int segments_retransmitted
     cdef public long long last_received
     cdef public long long stalled_since
+    cpdef Reassembly own_reassembly(self)
     cpdef void take_settings(self, object settings) except *
     cpdef void set_receive_buffer(self, unsigned int size) noexcept
     cpdef void limit_receive_buffer(self, unsigned int most) noexcept

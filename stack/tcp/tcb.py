@@ -97,7 +97,7 @@ class Tcb(Flow):
         self.rcv_space = 0  # bytes that arrived in such a time, when it was last looked at
         self.grown = 0  # bytes by which both buffers have, which are counted in the engine
         self.rcv_mss = DEFAULT_MSS  # the largest segment seen, at most our MSS: what counts as a full one
-        self.reassembly = Reassembly()
+        self.reassembly = engine.nothing_held
         self.fin_out_of_order = False
         self.fin_sequence = 0  # of a FIN behind a hole
         self.ack_now = False
@@ -137,6 +137,12 @@ class Tcb(Flow):
         self.segments_retransmitted = 0
         self.last_received = now  # an acceptable segment
         self.stalled_since = now  # while retransmitting or probing: when the peer last got on
+
+    def own_reassembly(self) -> Reassembly:
+        """The connection's own, to be written to: until there is something out of order, it shares an empty one."""
+        if self.reassembly is self.engine.nothing_held:
+            self.reassembly = Reassembly()
+        return self.reassembly
 
     def take_settings(self, settings: TcpSettings) -> None:
         """Take over what sending and receiving look at; ``stack.tcp.settings`` sees to what follows from a change."""
