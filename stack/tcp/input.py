@@ -79,6 +79,7 @@ def segment_arrives(
     if connection is None:
         if engine.ip.steering is None or not _hand_over(engine, segment, packet, now):
             _no_connection(engine, segment, now)
+        segment.payload = None
         return
     assert isinstance(connection, Tcb)
     if connection.state == SYN_SENT:

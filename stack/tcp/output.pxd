@@ -72,6 +72,7 @@ cdef bint _send_next(Tcb connection, long long now) except -1
 cdef bint _small_may_go(
     Tcb connection, unsigned int length, unsigned int unsent, unsigned int in_flight, bint fin
 ) noexcept
+cdef bint _nagle_holds(Tcb connection) noexcept
 @cython.locals(
     queue=SendQueue,
     chain=IOBuf,

@@ -97,7 +97,7 @@ def _send_next(connection: Tcb, now: int) -> bool:
         most = connection.path.largest_segment // mss * mss
         if length > max(most, mss):
             length = max(most, mss)
-        elif length % mss and (length < unsent or ((connection.nagle or connection.cork) and not fin)):
+        elif length % mss and (length < unsent or (not fin and (connection.cork or _nagle_holds(connection)))):
             length -= length % mss  # the rest waits: for more window, or (Nagle) for an acknowledgment
     elif not _small_may_go(connection, length, unsent, in_flight, fin):
         return False
@@ -114,8 +114,17 @@ def _small_may_go(connection: Tcb, length: int, unsent: int, in_flight: int, fin
     if length == unsent:  # Nagle, RFC 9293 section 3.7.4
         if connection.cork:
             return fin
-        return not connection.nagle or in_flight == 0 or fin
+        return fin or not _nagle_holds(connection)
     return 2 * length >= connection.max_snd_wnd  # sender's silly window avoidance, section 3.8.6.2.1
+
+
+def _nagle_holds(connection: Tcb) -> bool:
+    """Nagle's algorithm as Minshall changed it, and as Linux has it (section 3.7.4).
+
+    A short segment waits only while another short one is unacknowledged, not for full ones: the end of a long answer
+    leaves at once, and there is still no more than one short segment in a round trip.
+    """
+    return connection.nagle and seq_lt(connection.snd_una, connection.snd_sml)
 
 
 def transmit(connection: Tcb, length: int, now: int) -> None:
@@ -140,6 +149,8 @@ def transmit(connection: Tcb, length: int, now: int) -> None:
     connection.snd_nxt = following
     if seq_lt(connection.snd_max, following):
         connection.snd_max = following
+        if connection.nagle and length % connection.snd_mss:
+            connection.snd_sml = following
     else:
         connection.engine.counters.segments_retransmitted += 1
         connection.segments_retransmitted += 1

@@ -55,6 +55,7 @@ cdef class Tcb(Flow):
     cdef public unsigned int snd_wl2
     cdef public unsigned int max_snd_wnd
     cdef public unsigned int snd_wnd_shift
+    cdef public unsigned int snd_sml
     cdef public unsigned int snd_mss
     cdef public unsigned int peer_mss
     cdef public unsigned int path_mtu

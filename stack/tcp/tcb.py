@@ -73,6 +73,7 @@ class Tcb(Flow):
         self.snd_wl2 = 0
         self.max_snd_wnd = 0  # the largest window the peer ever offered (sender's silly window avoidance)
         self.snd_wnd_shift = 0
+        self.snd_sml = self.iss  # the end of the last segment sent that was not a full one, in Nagle's algorithm
         self.snd_mss = DEFAULT_MSS  # most payload bytes in a segment we send, options already taken off
         self.peer_mss = DEFAULT_MSS  # most that the peer takes, and our first link; options not taken off
         self.path_mtu = path.mtu  # what snd_mss was made for: see stack.tcp.path_mtu
@@ -176,7 +177,7 @@ class Tcb(Flow):
 
     def begin_at(self, iss: int) -> None:
         """Let ``iss`` be our initial sequence number, which the peer has seen, instead of the one made for us."""
-        self.iss = self.snd_una = self.rtt_sequence = iss
+        self.iss = self.snd_una = self.snd_sml = self.rtt_sequence = iss
         self.snd_nxt = self.snd_max = (iss + 1) & MASK32
 
     def is_early(self) -> bool:

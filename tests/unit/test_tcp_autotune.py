@@ -22,7 +22,8 @@ def transfer(wire, connection, server, length):
 
 
 def long_wire(memory=256 << 20):
-    return Wire(delay=50 * MILLISECOND, memory=memory)
+    """A round trip of 100 ms; frames are long, so that there are fewer of them."""
+    return Wire(delay=50 * MILLISECOND, memory=memory, mtu=9000, received_buffer=9216)
 
 
 def test_the_window_grows_on_a_long_path_until_it_is_no_limit():

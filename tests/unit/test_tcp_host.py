@@ -259,3 +259,16 @@ def test_a_window_that_shrinks_to_nothing_is_probed():
     sent = peer.send("A", ack=first, window=65535) + peer.wait(60)
     assert sent[0].seq == first
     assert sum(payloads(sent)) >= 2920
+
+
+def test_a_short_segment_waits_for_short_ones_only():
+    """SHLD-7, with Minshall's change: a full segment in flight holds nothing back."""
+    peer = Peer()
+    connection = peer.established().connection
+    connection.send(peer.node.buffer(bytes(1460 + 100)))
+    assert payloads(peer.take()) == [1460, 100]
+    connection.send(peer.node.buffer(bytes(50)))
+    connection.send(peer.node.buffer(bytes(1460)))
+    assert payloads(peer.take()) == [1460]  # a full one goes at any time
+    assert payloads(peer.send("A", ack=(peer.ack - 1460 - 50) & 0xFFFFFFFF)) == []  # the 100 are not acknowledged yet
+    assert payloads(peer.send("A")) == [50]

@@ -130,6 +130,7 @@ def test_what_brings_nothing_new_does_not_prolong_fin_wait_2():
         peer.wait(1)
         peer.send("A")
         peer.send("A", b"data", seq=(peer.seq - 4) & 0xFFFFFFFF, advance=False)
+        peer.send("A", b"far", seq=(peer.seq + 1000) & 0xFFFFFFFF, advance=False)  # behind a hole that nothing fills
     peer.wait(2.1)
     assert peer.state() == "closed"
 
