@@ -5,7 +5,7 @@ from stack.tcp.delivery cimport tell_closed, tell_window_opened
 from stack.tcp.handshake cimport syn_received_acknowledged
 from stack.tcp.lifecycle cimport enter_time_wait, forget, transition
 from stack.tcp.output cimport output, send_challenge_ack
-from stack.tcp.recovery cimport take_acknowledgment
+from stack.tcp.recovery cimport congestion_marked, take_acknowledgment
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
@@ -15,6 +15,7 @@ cdef unsigned int MASK32
 cdef unsigned int HALF32
 cdef unsigned int CLOSING
 cdef unsigned int DROP_ACK_OUT_OF_RANGE
+cdef unsigned int ECE
 cdef unsigned int FIN
 cdef unsigned int FIN_WAIT_1
 cdef unsigned int LAST_ACK

@@ -4,6 +4,7 @@ from stack.tcp.autotune import send_limit, send_room
 from stack.tcp.constants import (
     CLOSING,
     DROP_ACK_OUT_OF_RANGE,
+    ECE,
     FIN,
     FIN_WAIT_1,
     HALF32,
@@ -20,7 +21,7 @@ from stack.tcp.delivery import tell_closed, tell_window_opened
 from stack.tcp.handshake import syn_received_acknowledged
 from stack.tcp.lifecycle import enter_time_wait, forget, transition
 from stack.tcp.output import output, send_challenge_ack
-from stack.tcp.recovery import take_acknowledgment
+from stack.tcp.recovery import congestion_marked, take_acknowledgment
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import FIN_ACKNOWLEDGED
@@ -43,6 +44,8 @@ def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
         return False
     if connection.timer == TIMER_PERSIST:
         connection.retries = 0  # the peer lives, though it takes nothing
+    if connection.ecn and segment.flags & ECE:
+        congestion_marked(connection, now)
     if seq_lt(connection.snd_una, ack):
         _progress(connection, segment, now)
     elif connection.snd_max != ack or segment.sack_blocks:

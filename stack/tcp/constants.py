@@ -13,6 +13,17 @@ SYN = 0x02
 RST = 0x04
 PSH = 0x08
 ACK = 0x10
+ECE = 0x40  # RFC 3168 section 6.1
+CWR = 0x80
+
+# The two bits of ECN in the traffic class of an IP packet, RFC 3168 section 5.
+ECN_MASK = 3
+ECT_0 = 2
+CE = 3
+# Whether to use it: as Linux's sysctl tcp_ecn.
+ECN_OFF = 0
+ECN_REQUEST = 1
+ECN_ACCEPT = 2  # when the peer asks
 
 PROTOCOL_TCP = 6
 CHECKSUM_OFFSET = 16  # of the checksum field in the header

@@ -45,6 +45,7 @@ cdef class Counters:
     cdef public unsigned long long undone_by_frto
     cdef public unsigned long long undone_by_timestamps
     cdef public unsigned long long ecn_reductions
+    cdef public unsigned long long ecn_marks_received
     cdef public unsigned long long handed_over
     cdef public unsigned long long resets_sent
     cdef public unsigned long long resets_received
@@ -86,6 +87,7 @@ cdef class Engine:
     cdef readonly TcpHeader header
     cdef readonly TcpOptions options
     cdef public bint sack
+    cdef public unsigned int ecn
     cdef public bint timestamps
     cdef public bint window_scaling
     cdef public unsigned long long grown

@@ -10,7 +10,7 @@ from ebbrt.memory import MemoryAllocator
 from ebbrt.network import TcpConnection, TcpHandler
 from ebbrt.tcp_settings import DEFAULT_SETTINGS, TcpSettings
 from stack.internet import Internet
-from stack.tcp.constants import DROP_NAMES, MOST_RECEIVE_BUFFER, RECEIVE_BUFFER, STATE_NAMES
+from stack.tcp.constants import DROP_NAMES, ECN_ACCEPT, MOST_RECEIVE_BUFFER, RECEIVE_BUFFER, STATE_NAMES
 from stack.tcp.fast_open import FastOpenQueue, FastOpenServers
 from stack.tcp.lookups import DEFAULT_LOOKUP, connection_lookup
 from stack.tcp.reassembly import Reassembly
@@ -78,6 +78,7 @@ class Counters:
         self.undone_by_frto = 0
         self.undone_by_timestamps = 0
         self.ecn_reductions = 0
+        self.ecn_marks_received = 0
         self.handed_over = 0
         self.resets_sent = 0
         self.resets_received = 0
@@ -139,6 +140,7 @@ class Engine:
         self.header = TcpHeader(allocator.memory)
         self.options = TcpOptions()
         self.sack = True
+        self.ecn = ECN_ACCEPT
         self.timestamps = True
         self.window_scaling = True
         self.settings = DEFAULT_SETTINGS

@@ -1,4 +1,4 @@
-"""What happens when a connection's deadline comes: the delayed ACK, and the main timer's kinds."""
+"""What happens when a connection's deadline comes: the delayed ACK, pacing, and the main timer's kinds."""
 
 from ebbrt.constants import FOREVER
 from stack.tcp.constants import (
@@ -63,6 +63,9 @@ def expire(connection: Tcb, now: int) -> None:
     if connection.ack_deadline <= now:
         connection.ack_deadline = FOREVER
         send_ack(connection, now)
+    if connection.pace_deadline <= now:
+        connection.pace_deadline = FOREVER
+        output(connection, now)
     if connection.timer_deadline > now:
         return
     timer = connection.timer
@@ -90,7 +93,7 @@ def expire(connection: Tcb, now: int) -> None:
 
 def _reschedule(connection: Tcb) -> None:
     """Put the connection back into the heap, for the earlier of its deadlines."""
-    deadline = min(connection.timer_deadline, connection.ack_deadline)
+    deadline = min(connection.timer_deadline, connection.ack_deadline, connection.pace_deadline)
     if deadline < connection.heap_deadline:
         connection.heap_deadline = deadline
         connection.engine.timers.schedule(deadline, connection)

@@ -6,6 +6,7 @@ from stack.tcp.autotune cimport begin as begin_tuning
 from stack.tcp.connection cimport Connection
 from stack.tcp.delivery cimport deliver, tell_connected
 from stack.internet cimport Internet
+from stack.tcp.ecn cimport ecn_of_syn
 from stack.tcp.engine cimport Engine, Listener
 from stack.tcp.fast_open cimport FastOpen, FastOpenQueue, FastOpenServers
 from stack.tcp.lifecycle cimport end, passive_open, transition

@@ -26,6 +26,7 @@ from stack.tcp.constants import (
     TIMER_HANDSHAKE,
 )
 from stack.tcp.delivery import deliver, tell_connected
+from stack.tcp.ecn import ecn_of_syn
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.fast_open import FastOpen, FastOpenQueue, server_cookie
 from stack.tcp.isn import flow_bytes, initial_numbers
@@ -351,6 +352,7 @@ def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:
     if connection.timestamps:
         connection.ts_recent = segment.timestamp_value
         connection.ts_recent_time = now
+    ecn_of_syn(connection, segment)
     connection.sack = connection.sack and segment.sack_permitted
     connection.window_scaling = connection.window_scaling and segment.window_scale >= 0
     if connection.window_scaling:

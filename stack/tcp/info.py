@@ -44,6 +44,7 @@ LINUX_STATES = {  # include/net/tcp_states.h
 OPTION_TIMESTAMPS = 1  # TCPI_OPT_ of linux/tcp.h
 OPTION_SACK = 2
 OPTION_WINDOW_SCALE = 4
+OPTION_ECN = 8
 CA_OPEN = 0  # TCP_CA_ of linux/tcp.h
 CA_DISORDER = 1
 CA_REDUCED = 2
@@ -76,6 +77,7 @@ def _options(connection: Tcb) -> int:
     return (
         (OPTION_TIMESTAMPS if connection.timestamps else 0)
         | (OPTION_SACK if connection.sack else 0)
+        | (OPTION_ECN if connection.ecn else 0)
         | (OPTION_WINDOW_SCALE if connection.window_scaling else 0)
     )
 

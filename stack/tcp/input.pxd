@@ -5,6 +5,7 @@ from stack.internet cimport Internet
 from stack.tcp.acknowledgment cimport acknowledgment_arrives, our_fin_acknowledged, tell_room
 from stack.tcp.autotune cimport window_arrived
 from stack.tcp.delivery cimport deliver, tell_peer_closed
+from stack.tcp.ecn cimport marked_arrives
 from stack.tcp.engine cimport Counters, Engine, Listener
 from stack.tcp.handshake cimport brings_cookie, early_reset, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle cimport end, enter_time_wait, transition

@@ -41,6 +41,7 @@ from stack.tcp.constants import (
     TIMER_TIME_WAIT,
 )
 from stack.tcp.delivery import deliver, tell_peer_closed
+from stack.tcp.ecn import marked_arrives
 from stack.tcp.engine import Engine
 from stack.tcp.handshake import brings_cookie, early_reset, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
@@ -305,6 +306,8 @@ def _text(connection: Tcb, segment: Segment, now: int) -> None:
     sequence = segment.sequence
     length = segment.length
     counters = connection.engine.counters
+    if connection.ecn:
+        marked_arrives(connection, segment)
     if seq_lt(sequence, connection.rcv_nxt):
         old = (connection.rcv_nxt - sequence) & MASK32
         connection.ack_now = True

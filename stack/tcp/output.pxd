@@ -2,10 +2,12 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf, allocate
 from stack.internet cimport Internet
+from stack.tcp.ecn cimport ecn_for_syn
 from stack.tcp.engine cimport Engine
 from stack.tcp.fast_open cimport FastOpen
 from stack.tcp.losses cimport Losses
 from stack.tcp.path_mtu cimport follow_path
+from stack.tcp.pacing cimport has_sent, may_send, paced_burst
 from stack.tcp.segment cimport Segment
 from stack.tcp.send_queue cimport SendQueue
 from stack.tcp.sent cimport Sent
@@ -29,7 +31,10 @@ cdef unsigned int MASK32
 cdef unsigned int ACK
 cdef long long CHALLENGE_INTERVAL
 cdef unsigned int CHECKSUM_OFFSET
+cdef unsigned int CWR
 cdef long long DELAYED_ACK_TIME
+cdef unsigned int ECE
+cdef unsigned int ECT_0
 cdef unsigned int ESTABLISHED
 cdef unsigned int FIN
 cdef long long FOREVER
@@ -80,6 +85,7 @@ cdef bint _nagle_holds(Tcb connection) noexcept
     space=cython.uint,
     sequence=cython.uint,
     following=cython.uint,
+    ecn_bits=cython.uint,
 )
 cpdef void transmit(Tcb connection, unsigned int length, long long now) except *
 @cython.locals(
@@ -125,7 +131,13 @@ cpdef unsigned int receive_window(Tcb connection) noexcept
     edge=cython.uint,
 )
 cdef void _send(
-    Tcb connection, IOBuf chain, unsigned int length, unsigned int flags, unsigned int sequence, long long now
+    Tcb connection,
+    IOBuf chain,
+    unsigned int length,
+    unsigned int flags,
+    unsigned int sequence,
+    unsigned int ecn_bits,
+    long long now,
 ) except *
 @cython.locals(space=cython.uint)
 cdef unsigned int _sack_blocks(Tcb connection, unsigned int length) noexcept
@@ -140,6 +152,7 @@ cdef void _finish(
     unsigned int flags,
     unsigned int sequence,
     unsigned int window,
+    unsigned int ecn_bits,
     long long now,
 ) except *
 cdef void _set_timer(Tcb connection, unsigned int sent_before, long long now) except *

@@ -12,7 +12,10 @@ from stack.tcp.constants import (
     ACK,
     CHALLENGE_INTERVAL,
     CHECKSUM_OFFSET,
+    CWR,
     DELAYED_ACK_TIME,
+    ECE,
+    ECT_0,
     ESTABLISHED,
     FIN,
     HEADER_LENGTH,
@@ -38,8 +41,10 @@ from stack.tcp.constants import (
     TIMER_RETRANSMIT,
     TIMESTAMPS_LENGTH,
 )
+from stack.tcp.ecn import ecn_for_syn
 from stack.tcp.engine import Engine
 from stack.tcp.losses import Losses
+from stack.tcp.pacing import has_sent, may_send, paced_burst
 from stack.tcp.path_mtu import follow_path
 from stack.tcp.segment import Segment
 from stack.tcp.sent import Sent
@@ -88,6 +93,8 @@ def _send_next(connection: Tcb, now: int) -> bool:
     in_flight = (connection.snd_nxt - connection.snd_una) & MASK32
     if in_flight == 0 and connection.flight() == 0 and now - connection.last_send > connection.rtt.rto:
         connection.congestion.restart(now - connection.last_send, now)
+    if connection.pacing and not may_send(connection, now):
+        return False
     pipe = in_flight if connection.sent is None else connection.pipe()
     room = connection.congestion.cwnd - pipe if connection.congestion.cwnd > pipe else 0
     room = min(room, connection.snd_wnd - in_flight if connection.snd_wnd > in_flight else 0)
@@ -95,6 +102,8 @@ def _send_next(connection: Tcb, now: int) -> bool:
     mss = connection.snd_mss
     if length >= mss:
         most = connection.path.largest_segment // mss * mss
+        if connection.pacing:
+            most = min(most, paced_burst(connection) // mss * mss)
         if length > max(most, mss):
             length = max(most, mss)
         elif length % mss and (length < unsent or (not fin and (connection.cork or _nagle_holds(connection)))):
@@ -144,6 +153,12 @@ def transmit(connection: Tcb, length: int, now: int) -> None:
             space += 1
     sequence = connection.snd_nxt
     following = (sequence + space) & MASK32
+    ecn_bits = 0
+    if connection.ecn and length and sequence == connection.snd_max and connection.snd_wnd:
+        ecn_bits = ECT_0  # new data, and no probe of a closed window (RFC 3168 sections 6.1.5, 6.1.6)
+        if connection.cwr_due:
+            connection.cwr_due = False
+            flags |= CWR
     if connection.sent is not None or sequence != connection.snd_una or sequence != connection.snd_max:
         connection.records().append(following, now, sequence != connection.snd_max)
     connection.snd_nxt = following
@@ -158,7 +173,9 @@ def transmit(connection: Tcb, length: int, now: int) -> None:
         connection.losses.prr.sent(length)
     connection.last_send = now
     connection.engine.counters.bytes_sent += length
-    _send(connection, chain, length, flags, sequence, now)
+    if connection.pacing:
+        has_sent(connection, length, now)
+    _send(connection, chain, length, flags, sequence, ecn_bits, now)
 
 
 def _resend_lost(connection: Tcb, now: int) -> bool:
@@ -174,7 +191,11 @@ def _resend_lost(connection: Tcb, now: int) -> bool:
         return True
     mss = connection.snd_mss
     most = max(connection.path.largest_segment // mss * mss, mss)
+    if connection.pacing:
+        most = max(min(most, paced_burst(connection) // mss * mss), mss)
     while sent.lost_bytes:
+        if connection.pacing and not may_send(connection, now):
+            return False
         offset = (sent.lost_start() - connection.snd_una) & MASK32
         pipe = connection.pipe()
         room = connection.congestion.cwnd - pipe if connection.congestion.cwnd > pipe else 0
@@ -225,7 +246,9 @@ def _resend(connection: Tcb, sent: Sent, losses: Losses, length: int, now: int) 
     connection.segments_retransmitted += 1
     connection.engine.counters.segments_retransmitted += 1
     connection.engine.counters.bytes_sent += payload
-    _send(connection, chain, payload, flags, sequence, now)
+    if connection.pacing:
+        has_sent(connection, payload, now)
+    _send(connection, chain, payload, flags, sequence, 0, now)
 
 
 def probe(connection: Tcb, now: int) -> None:
@@ -246,12 +269,12 @@ def probe(connection: Tcb, now: int) -> None:
 
 def send_ack(connection: Tcb, now: int) -> None:
     """Send an ACK without data."""
-    _send(connection, None, 0, ACK, connection.snd_nxt, now)
+    _send(connection, None, 0, ACK, connection.snd_nxt, 0, now)
 
 
 def send_keepalive(connection: Tcb, now: int) -> None:
     """Ask whether the peer is there: what it has had already, and no data, so it must answer (section 3.8.4)."""
-    _send(connection, None, 0, ACK, (connection.snd_una - 1) & MASK32, now)
+    _send(connection, None, 0, ACK, (connection.snd_una - 1) & MASK32, 0, now)
 
 
 def send_challenge_ack(connection: Tcb, now: int) -> None:
@@ -273,6 +296,7 @@ def send_syn(connection: Tcb, now: int) -> None:
         engine.counters.no_memory += 1
         return
     flags = SYN | ACK if connection.state == SYN_RECEIVED else SYN
+    flags |= ecn_for_syn(connection, flags)
     at = packet.start + HEADER_LENGTH
     at += write_mss(packet.memory, at, connection.our_mss())
     if connection.sack and connection.timestamps:
@@ -292,7 +316,7 @@ def send_syn(connection: Tcb, now: int) -> None:
     window = min(connection.receive_buffer, 0xFFFF)  # never scaled in a SYN
     connection.rcv_adv = (connection.rcv_nxt + window) & MASK32
     connection.rcv_acked = connection.rcv_nxt
-    _finish(connection, packet, packet.length, length, flags, connection.iss, window, now)
+    _finish(connection, packet, packet.length, length, flags, connection.iss, window, 0, now)
 
 
 def _add_syn_data(connection: Tcb, packet: IOBuf) -> int:
@@ -312,7 +336,7 @@ def _add_syn_data(connection: Tcb, packet: IOBuf) -> int:
 def send_reset(connection: Tcb, now: int) -> None:
     """Tell the peer that the connection is no more."""
     connection.engine.counters.resets_sent += 1
-    _send(connection, None, 0, RST | ACK, connection.snd_max, now)
+    _send(connection, None, 0, RST | ACK, connection.snd_max, 0, now)
 
 
 def send_reset_for(engine: Engine, segment: Segment, now: int) -> None:
@@ -356,8 +380,12 @@ def receive_window(connection: Tcb) -> int:
     return current
 
 
-def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequence: int, now: int) -> None:
+def _send(
+    connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequence: int, ecn_bits: int, now: int
+) -> None:
     """Put a header before ``length`` bytes of payload and hand the segment to IP."""
+    if connection.ecn_echo and not flags & RST:
+        flags |= ECE
     engine = connection.engine
     headroom = connection.path.headroom
     header_length = HEADER_LENGTH + (TIMESTAMPS_LENGTH if connection.timestamps else 0)
@@ -393,7 +421,7 @@ def _send(connection: Tcb, chain: IOBuf | None, length: int, flags: int, sequenc
     connection.ack_now = withheld
     connection.ack_delayed = False
     connection.ack_deadline = FOREVER
-    _finish(connection, packet, header_length, length, flags, sequence, window, now)
+    _finish(connection, packet, header_length, length, flags, sequence, window, ecn_bits, now)
 
 
 def _sack_blocks(connection: Tcb, length: int) -> int:
@@ -426,6 +454,7 @@ def _finish(
     flags: int,
     sequence: int,
     window: int,
+    ecn_bits: int,
     now: int,
 ) -> None:
     """Write the fixed header into ``packet``, whose options are in place, and send it."""
@@ -445,7 +474,7 @@ def _finish(
         PROTOCOL_TCP,
         CHECKSUM_OFFSET,
         connection.snd_mss if length > connection.snd_mss else 0,
-        connection.traffic_class,
+        connection.traffic_class | ecn_bits,
         now,
     )
 
@@ -463,7 +492,7 @@ def _set_timer(connection: Tcb, sent_before: int, now: int) -> None:
         ):
             arm_for_flight(connection, now)
     elif connection.queue.length or connection.fin_queued:
-        if connection.timer != TIMER_PERSIST:
+        if connection.timer != TIMER_PERSIST and connection.pace_deadline == FOREVER:
             connection.probes = 0
             arm(connection, TIMER_PERSIST, now + connection.rtt.rto)
     elif connection.timer >= TIMER_RETRANSMIT and connection.timer <= TIMER_PERSIST:

@@ -85,6 +85,7 @@ def retransmission_timeout(connection: Tcb, now: int) -> None:
     sent.lose_all()
     if first:
         _remember(connection, losses)
+    connection.cwr_due = connection.ecn
     losses.recover = connection.snd_max
     connection.recovery_state = LOSS
 
@@ -103,6 +104,8 @@ def reordering_timeout(connection: Tcb, now: int) -> None:
 
 def congestion_marked(connection: Tcb, now: int) -> None:
     """The peer echoes a mark: reduce as for a loss, once for each window (RFC 3168 section 6.1.2)."""
+    if connection.snd_una == connection.snd_max:
+        return  # of what was in flight nothing is left
     losses = connection.trouble()
     if connection.recovery_state == OPEN:
         connection.engine.counters.ecn_reductions += 1
@@ -267,6 +270,7 @@ def _enter(connection: Tcb, losses: Losses, flight: int, outstanding: int, now: 
     if connection.recovery_state == OPEN:
         connection.congestion.reduce(flight, now)
         _remember(connection, losses)
+    connection.cwr_due = connection.ecn
     losses.recover = connection.snd_max
     losses.probing = False
     losses.prr.start(outstanding, connection.congestion.ssthresh)
@@ -300,6 +304,7 @@ def _reduce_at_once(connection: Tcb, losses: Losses, flight: int, now: int) -> N
     """A loss that is mended already, or a mark: nothing is to be sent again."""
     connection.congestion.reduce(flight, now)
     connection.congestion.leave_recovery(now)
+    connection.cwr_due = connection.ecn
     losses.recover = connection.snd_max
     losses.probing = False
     losses.may_undo = False

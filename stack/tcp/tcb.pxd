@@ -14,6 +14,7 @@ from stack.tcp.sent cimport Sent
 cdef unsigned int MASK32
 cdef unsigned int CLOSED
 cdef unsigned int DEFAULT_MSS
+cdef unsigned int ECN_REQUEST
 cdef long long FOREVER
 cdef unsigned int HEADER_LENGTH
 cdef unsigned int MEMORY_PER_WINDOW
@@ -67,6 +68,7 @@ cdef class Tcb(Flow):
     cdef public Sent sent
     cdef public Losses losses
     cdef public unsigned int recovery_state
+    cdef public long long pace_next
     cdef public long long last_send
     cdef public unsigned int irs
     cdef public unsigned int rcv_nxt
@@ -89,6 +91,10 @@ cdef class Tcb(Flow):
     cdef public bint ack_delayed
     cdef public long long challenge_after
     cdef public bint window_scaling
+    cdef public bint ecn_offer
+    cdef public bint ecn
+    cdef public bint ecn_echo
+    cdef public bint cwr_due
     cdef public bint sack
     cdef public bint timestamps
     cdef public unsigned int ts_recent
@@ -104,6 +110,7 @@ cdef class Tcb(Flow):
     cdef public unsigned int timer
     cdef public long long timer_deadline
     cdef public long long ack_deadline
+    cdef public long long pace_deadline
     cdef public long long heap_deadline
     cdef public unsigned int retries
     cdef public bint unreachable

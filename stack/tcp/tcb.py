@@ -13,6 +13,7 @@ from stack.tcp.connections import Flow
 from stack.tcp.constants import (
     CLOSED,
     DEFAULT_MSS,
+    ECN_REQUEST,
     HEADER_LENGTH,
     MASK32,
     MEMORY_PER_WINDOW,
@@ -85,6 +86,7 @@ class Tcb(Flow):
         self.sent: Sent | None = None  # records of what is in flight, if that is more than one segment
         self.losses: Losses | None = None  # made when something is first lost
         self.recovery_state = OPEN
+        self.pace_next = 0  # when pacing lets the next segment go
         self.last_send = now  # of a SYN, data or FIN
 
         self.irs = 0
@@ -106,6 +108,10 @@ class Tcb(Flow):
         self.challenge_after = 0  # no challenge ACK before that time
 
         self.window_scaling = engine.window_scaling  # offered by us; after the handshake: agreed
+        self.ecn_offer = engine.ecn == ECN_REQUEST
+        self.ecn = False  # agreed
+        self.ecn_echo = False  # a mark has arrived, and the peer has not yet said that it knows
+        self.cwr_due = False  # we have slowed down, and have not yet told
         self.sack = engine.sack  # offered by us; after the handshake: agreed
         self.timestamps = engine.timestamps
         self.ts_recent = 0
@@ -123,6 +129,7 @@ class Tcb(Flow):
         self.timer = TIMER_NONE
         self.timer_deadline = FOREVER
         self.ack_deadline = FOREVER  # the delayed ACK
+        self.pace_deadline = FOREVER  # pacing
         self.heap_deadline = FOREVER  # of this connection's entry in the heap
         self.retries = 0  # retransmissions, or probes, since the peer last acknowledged anything
         self.unreachable = False  # somebody says so, and the peer has not acknowledged anything since

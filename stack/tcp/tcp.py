@@ -167,6 +167,7 @@ class Tcp(Transport):
                 "undone_by_dsack": counters.undone_by_dsack,
                 "undone_by_frto": counters.undone_by_frto,
                 "undone_by_timestamps": counters.undone_by_timestamps,
+                "ecn_marks_received": counters.ecn_marks_received,
                 "ecn_reductions": counters.ecn_reductions,
                 "handed_over": counters.handed_over,
                 "resets_sent": counters.resets_sent,

@@ -22,3 +22,5 @@ cdef bint _may_probe(Tcb connection) noexcept
 cpdef void disarm(Tcb connection) noexcept
 cpdef void await_fin(Tcb connection, long long now) except *
 cpdef void arm_delayed_ack(Tcb connection, long long deadline) except *
+cpdef void arm_pacing(Tcb connection, long long deadline) except *
+cdef void _schedule(Tcb connection, long long deadline) except *

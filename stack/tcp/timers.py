@@ -1,4 +1,4 @@
-"""Arming a connection's timers. Each has two: the main timer, one thing at a time, and the delayed ACK's deadline.
+"""Arming a connection's timers. Each has three: the main timer, one thing at a time, the delayed ACK's, and pacing's.
 
 One enum for the main timer means that no two of its kinds can run at once: a connection that retransmits does not
 probe a zero window, and one in TIME-WAIT does neither. Three of the kinds are for what is in flight; of these the
@@ -24,9 +24,7 @@ def arm(connection: Tcb, timer: int, deadline: int) -> None:
     """Let the main timer be one of the TIMER_ kinds, due at ``deadline``."""
     connection.timer = timer
     connection.timer_deadline = deadline
-    if deadline < connection.heap_deadline:
-        connection.heap_deadline = deadline
-        connection.engine.timers.schedule(deadline, connection)
+    _schedule(connection, deadline)
 
 
 def arm_for_flight(connection: Tcb, now: int) -> None:
@@ -63,6 +61,17 @@ def await_fin(connection: Tcb, now: int) -> None:
 def arm_delayed_ack(connection: Tcb, deadline: int) -> None:
     """An ACK is due by ``deadline``, unless it rides on data before."""
     connection.ack_deadline = deadline
+    _schedule(connection, deadline)
+
+
+def arm_pacing(connection: Tcb, deadline: int) -> None:
+    """Something is to be sent, but not before ``deadline``."""
+    connection.pace_deadline = deadline
+    _schedule(connection, deadline)
+
+
+def _schedule(connection: Tcb, deadline: int) -> None:
+    """The connection is due at ``deadline``; one that is due earlier looks again then."""
     if deadline < connection.heap_deadline:
         connection.heap_deadline = deadline
         connection.engine.timers.schedule(deadline, connection)
