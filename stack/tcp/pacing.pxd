@@ -5,11 +5,12 @@ from stack.tcp.rtt cimport RoundTripEstimator
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm_pacing
 
-cdef long long MILLISECOND
+cdef unsigned int MOST_WINDOW
 cdef long long SECOND
 cdef unsigned int GROWING_PERCENT
 cdef unsigned int STEADY_PERCENT
 cdef unsigned int LEAST_BURST
+cdef unsigned long long BURSTS_PER_SECOND
 
 @cython.locals(
     srtt=cython.longlong, congestion=CongestionControl, percent=cython.ulonglong, rate=cython.ulonglong

@@ -5,13 +5,14 @@ what limits: twice that while the window doubles, 1.2 times in congestion avoida
 set as the most. A segment takes the time that its bytes take at this rate, and until that has gone by nothing is sent.
 """
 
-from stack.tcp.constants import MILLISECOND, SECOND
+from stack.tcp.constants import MOST_WINDOW, SECOND
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm_pacing
 
 GROWING_PERCENT = 200
 STEADY_PERCENT = 120
-LEAST_BURST = 2  # segments given to the device at once; more at rates at which these take less than a millisecond
+LEAST_BURST = 2  # segments that may be given to the device at once; where these take less than a millisecond, more:
+BURSTS_PER_SECOND = 1000
 
 
 def pacing_rate(connection: Tcb) -> int:
@@ -35,7 +36,7 @@ def may_send(connection: Tcb, now: int) -> bool:
 
 def paced_burst(connection: Tcb) -> int:
     """Most bytes to give to the device at once."""
-    return max(LEAST_BURST * connection.snd_mss, pacing_rate(connection) * MILLISECOND // SECOND)
+    return max(LEAST_BURST * connection.snd_mss, min(pacing_rate(connection) // BURSTS_PER_SECOND, MOST_WINDOW))
 
 
 def has_sent(connection: Tcb, length: int, now: int) -> None:
