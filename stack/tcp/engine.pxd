@@ -37,6 +37,7 @@ cdef class Counters:
     cdef public unsigned long long out_of_order_segments
     cdef public unsigned long long dsacks_sent
     cdef public unsigned long long dsacks_received
+    cdef public unsigned long long sack_blocks_received
     cdef public unsigned long long sack_blocks_ignored
     cdef public unsigned long long rack_lost_bytes
     cdef public unsigned long long loss_probes

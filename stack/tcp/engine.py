@@ -70,6 +70,7 @@ class Counters:
         self.out_of_order_segments = 0
         self.dsacks_sent = 0
         self.dsacks_received = 0
+        self.sack_blocks_received = 0
         self.sack_blocks_ignored = 0
         self.rack_lost_bytes = 0
         self.loss_probes = 0

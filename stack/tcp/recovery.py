@@ -146,6 +146,7 @@ def _take_blocks(connection: Tcb, segment: Segment, sent: Sent) -> bool:
         elif seq_lt(left, una) or seq_lt(sent.end, right) or sent.count == 0:
             counters.sack_blocks_ignored += 1
         else:
+            counters.sack_blocks_received += 1
             sent.sack(left, right, connection.snd_mss)
     return dsack
 

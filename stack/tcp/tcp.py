@@ -159,6 +159,7 @@ class Tcp(Transport):
                 "duplicate_acks_received": counters.duplicate_acks_received,
                 "out_of_order": counters.out_of_order_segments,
                 "dsacks_sent": counters.dsacks_sent,
+                "sack_blocks_received": counters.sack_blocks_received,
                 "sack_blocks_ignored": counters.sack_blocks_ignored,
                 "dsacks_received": counters.dsacks_received,
                 "rack_lost_bytes": counters.rack_lost_bytes,

@@ -162,11 +162,34 @@ def converse(bench: Any, chance: random.Random, port: int) -> Iterator[object]:
         bench.stack.poll(bench.clock.now())
 
 
+def operations_recovery(chance: random.Random) -> Iterator[object]:
+    """Transfers over wires that lose, reorder and duplicate: both controllers, with and without SACK, ECN, pacing."""
+    from ebbrt.tcp_settings import TcpSettings
+    from tests.tcplink import Wire, open_pair
+
+    for number in range(12):
+        faults = {"loss": 0.05, "reorder": 0.1 if number % 3 else 0.0, "duplicate": 0.05}
+        offload = {"largest_segment": 65000, "checksum_offload": True} if number % 4 == 3 else {}
+        wire = Wire(number, delay=chance.randrange(1, 40) * 1_000_000, **faults, **offload)
+        settings = TcpSettings(congestion_control=chance.choice(["cubic", "reno"]), pacing=number % 5 == 4)
+        for host in (wire.a, wire.b):
+            host.tcp.engine.settings = settings
+        wire.a.tcp.engine.sack = number % 2 == 0
+        wire.a.tcp.engine.ecn = chance.randrange(3)
+        connection, _, _, server = open_pair(wire)
+        connection.send(wire.a.buffer(chance.randbytes(120_000)))
+        connection.close()
+        wire.run(lambda server=server: "peer_closed" in server.events)
+        yield from [frame.hex() for frame in wire.a.frames + wire.b.frames]
+        yield wire.a.tcp.statistics()
+
+
 OPERATIONS: dict[str, Callable[[random.Random], Iterator[object]]] = {
     "memory": operations_memory,
     "iobuf": operations_iobuf,
     "virtqueue": operations_virtqueue,
     "node": operations_node,
+    "recovery": operations_recovery,
 }
 
 
