@@ -12,7 +12,6 @@ from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm_for_flight, await_fin, disarm
 
 cdef unsigned int MASK32
-cdef unsigned int HALF32
 cdef unsigned int CLOSING
 cdef unsigned int DROP_ACK_OUT_OF_RANGE
 cdef unsigned int ECE

@@ -7,7 +7,6 @@ from stack.tcp.constants import (
     ECE,
     FIN,
     FIN_WAIT_1,
-    HALF32,
     LAST_ACK,
     MASK32,
     MILLISECOND,
@@ -119,9 +118,11 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
 def _measure(connection: Tcb, segment: Segment, rtt: int, retries: int, now: int) -> None:
     """One sample for each round trip, by the clock; after a retransmission by the echoed timestamp."""
     if rtt == 0 and retries and connection.timestamps and segment.timestamp_echo:
-        # Karn's ambiguity does not arise: the echo tells which transmission was answered (RFC 7323 section 4).
+        # Karn's ambiguity does not arise: the echo tells which transmission was answered (RFC 7323 section 4). It must
+        # be the last one: if the original has arrived, and its ACK was lost, the wait for the timer would be measured.
         elapsed = (connection.timestamp(now) - segment.timestamp_echo) & MASK32
-        rtt = elapsed * MILLISECOND if elapsed < HALF32 else 0
+        if elapsed <= (now - connection.last_send) // MILLISECOND + 1:
+            rtt = elapsed * MILLISECOND
     if rtt == 0:
         return
     if seq_lt(connection.rtt_sequence, segment.acknowledgment):

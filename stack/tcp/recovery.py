@@ -45,7 +45,7 @@ def take_acknowledgment(connection: Tcb, segment: Segment, count: int, flight: i
     if count:
         sent.acknowledge(connection.snd_una)
     dsack = connection.sack and segment.sack_blocks != 0 and _take_blocks(connection, segment, sent)
-    rtt = 0 if sent.newest_resent else sent.rtt
+    rtt = 0 if sent.ambiguous else sent.rtt
     losses = connection.losses
     if losses is None:
         if count and sent.sacked_bytes == 0 and not dsack:

@@ -32,7 +32,7 @@ cdef class Sent:
     cdef readonly bint reordered
     cdef readonly long long newest_time
     cdef readonly unsigned int newest_end
-    cdef readonly bint newest_resent
+    cdef readonly bint ambiguous
     cdef readonly long long rtt
     cpdef void clear(self, unsigned int sequence) noexcept
     @cython.locals(at=cython.Py_ssize_t)

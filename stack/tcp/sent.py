@@ -32,7 +32,8 @@ class Sent:
     ``highest``: the end of the highest bytes that the peer has acknowledged in either way (RACK.fack).
     Of the acknowledgment under way: ``delivered`` bytes; ``original``: some of them had been sent only once, the first
     of these up to ``original_end``, and ``reordered``: after higher ones; ``newest_time`` and ``newest_end`` of the
-    last sent of them (-1: there are none), whose round trip took ``rtt``, and whether it had been ``newest_resent``.
+    last sent of them (-1: there are none), whose round trip took ``rtt``; ``ambiguous``: some had been sent again, so
+    that it may be an earlier transmission that is answered (Karn), or a hole that was filled late.
     """
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class Sent:
         self.reordered = False
         self.newest_time = -1
         self.newest_end = 0
-        self.newest_resent = False
+        self.ambiguous = False
         self.rtt = 0
 
     def acknowledge(self, una: int) -> None:
@@ -274,7 +275,9 @@ class Sent:
         self.delivered += length
         sent = self._time[at]
         resent = self._state[at] & RESENT != 0
-        if not resent:
+        if resent:
+            self.ambiguous = True
+        else:
             if not self.original or seq_lt(end, self.original_end):
                 self.original = True
                 self.original_end = end
@@ -288,7 +291,6 @@ class Sent:
         if sent > self.newest_time or (sent == self.newest_time and seq_lt(self.newest_end, end)):
             self.newest_time = sent
             self.newest_end = end
-            self.newest_resent = resent
             self.rtt = rtt
 
     def _mark_sacked(self, at: int, mss: int) -> int:

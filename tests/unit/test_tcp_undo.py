@@ -228,3 +228,23 @@ def test_the_records_agree_with_a_byte_by_byte_model():
                     states[start : start + length] = ["f"] * length
             assert sent.sacked_bytes == states[una:].count("s")
             assert sent.lost_bytes == states[una:].count("l")
+
+
+def test_the_wait_for_the_timer_is_no_round_trip_when_an_acknowledgment_was_lost():
+    peer = SackingPeer(timestamps=True, segments=1)
+    before = peer.connection.rtt.srtt
+    assert peer.numbers(peer.wait(0.5)) == [0, 0]  # the probe, and after the timeout
+    peer.acknowledge(1, echo=echo_of(peer.first[0]))
+    assert peer.connection.rtt.srtt == before
+
+
+def test_bytes_behind_a_hole_that_was_filled_late_measure_nothing():
+    sent = Sent()
+    sent.clear(0)
+    sent.append(10, 0, False)
+    sent.append(20, 0, False)
+    sent.lose_first(10)
+    sent.resend(10, 100)
+    sent.begin(105, 50, FOREVER)  # too early to be the answer to what was sent again
+    sent.acknowledge(20)
+    assert sent.ambiguous
