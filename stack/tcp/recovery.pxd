@@ -58,7 +58,7 @@ cdef void _by_time(
     bint dsack,
     long long now,
 ) except *
-@cython.locals(mss=cython.uint, state=cython.uint)
+@cython.locals(mss=cython.uint, state=cython.uint, left=cython.uint, most=cython.uint, gone=cython.uint)
 cdef void _by_number(
     Tcb connection, Losses losses, Sent sent, unsigned int count, unsigned int flight, bint duplicate
 ) except *

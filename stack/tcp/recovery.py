@@ -203,7 +203,10 @@ def _by_number(connection: Tcb, losses: Losses, sent: Sent, count: int, flight: 
                 if seq_lt(losses.recover, connection.snd_una):  # else these may be of what a timeout sent again
                     sent.lose_first(mss)
     elif state == RECOVERY and seq_lt(connection.snd_una, losses.recover):
-        sent.no_duplicates(count - min(count, mss))
+        left = connection.flight()
+        most = left - mss if left > mss else 0  # the first of the rest is missing: duplicates cannot stand for it
+        gone = count - min(count, mss)
+        sent.no_duplicates(max(gone, sent.sacked_bytes - most if sent.sacked_bytes > most else 0))
         sent.lose_first(mss)
     else:
         sent.no_duplicates(flight)
