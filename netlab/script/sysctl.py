@@ -150,7 +150,7 @@ SETTINGS: dict[str, Callable[[Stack, str], None]] = {
     "tcp_frto": _as_it_is("1", "2"),
     "tcp_recovery": _as_it_is("1"),
     "tcp_early_retrans": _as_it_is("3", "4"),
-    "tcp_ecn": _as_it_is("0"),
+    "tcp_ecn": _as_it_is("2"),
     "tcp_dsack": _as_it_is("1"),
     "tcp_no_metrics_save": _as_it_is("1"),
     "tcp_synack_retries": _as_it_is("5"),
