@@ -4,6 +4,7 @@ from stack.tcp.autotune cimport send_limit, send_room
 from stack.tcp.delivery cimport tell_closed, tell_window_opened
 from stack.tcp.handshake cimport syn_received_acknowledged
 from stack.tcp.lifecycle cimport enter_time_wait, forget, transition
+from stack.tcp.losses cimport Losses
 from stack.tcp.output cimport output, send_challenge_ack
 from stack.tcp.recovery cimport congestion_marked, take_acknowledgment
 from stack.tcp.segment cimport Segment
@@ -18,6 +19,7 @@ cdef unsigned int ECE
 cdef unsigned int FIN
 cdef unsigned int FIN_WAIT_1
 cdef unsigned int LAST_ACK
+cdef unsigned int LOSS
 cdef long long MILLISECOND
 cdef unsigned int OPEN
 cdef unsigned int SYN_RECEIVED
@@ -37,7 +39,7 @@ cpdef bint our_fin_acknowledged(Tcb connection, long long now) except -1
     rtt=cython.longlong,
 )
 cdef void _progress(Tcb connection, Segment segment, long long now) except *
-@cython.locals(elapsed=cython.longlong)
+@cython.locals(losses=Losses)
 cdef void _measure(
     Tcb connection, Segment segment, long long rtt, unsigned int retries, long long now
 ) noexcept

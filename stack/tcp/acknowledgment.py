@@ -8,6 +8,7 @@ from stack.tcp.constants import (
     FIN,
     FIN_WAIT_1,
     LAST_ACK,
+    LOSS,
     MASK32,
     MILLISECOND,
     OPEN,
@@ -117,12 +118,12 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
 
 def _measure(connection: Tcb, segment: Segment, rtt: int, retries: int, now: int) -> None:
     """One sample for each round trip, by the clock; after a retransmission by the echoed timestamp."""
-    if rtt == 0 and retries and connection.timestamps and segment.timestamp_echo:
+    losses = connection.losses
+    if rtt == 0 and losses is not None and (retries or connection.recovery_state == LOSS) and connection.timestamps:
         # Karn's ambiguity does not arise: the echo tells which transmission was answered (RFC 7323 section 4). It must
-        # be the last one: if the original has arrived, and its ACK was lost, the wait for the timer would be measured.
-        elapsed = (connection.timestamp(now) - segment.timestamp_echo) & MASK32
-        if elapsed <= (now - connection.last_send) // MILLISECOND + 1:
-            rtt = elapsed * MILLISECOND
+        # be one since the timeout: if the original has arrived, and its ACK was lost, the wait would be measured.
+        if seq_le(losses.timed_out_at, segment.timestamp_echo):
+            rtt = ((connection.timestamp(now) - segment.timestamp_echo) & MASK32) * MILLISECOND
     if rtt == 0:
         return
     if seq_lt(connection.rtt_sequence, segment.acknowledgment):

@@ -20,5 +20,6 @@ cdef class Losses:
     cdef public unsigned int undo_bytes
     cdef public bint resent
     cdef public unsigned int resent_at
+    cdef public unsigned int timed_out_at
     cdef public bint frto
     cdef public bint send_new

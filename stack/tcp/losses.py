@@ -37,5 +37,6 @@ class Losses:
         self.resent = False  # whether anything was
         self.resent_at = 0  # our timestamp when that began (RFC 3522)
 
+        self.timed_out_at = 0  # our timestamp at the last retransmission timeout
         self.frto = False  # whether F-RTO (RFC 5682) still doubts the timeout
         self.send_new = False  # ... and asks for new data instead of what is lost

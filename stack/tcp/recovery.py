@@ -64,6 +64,8 @@ def take_acknowledgment(connection: Tcb, segment: Segment, count: int, flight: i
     if connection.recovery_state != OPEN and seq_le(losses.recover, connection.snd_una):
         _leave(connection, losses, now)
     elif count and connection.recovery_state != RECOVERY and connection.recovery_state != REDUCED:
+        if connection.recovery_state == LOSS:
+            count = min(count, connection.snd_mss)  # much of it had arrived before: RFC 3465 section 2.3, L = 1
         connection.congestion.acknowledged(count, flight, rtt, now)
     _meter(connection, losses, sent, flight, outstanding, count != 0 and sent.lost_bytes <= lost, now)
     return rtt
@@ -77,6 +79,7 @@ def retransmission_timeout(connection: Tcb, now: int) -> None:
     first = state in (OPEN, REDUCED) or seq_le(losses.recover, connection.snd_una)
     connection.congestion.timeout(connection.flight(), first, now)
     losses.frto = first or (state == LOSS and connection.retries == 1)
+    losses.timed_out_at = connection.timestamp(now)
     losses.send_new = False
     losses.probing = False
     losses.duplicate_acks = 0
