@@ -77,6 +77,7 @@ class TimedDevice(EthernetDevice):
         self.headroom = device.headroom
         self.checksum_offload = device.checksum_offload
         self.largest_segment = device.largest_segment
+        self.segments_ipv6 = device.segments_ipv6
 
     def transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int) -> bool:
         """See EthernetDevice."""

@@ -9,6 +9,7 @@ cdef class EthernetDevice:
     cdef public unsigned int headroom
     cdef public bint checksum_offload
     cdef public unsigned int largest_segment
+    cdef public bint segments_ipv6
     cpdef bint transmit(
         self, IOBuf frame, unsigned int checksum_start, unsigned int checksum_offset, unsigned int segment_size
     ) except -1

@@ -31,6 +31,7 @@ class EthernetDevice:
     headroom: int  # bytes the driver needs in front of every frame it is given
     checksum_offload: bool
     largest_segment: int  # most TCP payload bytes in one frame: 0 without segmentation offload
+    segments_ipv6: bool  # whether that holds for IPv6 as well
 
     def transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int) -> bool:
         """Send one Ethernet frame; False, counted, when the device has no room: the frame is lost, as on a wire.

@@ -28,7 +28,7 @@ from netlab.emulation.insertion import Place
 from netlab.emulation.settings import LinkSettings
 from netlab.errors import NetlabError
 from netlab.registry import Owner, Record
-from netlab.topology import Topology, default_topology, mac_address
+from netlab.topology import Topology, default_topology, ipv6_address, mac_address
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULT_BUFFER = 4 << 20  # bytes: 64 connections x 8 KiB outstanding, eight times over
@@ -40,13 +40,14 @@ class LabError(NetlabError):
 
 @dataclass(slots=True)
 class Host:
-    """A Linux machine of the lab: a network namespace with one interface. The switch is one too, without address."""
+    """A Linux machine of the lab: a network namespace with one interface. The switch is one too, without addresses."""
 
     name: str
     namespace: str
     address: str
     prefix_length: int
     interface: str
+    ipv6: str = ""
     cpu: int | None = None  # where its programs run by default, while the lab is in own-core mode
     processes: list["subprocess.Popen[Any]"] = field(default_factory=list, repr=False)
 
@@ -79,12 +80,13 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """Where a node attaches: the TAP's name in the switch's namespace, and the address planned for the node."""
+    """Where a node attaches: the TAP's name in the switch's namespace, and the addresses planned for the node."""
 
     name: str
     address: str
     prefix_length: int
     mac: str
+    ipv6: str
 
 
 class Lab:
@@ -105,12 +107,14 @@ class Lab:
                 host.address,
                 length,
                 wiring.HOST_INTERFACE,
+                ipv6_address(host.address),
                 record.cpus.get(host.name),
             )
             for host in topology.hosts
         }
         self.taps = {
-            node.name: Tap(node.name, node.address, length, mac_address(node.address)) for node in topology.nodes
+            node.name: Tap(node.name, node.address, length, mac_address(node.address), ipv6_address(node.address))
+            for node in topology.nodes
         }
         self._handlers: dict[signal.Signals, Any] = {}
         self._relays: dict[str, subprocess.Popen[Any]] = {}  # by machine, of those that this process has started

@@ -51,6 +51,7 @@ from stack.steering import Steering
 __all__ = ["APPLICATIONS", "Node", "NodeConfig", "NodeError"]
 
 BOOT_TIME = 30_000_000_000  # nanoseconds that the other cores have to come up
+ADDRESS_TIME = 20_000_000  # nanoseconds between two looks at whether the addresses are settled
 ANSWER_TIME = 2_000_000_000  # nanoseconds that they have to send their statistics
 
 
@@ -199,7 +200,7 @@ class Node:
             if self.config.application is not None:
                 gc.disable()
             if self.number == 0:
-                self.addresses.start(self.config.attachments(), ready)
+                self.addresses.start(self.config.attachments(), lambda: self.when_addressed(ready))
             self.events.run()
         for interface in self.interfaces:
             interface.stop()
@@ -210,6 +211,13 @@ class Node:
         self._write_statistics()
         if failure is not None:
             raise failure
+
+    def when_addressed(self, function: Callable[[], object]) -> None:
+        """Call ``function`` from the loop once it is settled which addresses the node has (RFC 4862 section 5.4)."""
+        if self.stack.ipv6.is_settled():
+            self.events.spawn(function, force_async=True)
+        else:
+            self.events.set_timer(ADDRESS_TIME, lambda: self.when_addressed(function))
 
     def _failure(self) -> NodeError | None:
         """Why the node has ended, unless somebody asked for it."""

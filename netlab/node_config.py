@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ebbrt.configuration import Configuration
 from netlab.errors import NetlabError
+from stack.ipv6.settings import Ipv6Settings
 from stack.tcp.lookups import DEFAULT_LOOKUP, LOOKUPS
 
 MOST_CORES = 64
@@ -17,10 +18,14 @@ PORTS = {"memcached": 11211, "transfer": 5001}  # that applications use when no 
 
 @dataclass(frozen=True)
 class Attachment:
-    """One interface of a node: the TAP it is on, and its address and network; None: what DHCP says."""
+    """One interface of a node: the TAP it is on, and its address and network; None: what DHCP says.
+
+    ipv6: what it has of that; None: nothing.
+    """
 
     tap: str
     address: IPv4Interface | None
+    ipv6: Ipv6Settings | None = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class NodeConfig:
     """What a node is booted with.
 
     tap, address: its first interface, as in Attachment; more: the others. routes: beside those to its own networks.
+    ipv6: what the first interface has of that.
     application: what it serves; None: nothing yet. memory: bytes the application may fill, on all cores together.
     cores: each a process; core n runs on CPU ``cpus[n % len(cpus)]``, so that with fewer CPUs than cores some share
     one, and wherever Linux puts it without any. seed: of all randomness, for a run that can be repeated; None: the
@@ -50,6 +56,7 @@ class NodeConfig:
     address: IPv4Interface | None
     more: tuple[Attachment, ...] = ()
     routes: tuple[StaticRoute, ...] = ()
+    ipv6: Ipv6Settings | None = None
     port: int = 11211
     memory: int = 1 << 30
     ring_size: int = 512
@@ -65,7 +72,7 @@ class NodeConfig:
 
     def attachments(self) -> tuple[Attachment, ...]:
         """All interfaces, in order."""
-        return (Attachment(self.tap, self.address), *self.more)
+        return (Attachment(self.tap, self.address, self.ipv6), *self.more)
 
 
 class Application(Protocol):

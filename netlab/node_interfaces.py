@@ -48,7 +48,7 @@ class NodeInterface:
         of_driver = (self.device, allocator, events, ring_size)
         self.driver = TimedVirtioNet(*of_driver, stopwatch) if stopwatch else VirtioNet(*of_driver)
         seen_by_stack = TimedDevice(self.driver, stopwatch) if stopwatch else self.driver
-        self.interface = stack.add_interface(seen_by_stack, attachment.address)
+        self.interface = stack.add_interface(seen_by_stack, attachment.address, attachment.ipv6)
         self._control: ControlDevice | None = None
 
     def use_all_queues(self, use_queues: Any) -> None:
@@ -63,6 +63,7 @@ class NodeInterface:
         """DRIVER_OK for this core's pair of virtqueues."""
         interface = self.interface
         self.driver.start(TimedFrameHandler(interface, self.stopwatch) if self.stopwatch else interface)
+        interface.up()
 
     def stop(self) -> None:
         """Receive no more."""

@@ -92,6 +92,10 @@ class SocketNode:
         core.install(ebb.NETWORK_MANAGER, self.network)
         core.enter()
 
+    def when_addressed(self, function: Callable[[], object]) -> None:
+        """Call ``function`` from the loop: the machine has its addresses."""
+        self.events.spawn(function, force_async=True)
+
     def run(self, ready: Callable[[], object]) -> None:
         """Serve until SIGTERM or SIGINT; ``ready`` is called once it answers."""
         if self.config.cpu is not None:

@@ -18,6 +18,7 @@ from netlab.errors import NetlabError
 
 BENCHMARK_RANGE = ipaddress.IPv4Network("198.18.0.0/15")  # RFC 2544 appendix C: never routed on the Internet
 RESERVED_NAMES = frozenset({"bridge", "switch", "lo", "all", "default"})
+ULA = ipaddress.IPv6Network("fd6e:6574:6c61:62::/64")  # RFC 4193; "netlab", as nobody outside ever sees it
 NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")  # a machine's name is also its port's, and IFNAMSIZ leaves 15 bytes
 
 
@@ -70,6 +71,11 @@ def mac_address(address: str) -> str:
     Fixed, so that two captures of one topology differ only in what the machines did.
     """
     return ":".join(f"{byte:02x}" for byte in b"\x02\x00" + ipaddress.IPv4Address(address).packed)
+
+
+def ipv6_address(address: str) -> str:
+    """The IPv6 address of the machine with this IPv4 address, which is its last 32 bits."""
+    return str(ULA.network_address + int(ipaddress.IPv4Address(address)))
 
 
 def load_topology(path: Path) -> Topology:

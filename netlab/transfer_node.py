@@ -32,7 +32,7 @@ def start_transfer(node: "Node | SocketNode") -> TransferServer | TransferClient
         node.events.spawn(node.events.stop, force_async=True)  # not before the last acknowledgment has been sent
 
     client = TransferClient(node.network, node.allocator, node.clock, request, finished)
-    node.events.spawn(lambda: client.start(address, node.config.port), force_async=True)  # once the device is there
+    node.when_addressed(lambda: client.start(address, node.config.port))  # and the device is there
     return client
 
 

@@ -3,7 +3,8 @@
 Every device is born inside the lab's namespaces, a veth with one end in each, so the machine's own network is never
 touched, not for a moment. Every device carries the alias ``netlab:LAB``. The switch's ports have the machines' names;
 inside a host its interface is ``eth0``. The bridge forwards at once (no spanning tree, no delay, no multicast
-snooping), IPv6 is off, and bridged frames do not visit netfilter: nothing is on the wire but what machines say.
+snooping) and has no IPv6 itself, hosts ask for no routers, and bridged frames do not visit netfilter: nothing is on
+the wire but what machines say.
 """
 
 import fcntl
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 from pyroute2 import IPRoute
 
 from netlab import namespaces
-from netlab.topology import Machine, Topology, mac_address
+from netlab.topology import ULA, Machine, Topology, ipv6_address, mac_address
 
 BRIDGE = "bridge"
 HOST_INTERFACE = "eth0"
@@ -35,14 +36,20 @@ IFF_VNET_HDR = 0x4000
 _T = TypeVar("_T")
 
 
-def quiet(namespace: str) -> None:
-    """Turn IPv6 off, for the interfaces to come too, and keep bridged frames from netfilter."""
+NO_IPV6 = {"default/disable_ipv6": "1", "all/disable_ipv6": "1"}  # settings below /proc/sys/net/ipv6/conf
+QUIET_IPV6 = {
+    "default/accept_ra": "0",
+    "default/router_solicitations": "0",
+    "default/accept_dad": "0",
+    "all/accept_dad": "0",
+}
+
+
+def quiet(namespace: str, ipv6: dict[str, str]) -> None:
+    """Make these settings of IPv6, for the interfaces to come too, and keep bridged frames from netfilter."""
 
     def write_settings() -> None:
-        settings = {
-            "/proc/sys/net/ipv6/conf/default/disable_ipv6": "1",
-            "/proc/sys/net/ipv6/conf/all/disable_ipv6": "1",
-        }
+        settings = {f"/proc/sys/net/ipv6/conf/{name}": value for name, value in ipv6.items()}
         for table in ("arptables", "ip6tables", "iptables"):
             settings[f"/proc/sys/net/bridge/bridge-nf-call-{table}"] = "0"
         for path, value in settings.items():
@@ -55,8 +62,9 @@ def quiet(namespace: str) -> None:
 def build(lab: str, topology: Topology, switch: str, hosts: dict[str, str]) -> None:
     """Make every device of the lab. ``switch`` and ``hosts`` (by machine) name its namespaces."""
     alias = alias_of(lab)
-    for namespace in (switch, *hosts.values()):
-        quiet(namespace)
+    quiet(switch, NO_IPV6)
+    for namespace in hosts.values():
+        quiet(namespace, QUIET_IPV6)
     with_netlink(switch, lambda netlink: _build_switch(netlink, topology, hosts, alias))
     for host in topology.hosts:
         configure = functools.partial(_configure_host, host=host, prefix_length=topology.prefix_length, alias=alias)
@@ -108,6 +116,8 @@ def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: 
     interface = index_of(netlink, HOST_INTERFACE)
     netlink.link("set", index=1, state="up")
     netlink.addr("add", index=interface, address=host.address, prefixlen=prefix_length)
+    if Path("/proc/sys/net/ipv6").exists():
+        netlink.addr("add", index=interface, address=ipv6_address(host.address), prefixlen=ULA.prefixlen)
     netlink.link("set", index=interface, IFLA_IFALIAS=alias, state="up")
 
 

@@ -4,11 +4,13 @@ from ebbrt.clock cimport Clock
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.netdevice cimport EthernetDevice, FrameHandler
 from stack.ipv4.arp cimport Arp
+from stack.ipv6.link cimport Ipv6Link
 from stack.wire.ethernet cimport EthernetHeader
 
 cdef unsigned int ETHERNET_HEADER
 cdef unsigned int ETHERTYPE_ARP
 cdef unsigned int ETHERTYPE_IPV4
+cdef unsigned int ETHERTYPE_IPV6
 cdef unsigned int LIMITED_BROADCAST
 
 cdef class InternetProtocol:
@@ -22,6 +24,8 @@ cdef class Interface(FrameHandler):
     cdef readonly Clock clock
     cdef readonly unsigned long long mac
     cdef readonly InternetProtocol ipv4
+    cdef readonly InternetProtocol ipv6
+    cdef public Ipv6Link link6
     cdef readonly unsigned int ipv4_address
     cdef readonly unsigned int ipv4_mask
     cdef readonly unsigned int ipv4_broadcast
@@ -35,6 +39,7 @@ cdef class Interface(FrameHandler):
     cdef unsigned long long _unknown_ethertype
     cdef unsigned long long _arp
     cdef unsigned long long _ipv4
+    cdef unsigned long long _ipv6
     @cython.locals(
         now=cython.longlong,
         ethernet=EthernetHeader,

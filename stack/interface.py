@@ -13,6 +13,8 @@ from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice, FrameHandler
 from stack.constants import ALL_SYSTEMS, ETHERNET_HEADER, ETHERTYPE_ARP, ETHERTYPE_IPV4, LIMITED_BROADCAST
 from stack.ipv4.arp import Arp
+from stack.ipv6.constants import ETHERTYPE_IPV6
+from stack.ipv6.link import Ipv6Link
 from stack.wire.ethernet import EthernetHeader
 
 if TYPE_CHECKING:
@@ -36,17 +38,26 @@ class Interface(FrameHandler):
     index: its place in ``Stack.interfaces``. mac: the link address, as a 48-bit integer.
     ipv4_address, ipv4_mask, ipv4_broadcast: of its IPv4 address; the first is 0 while it has none.
     ipv4_groups: the multicast groups that it listens to (``stack.ipv4.igmp``).
+    link6: what it has of IPv6; None: that is not used here.
     steering: the way to the other cores of the node; None on a node of one.
     """
 
     def __init__(
-        self, index: int, device: EthernetDevice, allocator: MemoryAllocator, clock: Clock, ipv4: InternetProtocol
+        self,
+        index: int,
+        device: EthernetDevice,
+        allocator: MemoryAllocator,
+        clock: Clock,
+        ipv4: InternetProtocol,
+        ipv6: InternetProtocol,
     ) -> None:
         self.index = index
         self.device = device
         self.clock = clock
         self.mac = int.from_bytes(device.mac, "big")
         self.ipv4 = ipv4
+        self.ipv6 = ipv6
+        self.link6: Ipv6Link | None = None
         self.ipv4_address = 0
         self.ipv4_mask = LIMITED_BROADCAST
         self.ipv4_broadcast = 0
@@ -54,13 +65,14 @@ class Interface(FrameHandler):
         self.arp = Arp(allocator, device)
         self.steering: Steering | None = None
         self._ethernet = EthernetHeader(allocator.memory)
-        # Each received frame is counted in ``received`` and in one of the next five.
+        # Each received frame is counted in ``received`` and in one of the next six.
         self._received = 0
         self._too_short = 0
         self._not_for_us = 0
         self._unknown_ethertype = 0
         self._arp = 0
         self._ipv4 = 0
+        self._ipv6 = 0
 
     def set_ipv4(self, interface: IPv4Interface | None) -> None:
         """Give the interface its IPv4 address and network, or none. What is in use is told by ``IPv4.set_address``."""
@@ -75,6 +87,11 @@ class Interface(FrameHandler):
         self.ipv4_broadcast = int(network.broadcast_address) if network.prefixlen < 31 else LIMITED_BROADCAST
         self.arp.address = self.ipv4_address
         self.arp.mask = self.ipv4_mask
+
+    def up(self) -> None:
+        """The device works from now on: begin what sends by itself."""
+        if self.link6 is not None:
+            self.link6.up(self.clock.now())
 
     def receive_frame(self, frame: IOBuf, checksum_valid: bool) -> None:
         """Take one Ethernet frame and do all that follows from it.
@@ -103,6 +120,9 @@ class Interface(FrameHandler):
             self._arp += 1
             if self.arp.receive(frame, now, True) and self.steering is not None:
                 self.steering.share_arp(frame, self.index)
+        elif ethertype == ETHERTYPE_IPV6 and self.link6 is not None:
+            self._ipv6 += 1
+            self.ipv6.receive(frame, self, to_group, checksum_valid, now)
         else:
             self._unknown_ethertype += 1
 
@@ -115,4 +135,5 @@ class Interface(FrameHandler):
             "unknown_ethertype": self._unknown_ethertype,
             "arp": self._arp,
             "ipv4": self._ipv4,
+            "ipv6": self._ipv6,
         }

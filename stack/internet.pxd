@@ -1,3 +1,4 @@
+from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport MemoryAllocator
 from stack.transport cimport IcmpError, Path, Received, Transport
 
@@ -8,9 +9,12 @@ cdef class Internet:
     cdef public unsigned int headroom
     cdef public object steering
     cdef public object ipv4
+    cdef public object ipv6
+    cdef public object icmp
     cdef list _transports
     cpdef void register(self, unsigned int protocol, Transport transport) except *
     cpdef Transport transport(self, unsigned int protocol)
     cpdef Path path(self, object source, object destination)
+    cpdef void port_unreachable(self, IOBuf packet, long long now) except *
     cpdef Path path_back(self)
     cpdef Path reply_path(self)

@@ -6,12 +6,17 @@ the path to an address of either version.
 
 from typing import TYPE_CHECKING
 
+from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
-from stack.address import IPV4_MAPPED
+from stack.address import is_mapped
+from stack.constants import ICMP_UNREACHABLE, UNREACHABLE_PORT
+from stack.ipv6.constants import DESTINATION_UNREACHABLE, PORT_UNREACHABLE
 from stack.transport import IcmpError, Path, Received, Transport
 
 if TYPE_CHECKING:
+    from stack.ipv4.icmp import Icmp
     from stack.ipv4.ipv4 import IPv4
+    from stack.ipv6.ipv6 import IPv6
     from stack.steering import Steering
 
 
@@ -27,7 +32,9 @@ class Internet:
         self.error = IcmpError()
         self.headroom = 0
         self.steering: Steering | None = None
-        self.ipv4: IPv4 = None  # type: ignore[assignment]  # the Stack puts it here before anything can ask
+        self.ipv4: IPv4 = None  # type: ignore[assignment]  # the Stack puts these here before anything can ask
+        self.ipv6: IPv6 = None  # type: ignore[assignment]
+        self.icmp: Icmp = None  # type: ignore[assignment]
         self._transports: list[Transport | None] = [None] * 256
 
     def register(self, protocol: int, transport: Transport) -> None:
@@ -40,10 +47,19 @@ class Internet:
 
     def path(self, source: tuple[int, int] | None, destination: tuple[int, int]) -> Path:
         """The way to ``destination`` (high, low) from our address ``source``, or from the one that fits best."""
-        high, low = destination
-        assert high == 0
-        assert low >> 32 == IPV4_MAPPED
-        return self.ipv4.path(source, destination)
+        if is_mapped(*destination):
+            return self.ipv4.path(source, destination)
+        return self.ipv6.output.path(source, destination)
+
+    def port_unreachable(self, packet: IOBuf, now: int) -> None:
+        """Tell the sender of the packet that is being delivered that nobody waits for such at its port.
+
+        packet: from the transport header on.
+        """
+        if self.received.version == 4:
+            self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PORT, 0, packet, now)
+        elif self.ipv6.reporter is not None:
+            self.ipv6.reporter.send_error(DESTINATION_UNREACHABLE, PORT_UNREACHABLE, 0, packet, False, now)
 
     def path_back(self) -> Path:
         """The way back to whom the packet is from that is being delivered."""
@@ -57,4 +73,4 @@ class Internet:
 
         Valid until the transport returns.
         """
-        return self.ipv4.reply_path() if self.received.version == 4 else self.path_back()
+        return self.ipv4.reply_path() if self.received.version == 4 else self.ipv6.output.reply_path(self.received)

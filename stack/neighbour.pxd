@@ -33,7 +33,7 @@ cdef class Neighbour:
     cdef list queue
     cpdef void set_permanent(self, unsigned long long mac) noexcept
     cpdef bint is_gone(self) noexcept
-    cpdef bint knows_mac(self) noexcept
+    cpdef IOBuf waiting(self)
 
 @cython.final
 cdef class WaitingFrame:
@@ -43,9 +43,9 @@ cdef class WaitingFrame:
     cdef readonly unsigned int segment_size
 
 cdef class NeighbourTable:
-    cdef MemoryAllocator allocator
-    cdef EthernetDevice device
-    cdef unsigned long long mac
+    cdef readonly MemoryAllocator allocator
+    cdef readonly EthernetDevice device
+    cdef readonly unsigned long long mac
     cdef public long long reachable_time
     cdef public long long retransmit_time
     cdef public long long probe_delay
@@ -57,14 +57,14 @@ cdef class NeighbourTable:
     cdef EthernetHeader ethernet
     cdef unsigned long long requests_sent
     cdef unsigned long long replies_not_resolved
-    cdef unsigned long long evicted
-    cdef unsigned long long unreachable
-    cdef unsigned long long frames_queued
-    cdef unsigned long long frames_dropped_queue_full
-    cdef unsigned long long frames_dropped_evicted
-    cdef unsigned long long frames_dropped_unreachable
-    cdef unsigned long long frames_dropped_device_full
-    cdef unsigned long long no_memory
+    cdef public unsigned long long evicted
+    cdef public unsigned long long unreachable
+    cdef public unsigned long long frames_queued
+    cdef public unsigned long long frames_dropped_queue_full
+    cdef public unsigned long long frames_dropped_evicted
+    cdef public unsigned long long frames_dropped_unreachable
+    cdef public unsigned long long frames_dropped_device_full
+    cdef public unsigned long long no_memory
     cpdef void solicit(self, Neighbour neighbour, bint to_all, long long now) except *
     @cython.locals(neighbour=Neighbour)
     cpdef Neighbour lookup(self, unsigned long long high, unsigned long long low)

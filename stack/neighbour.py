@@ -21,13 +21,8 @@ from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice
+from stack.constants import DELAY, GONE, PROBING, REACHABLE, RESOLVING
 from stack.wire.ethernet import EthernetHeader
-
-RESOLVING = 0
-REACHABLE = 1
-DELAY = 2
-PROBING = 3
-GONE = 4
 
 MOST_NEIGHBOURS = 1024
 MOST_RESOLVING = 256  # of them without an address yet; beyond, the oldest of these goes
@@ -63,9 +58,9 @@ class Neighbour:
         """Whether the table has dropped it: a holder that wants the fast path back asks for another."""
         return self.state == GONE
 
-    def knows_mac(self) -> bool:
-        """Whether ``mac`` means something."""
-        return self.state != RESOLVING and self.state != GONE
+    def waiting(self) -> IOBuf | None:
+        """The first of the frames that wait for it, if any do."""
+        return self.queue[0].frame if self.queue else None
 
 
 class WaitingFrame:

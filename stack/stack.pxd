@@ -5,6 +5,8 @@ from ebbrt.memory cimport MemoryAllocator
 from stack.internet cimport Internet
 from stack.ipv4.icmp cimport Icmp
 from stack.ipv4.ipv4 cimport IPv4
+from stack.ipv6.icmpv6 cimport Icmpv6
+from stack.ipv6.ipv6 cimport IPv6
 from stack.routes cimport RouteTable
 from stack.tcp.tcp cimport Tcp
 from stack.timed cimport Timed
@@ -18,6 +20,8 @@ cdef class Stack:
     cdef readonly Internet internet
     cdef readonly IPv4 ipv4
     cdef readonly Icmp icmp
+    cdef readonly IPv6 ipv6
+    cdef readonly Icmpv6 icmpv6
     cdef readonly Udp udp
     cdef readonly Tcp tcp
     cdef readonly list timed

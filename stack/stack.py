@@ -20,6 +20,10 @@ from stack.ipv4.address_claim import AddressClaim
 from stack.ipv4.icmp import Icmp
 from stack.ipv4.igmp import Igmp
 from stack.ipv4.ipv4 import IPv4
+from stack.ipv6.constants import LINK_AND_IPV6_HEADERS
+from stack.ipv6.icmpv6 import Icmpv6
+from stack.ipv6.ipv6 import IPv6
+from stack.ipv6.settings import Ipv6Settings
 from stack.routes import RouteTable
 from stack.steering import Steering
 from stack.tcp.lookups import DEFAULT_LOOKUP
@@ -57,18 +61,30 @@ class Stack:
         self.ipv4 = IPv4(self.internet, self.interfaces, self.routes, random.getrandbits(16))
         self.internet.ipv4 = self.ipv4
         self.icmp = Icmp(self.ipv4, allocator)
-        self.udp = Udp(self.internet, self.icmp, allocator, clock, random)
+        self.internet.icmp = self.icmp
+        self.ipv6 = IPv6(self.internet, self.interfaces, random, secret)
+        self.internet.ipv6 = self.ipv6
+        self.icmpv6 = Icmpv6(self.ipv6, allocator)
+        self.udp = Udp(self.internet, allocator, clock, random)
         self.timed: list[Timed] = [self.ipv4.reassembly]
         Igmp(self.ipv4, random, self.timed)
         self.tcp = Tcp(self.internet, allocator, clock, random, secret, lookup)
 
-    def add_interface(self, device: EthernetDevice, address: IPv4Interface | None) -> Interface:
-        """An interface on ``device``: give its driver's frames to it. ``address``: ours, and its network, if any."""
-        interface = Interface(len(self.interfaces), device, self.allocator, self.clock, self.ipv4)
+    def add_interface(
+        self, device: EthernetDevice, address: IPv4Interface | None, ipv6: Ipv6Settings | None = None
+    ) -> Interface:
+        """An interface on ``device``: give its driver's frames to it, and call its ``up`` once the device works.
+
+        address: ours, and its network, if any. ipv6: what it is to have of IPv6; None: nothing.
+        """
+        interface = Interface(len(self.interfaces), device, self.allocator, self.clock, self.ipv4, self.ipv6)
         interface.steering = self.internet.steering
         interface.set_ipv4(address)
         self.interfaces.append(interface)
         self.internet.headroom = max(self.internet.headroom, device.headroom + LINK_AND_IPV4_HEADERS)
+        if ipv6 is not None:
+            interface.link6 = self.ipv6.add_link(interface.index, device, ipv6)
+            self.internet.headroom = max(self.internet.headroom, device.headroom + LINK_AND_IPV6_HEADERS)
         return interface
 
     def claim(self, interface: Interface) -> AddressClaim:
@@ -93,6 +109,7 @@ class Stack:
     def poll(self, now: int) -> None:
         """Do what is due at ``now``: retransmissions, requests, expiry."""
         self.ipv4.poll(now)
+        self.ipv6.poll(now)
         for timed in self.timed:
             if timed.deadline <= now:
                 timed.poll(now)
@@ -107,7 +124,8 @@ class Stack:
         for timed in self.timed:
             if timed.deadline < deadline:
                 deadline = timed.deadline
-        return deadline
+        resolution = self.ipv6.next_deadline()
+        return resolution if resolution < deadline else deadline
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Counters by layer: nested dicts of integers."""
@@ -120,6 +138,9 @@ class Stack:
             "ipv4_reassembly": self.ipv4.reassembly.statistics(),
             "icmp": self.icmp.statistics(),
             "igmp": self.ipv4.igmp.statistics(),
+            "ipv6": self.ipv6.statistics(),
+            "icmpv6": self.icmpv6.statistics(),
+            "ndp": _sum([link.statistics() for link in self.ipv6.links]),
             "udp": self.udp.statistics(),
             "tcp": self.tcp.statistics(),
             **({"steering": steering.statistics()} if steering is not None else {}),

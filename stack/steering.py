@@ -6,7 +6,8 @@ opens is right by itself: the core that the SYN came to answers. Three things st
 
 - an answer to what a core sent first (a connection it opens), until its own next frame has told the device;
 - a flow that was silent for so long that the device has forgotten it;
-- what is for all: ARP, and errors of ICMP.
+- what is for all: ARP, errors of ICMP, and what ICMPv6 says of the link. Who gets such a message from the device
+  answers it; the others only learn. Each core makes its IPv6 addresses itself; the key is the same, and so are they.
 
 A core first looks in its own tables, and asks here only for what nobody knows in them: the fast path never does. Each
 core keeps a row of bits in node memory, a bit for each port that it uses, written by it alone. A packet for a port
@@ -41,6 +42,7 @@ COUNTER = 8
 _MESSAGE = struct.Struct("=BHB")  # what it is, the core that received it from the device, and on which interface
 _PACKET = 0
 _ARP = 1
+_LINK = 3  # a message of Neighbor Discovery or MLD
 _LATE = 2  # a packet of a connection that a core knows to have ended
 
 
@@ -58,6 +60,7 @@ class Steering(CoreMessageHandler):
         self._handed: IOBuf | None = None  # the packet from another core that was given to IP last,
         self._handed_origin = 0  # and the core that the device gave it to,
         self._handed_late = False  # and whether a core knew the end of its connection
+        self.is_shared = False  # whether IP is delivering a message about the link that another core has answered
         rows = [memory.view(start + index * ROW, ROW) for index in range(2 * self.count)]
         self._rows = {PROTOCOL_TCP: rows[: self.count], PROTOCOL_UDP: rows[self.count :]}
         # How many packets each core has taken from each other, written by the taker.
@@ -128,24 +131,43 @@ class Steering(CoreMessageHandler):
         """Tell of an ICMP error those other cores that use the port it quotes. ``packet``: from ICMP's header on."""
         if packet is self._handed:
             return
-        received = self._received()
         quoted = packet.memory.view(packet.start + ICMP_HEADER, packet.length - ICMP_HEADER)
-        protocol = quoted[9]
         ports = 4 * (quoted[0] & 15)
+        self._share_error(packet, quoted[9], quoted[ports] << 8 | quoted[ports + 1])
+
+    def share_ipv6_error(self, packet: IOBuf, protocol: int, port: int) -> None:
+        """The same of an error of ICMPv6, which quotes a packet of ``protocol`` from our ``port``."""
+        if packet is not self._handed:
+            self._share_error(packet, protocol, port)
+
+    def _share_error(self, packet: IOBuf, protocol: int, port: int) -> None:
         if protocol not in self._rows:
             return
-        port = quoted[ports] << 8 | quoted[ports + 1]
         for core in range(self.count):
             if core != self.number and self._is_claimed(protocol, port, core):
-                copy = packet.clone_chain()
-                copy.retreat(copy.start - received.start)
-                self._send(core, _PACKET, self.number, received.interface.index, copy)
+                self._send(core, _PACKET, self.number, self._received().interface.index, self._whole(packet))
 
     def share_arp(self, packet: IOBuf, interface: int) -> None:
         """Let all other cores see an ARP packet that is in order; ``interface``: the index of where it came in."""
         for core in range(self.count):
             if core != self.number:
                 self._send(core, _ARP, self.number, interface, packet.clone_chain())
+
+    def share_link_message(self, packet: IOBuf) -> None:
+        """Let all other cores see a message about the link, of ICMPv6, that is in order, unless one has shared it.
+
+        packet: from ICMPv6's header on.
+        """
+        if not self.is_shared:
+            for core in range(self.count):
+                if core != self.number:
+                    self._send(core, _LINK, self.number, self._received().interface.index, self._whole(packet))
+
+    def _whole(self, packet: IOBuf) -> IOBuf:
+        """Views of the packet that IP is delivering, from its IP header on."""
+        copy = packet.clone_chain()
+        copy.retreat(copy.start - self._received().start)
+        return copy
 
     def _received(self) -> Received:
         assert self._stack is not None
@@ -174,10 +196,13 @@ class Steering(CoreMessageHandler):
             interface.arp.receive(chain, now, False)
             return
         self._handed, self._handed_origin, self._handed_late = chain, origin, what == _LATE
+        self.is_shared = what == _LINK
+        protocol = interface.ipv6 if chain.peek(0, 1)[0] >> 4 == 6 else interface.ipv4
         try:
-            interface.ipv4.receive(chain, interface, False, True, now)
+            protocol.receive(chain, interface, False, True, now)
         finally:
             self._handed = None
+            self.is_shared = False
 
     def statistics(self) -> dict[str, int]:
         """Packets handed over to other cores, received from them, and dropped because too many were under way."""

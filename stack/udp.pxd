@@ -5,24 +5,20 @@ from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.memory cimport MemoryAllocator
 from ebbrt.network cimport UdpHandler, UdpSocket
 from stack.internet cimport Internet
-from stack.ipv4.icmp cimport Icmp
 from stack.transport cimport IcmpError, Path, Received, Transport
 from stack.wire.checksum cimport transport_sum
 from stack.wire.udp cimport UdpHeader
 
 cdef unsigned int ERROR_PORT
-cdef unsigned int ICMP_UNREACHABLE
 cdef unsigned int IPV4_LONGEST
 cdef unsigned int PROTOCOL_UDP
 cdef unsigned int UDP_CHECKSUM_OFFSET
 cdef unsigned int UDP_HEADER
-cdef unsigned int UNREACHABLE_PORT
 cdef unsigned int FIRST_EPHEMERAL
 cdef unsigned int LAST_PORT
 
 cdef class Udp(Transport):
     cdef Internet internet
-    cdef Icmp icmp
     cdef MemoryAllocator allocator
     cdef Clock clock
     cdef object random

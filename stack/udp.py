@@ -9,16 +9,13 @@ from ebbrt.network import AddressInUseError, UdpHandler, UdpSocket
 from stack.address import format_address, parse_address
 from stack.constants import (
     ERROR_PORT,
-    ICMP_UNREACHABLE,
     IPV4_LONGEST,
     MASK32,
     PROTOCOL_UDP,
     UDP_CHECKSUM_OFFSET,
     UDP_HEADER,
-    UNREACHABLE_PORT,
 )
 from stack.internet import Internet
-from stack.ipv4.icmp import Icmp
 from stack.ipv4.igmp import Membership
 from stack.transport import IcmpError, Path, Received, Transport
 from stack.wire.checksum import transport_sum
@@ -31,11 +28,8 @@ LAST_PORT = 65535
 class Udp(Transport):
     """UDP over both versions of IP; it registers itself with ``internet``."""
 
-    def __init__(
-        self, internet: Internet, icmp: Icmp, allocator: MemoryAllocator, clock: Clock, random: random.Random
-    ) -> None:
+    def __init__(self, internet: Internet, allocator: MemoryAllocator, clock: Clock, random: random.Random) -> None:
         self.internet = internet
-        self.icmp = icmp
         self.allocator = allocator
         self.clock = clock
         self.random = random
@@ -80,7 +74,11 @@ class Udp(Transport):
         if datagram_length < UDP_HEADER or datagram_length > length:
             self.bad_length += 1
             return
-        if not received.checksum_valid and header.checksum() != 0:
+        if header.checksum() == 0:
+            if received.version == 6:  # there has to be one (RFC 8200 section 8.1)
+                self.bad_checksum += 1
+                return
+        elif not received.checksum_valid:
             if transport_sum(packet, datagram_length, PROTOCOL_UDP, received.address_sum) != 0xFFFF:
                 self.bad_checksum += 1
                 return
@@ -92,7 +90,7 @@ class Udp(Transport):
                 self.handed_over += 1
                 return
             self.no_socket += 1
-            self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PORT, 0, packet, now)
+            self.internet.port_unreachable(packet, now)
             return
         self.delivered += 1
         if datagram_length < length:

@@ -82,6 +82,7 @@ class FakeDevice(EthernetDevice):
         self.headroom = VIRTIO_HEADER
         self.checksum_offload = checksum_offload
         self.largest_segment = largest_segment
+        self.segments_ipv6 = True
         self.full = False
         self.sent: list[Sent] = []
 

@@ -7,7 +7,7 @@ every checksum in software. ``Wire.run`` carries frames and fires timers in the 
 import heapq
 import random
 from collections.abc import Callable
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 
 from ebbrt.clock import ManualClock
 from ebbrt.constants import FOREVER
@@ -15,12 +15,14 @@ from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.netdevice import EthernetDevice
 from ebbrt.network import TcpConnection, TcpHandler
-from stack.address import mapped
+from stack.address import mapped, parse_address
+from stack.ipv6.settings import Ipv6Settings
 from stack.stack import Stack
 from tests.fakes import ones_complement_sum, read_chain
 
 ETHERNET = 14
 HEADERS = 34
+HEADERS_IPV6 = 54
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 
@@ -34,6 +36,7 @@ class LinkDevice(EthernetDevice):
         self.headroom = 12
         self.checksum_offload = checksum_offload
         self.largest_segment = largest_segment
+        self.segments_ipv6 = False
         self.carry: Callable[[bytes], None] = lambda frame: None
         self.most_pieces = 0
         self.frames_given = 0
@@ -62,10 +65,15 @@ class LinkDevice(EthernetDevice):
 
 
 def complete(data: bytes, at: int) -> bytes:
-    """The frame with its TCP checksum computed."""
+    """The frame with its TCP checksum, or in IPv6 any transport's, computed."""
     blank = data[:at] + b"\0\0" + data[at + 2 :]
-    pseudo = data[26:34] + b"\0\x06" + (len(data) - HEADERS).to_bytes(2, "big")
-    checksum = 0xFFFF ^ ones_complement_sum(pseudo + blank[HEADERS:])
+    if data[12:14] == b"\x86\xdd":
+        length = len(data) - HEADERS_IPV6
+        total = ones_complement_sum(data[22:54] + length.to_bytes(4, "big") + bytes((0, data[20])))
+        checksum = 0xFFFF ^ ones_complement_sum(total.to_bytes(2, "big") + blank[HEADERS_IPV6:])
+    else:
+        pseudo = data[26:34] + b"\0\x06" + (len(data) - HEADERS).to_bytes(2, "big")
+        checksum = 0xFFFF ^ ones_complement_sum(pseudo + blank[HEADERS:])
     return data[:at] + checksum.to_bytes(2, "big") + data[at + 2 :]
 
 
@@ -95,6 +103,7 @@ class Host:
         largest_segment: int = 0,
         memory: int = 16 << 20,
         received_buffer: int = 2048,
+        ipv6: bool = False,
     ) -> None:
         self.clock = clock
         self.allocator = MemoryAllocator(NodeMemory(memory))
@@ -102,7 +111,11 @@ class Host:
         self.address = int.from_bytes(bytes([198, 18, 0, number]), "big")
         secret = bytes(range(number, number + 16))
         self.stack = Stack(self.allocator, clock, random.Random(number), secret)
-        self.interface = self.stack.add_interface(self.device, IPv4Interface(f"198.18.0.{number}/24"))
+        address = IPv6Interface(f"fd00::{number}/64")
+        self.interface = self.stack.add_interface(
+            self.device, IPv4Interface(f"198.18.0.{number}/24"), Ipv6Settings((address,), probes=0) if ipv6 else None
+        )
+        self.interface.up()
         self.tcp = self.stack.tcp
         self.received_buffer = received_buffer
         self.frames: list[bytes] = []  # sent by this host
@@ -161,8 +174,8 @@ class Wire:
         while until is None or not until():
             due = min(
                 self._events[0][0] if self._events else FOREVER,
-                self.a.tcp.next_deadline(),
-                self.b.tcp.next_deadline(),
+                self.a.stack.next_deadline(),
+                self.b.stack.next_deadline(),
             )
             if due > end:
                 if end < FOREVER:
@@ -174,8 +187,8 @@ class Wire:
                 _, _, receiver, frame = heapq.heappop(self._events)
                 receiver.receive(frame)
             else:
-                self.a.tcp.poll(now)
-                self.b.tcp.poll(now)
+                self.a.stack.poll(now)
+                self.b.stack.poll(now)
 
     def _carrier(self, sender: Host, receiver: Host) -> Callable[[bytes], None]:
         def carry(frame: bytes) -> None:
@@ -228,9 +241,12 @@ class Recorder(TcpHandler):
 
 
 def open_pair(
-    wire: Wire, port: int = 80, on_receive: Callable[[Recorder, bytes], None] | None = None
+    wire: Wire,
+    port: int = 80,
+    on_receive: Callable[[Recorder, bytes], None] | None = None,
+    address: str | None = None,
 ) -> tuple[TcpConnection, Recorder, TcpConnection, Recorder]:
-    """Connect a to b: (client connection, its handler, server connection, its handler)."""
+    """Connect a to b, at its IPv4 address or ``address``: (client connection, its handler, server's, its handler)."""
     accepted: list[Recorder] = []
 
     def accept(connection: TcpConnection) -> TcpHandler:
@@ -239,7 +255,7 @@ def open_pair(
 
     wire.b.tcp.listen(port, accept, 128)
     client = Recorder()
-    connection = wire.a.tcp.connect(mapped(wire.b.address), port, client)
+    connection = wire.a.tcp.connect(parse_address(address) if address else mapped(wire.b.address), port, client)
     wire.run(lambda: bool(accepted) and "connected" in client.events)
     server = accepted[0]
     return connection, client, server.connection, server

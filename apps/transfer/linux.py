@@ -74,7 +74,8 @@ def serve(address: str, port: int) -> None:
     """Answer requests for ever."""
     into = memoryview(bytearray(BLOCK))
     senders: dict[int, Sender] = {}
-    with socket.create_server((address, port)) as listener:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, port), family=family) as listener:
         print(f"ready: transfer on {address}:{port}, Linux", flush=True)
         while True:
             connection, _ = listener.accept()

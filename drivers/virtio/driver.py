@@ -19,6 +19,7 @@ from drivers.virtio.constants import (
     VIRTIO_NET_F_CSUM,
     VIRTIO_NET_F_GUEST_CSUM,
     VIRTIO_NET_F_HOST_TSO4,
+    VIRTIO_NET_F_HOST_TSO6,
     VIRTIO_NET_HDR_F_DATA_VALID,
     VIRTIO_NET_HDR_F_NEEDS_CSUM,
     VIRTIO_NET_HDR_GSO_NONE,
@@ -99,6 +100,7 @@ class VirtioNet(EthernetDevice):
         self.headroom = NET_HEADER_LENGTH
         self.checksum_offload = bool(device.features & VIRTIO_NET_F_CSUM)
         self.largest_segment = LARGEST_SEGMENT if device.features & VIRTIO_NET_F_HOST_TSO4 else 0
+        self.segments_ipv6 = bool(device.features & VIRTIO_NET_F_HOST_TSO6)
         self._trust_checksums = bool(device.features & VIRTIO_NET_F_GUEST_CSUM)
         event_index = bool(device.features & VIRTIO_F_EVENT_IDX)
         receive_layout, self._receive_area = lay_out(allocator, ring_size)

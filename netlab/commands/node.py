@@ -1,6 +1,6 @@
 """``netlab node run``: a library-OS node on a TAP, in the foreground."""
 
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +11,7 @@ from netlab.errors import NetlabError
 if TYPE_CHECKING:
     from netlab.node import Node
     from netlab.node_config import Attachment, StaticRoute
+    from stack.ipv6.settings import Ipv6Settings
 
 RUN_EPILOG = """
 Examples:
@@ -35,6 +36,9 @@ Examples:
 
     sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --tap tap1 --ip 198.18.2.2/24 \\
         --route "0.0.0.0/0 via 198.18.1.1"
+
+    netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 --ip6 fd6e:6574:6c61:62::c612:3/64
+    netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 --ip6 auto
 
     sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --statistics node.json
 
@@ -66,6 +70,10 @@ def run(
         list[str] | None, typer.Argument(help="For transfer, as a client: get ADDRESS BYTES [SEED], or put.")
     ] = None,
     route: Annotated[list[str] | None, typer.Option(help='A static route, as "10.0.0.0/8 via 198.18.0.1".')] = None,
+    ip6: Annotated[
+        list[str] | None,
+        typer.Option(help="An IPv6 address of the first TAP, as fd00::3/64; or auto: as routers say."),
+    ] = None,
     port: Annotated[int | None, typer.Option(help="TCP port; the application's own without.")] = None,
     memory: Annotated[int, typer.Option(min=16, max=24576, help="MiB that stored values may take.")] = 1024,
     ring_size: Annotated[int, typer.Option(help="Descriptors in each virtqueue: a power of two, 2 to 32768.")] = 512,
@@ -100,6 +108,7 @@ def run(
         address=first.address,
         more=tuple(more),
         routes=tuple(_parse_route(text) for text in route or ()),
+        ipv6=_parse_ipv6(ip6 or []),
         port=port_of(application, port),
         memory=memory << 20,
         ring_size=ring_size,
@@ -157,6 +166,23 @@ def _parse_route(text: str) -> "StaticRoute":
         return StaticRoute(IPv4Network(network.strip()), IPv4Address(gateway.strip()))
     except ValueError as error:
         raise NetlabError(f"--route {text}: {error}", 'Write it as "10.0.0.0/8 via 198.18.0.1".') from error
+
+
+def _parse_ipv6(texts: list[str]) -> "Ipv6Settings | None":
+    """What every ``--ip6`` together says of the first interface."""
+    from stack.ipv6.settings import Ipv6Settings
+
+    addresses = []
+    for text in texts:
+        if text != "auto":
+            try:
+                addresses.append(IPv6Interface(text))
+            except ValueError as error:
+                raise NetlabError(
+                    f"--ip6 {text} is not an address with a prefix length: {error}", "Write it as fd00::3/64, or auto."
+                ) from error
+    automatic = "auto" in texts
+    return Ipv6Settings(tuple(addresses), automatic=automatic, temporary=automatic) if texts else None
 
 
 def _parse_cpus(text: str) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from stack.internet cimport Internet
 from stack.neighbour cimport Neighbour
 from stack.routes cimport Route, RouteTable
 from stack.transport cimport IcmpError, Path, Received, Transport
-from stack.wire.checksum cimport address_sum, pseudo_header_sum, transport_sum
+from stack.wire.checksum cimport address_sum, start_checksum
 from stack.wire.ethernet cimport EthernetHeader
 from stack.wire.ipv4 cimport Ipv4Header
 
@@ -34,7 +34,6 @@ cdef unsigned int LIMITED_BROADCAST
 cdef unsigned int LINK_AND_IPV4_HEADERS
 cdef unsigned int MASK32
 cdef unsigned int PROTOCOL_TCP
-cdef unsigned int PROTOCOL_UDP
 cdef unsigned int UNREACHABLE_HOST
 cdef unsigned int UNREACHABLE_PROTOCOL
 
@@ -175,15 +174,3 @@ cdef class Ipv4Path(Path):
         long long now,
     ) except -1
     cdef void _look_again(self) except *
-    @cython.final
-    cdef unsigned int _start_checksum(
-        self, IOBuf packet, unsigned int length, unsigned int protocol, unsigned int checksum_offset
-    ) noexcept
-    @cython.locals(total=cython.uint)
-    @cython.final
-    cdef void _complete_checksum(
-        self, IOBuf packet, unsigned int length, unsigned int protocol, unsigned int checksum_offset
-    ) noexcept
-    @cython.locals(at=cython.ulonglong)
-    @cython.final
-    cdef void _set_checksum(self, IOBuf packet, unsigned int checksum_offset, unsigned int value) noexcept

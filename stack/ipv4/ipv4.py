@@ -45,7 +45,6 @@ from stack.constants import (
     LINK_AND_IPV4_HEADERS,
     MASK32,
     PROTOCOL_TCP,
-    PROTOCOL_UDP,
     UNREACHABLE_HOST,
     UNREACHABLE_PORT,
     UNREACHABLE_PROTOCOL,
@@ -58,7 +57,7 @@ from stack.ipv4.reassembly import Reassembly
 from stack.neighbour import Neighbour
 from stack.routes import RouteTable
 from stack.transport import Path
-from stack.wire.checksum import address_sum, pseudo_header_sum, transport_sum
+from stack.wire.checksum import address_sum, start_checksum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv4 import Ipv4Header
 
@@ -416,7 +415,8 @@ class Ipv4Path(Path):
             raise ValueError(f"{packet.headroom()} bytes of headroom before a packet, not {self.headroom}")
         checksum_start = 0
         if checksum_offset:
-            checksum_start = self._start_checksum(packet, length, protocol, checksum_offset)
+            start_checksum(packet, length, protocol, self.address_sum, checksum_offset, self.checksum_offload)
+            checksum_start = LINK_AND_IPV4_HEADERS if self.checksum_offload else 0
         ip.identification = (ip.identification + 1) & 0xFFFF  # any: nobody cuts up what has DF (RFC 6864 section 4.1)
         self._write_headers(packet, total_length, ip.identification, protocol, traffic_class)
         ip.sent += 1
@@ -456,7 +456,7 @@ class Ipv4Path(Path):
             ip.too_long += 1
             return False
         if checksum_offset:
-            self._complete_checksum(packet, length, protocol, checksum_offset)
+            start_checksum(packet, length, protocol, self.address_sum, checksum_offset, False)
         parts = cut(ip.internet.allocator, packet, length, self.mtu - IPV4_HEADER, self.headroom)
         if parts is None:
             ip.no_memory += 1
@@ -479,26 +479,6 @@ class Ipv4Path(Path):
             self.neighbour = self.ip.next_hop(self.interface, self.destination, False)
         else:
             self.neighbour = self.ip.nobody  # the address is ours no more
-
-    def _start_checksum(self, packet: IOBuf, length: int, protocol: int, checksum_offset: int) -> int:
-        """Fill in the transport's checksum, or its start for the device: where in the frame that is to go on, or 0."""
-        if not self.checksum_offload:
-            self._complete_checksum(packet, length, protocol, checksum_offset)
-            return 0
-        self._set_checksum(packet, checksum_offset, pseudo_header_sum(self.address_sum, protocol, length))
-        return LINK_AND_IPV4_HEADERS
-
-    def _complete_checksum(self, packet: IOBuf, length: int, protocol: int, checksum_offset: int) -> None:
-        """Fill in the transport's checksum."""
-        total = 0xFFFF ^ transport_sum(packet, length, protocol, self.address_sum)
-        if total == 0 and protocol == PROTOCOL_UDP:
-            total = 0xFFFF  # zero means "none" (RFC 768)
-        self._set_checksum(packet, checksum_offset, total)
-
-    def _set_checksum(self, packet: IOBuf, checksum_offset: int, value: int) -> None:
-        at = packet.start + checksum_offset
-        packet.memory.mem[at] = value >> 8
-        packet.memory.mem[at + 1] = value & 0xFF
 
 
 def error_kind(error_type: int, code: int) -> int:

@@ -4,6 +4,7 @@ from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport NodeMemory
 
 cdef unsigned long long LOW_HALF
+cdef unsigned int PROTOCOL_UDP
 
 cpdef unsigned int fold(unsigned long long total) noexcept
 @cython.locals(
@@ -16,5 +17,9 @@ cpdef unsigned int address_sum(unsigned long long value) noexcept
 cpdef unsigned int pseudo_header_sum(unsigned int addresses, unsigned int protocol, unsigned int length) noexcept
 cpdef unsigned int transport_sum(
     IOBuf packet, unsigned int length, unsigned int protocol, unsigned int addresses
+) noexcept
+@cython.locals(total=cython.uint)
+cpdef void start_checksum(
+    IOBuf packet, unsigned int length, unsigned int protocol, unsigned int addresses, unsigned int offset, bint offload
 ) noexcept
 cpdef unsigned int update(unsigned int checksum, unsigned int old, unsigned int new) noexcept

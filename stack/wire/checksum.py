@@ -9,6 +9,7 @@ import sys
 
 from ebbrt.iobuf import IOBuf
 from ebbrt.memory import NodeMemory
+from stack.constants import PROTOCOL_UDP
 
 LOW_HALF = 0xFFFFFFFF  # a name, since the compiler takes so large a literal for a Python object
 
@@ -86,6 +87,20 @@ def pseudo_header_sum(addresses: int, protocol: int, length: int) -> int:
 def transport_sum(packet: IOBuf, length: int, protocol: int, addresses: int) -> int:
     """The sum of a TCP segment or UDP datagram and its pseudo header: 0xFFFF when the checksum in it is right."""
     return fold(pseudo_header_sum(addresses, protocol, length) + chain_sum(packet, length))
+
+
+def start_checksum(packet: IOBuf, length: int, protocol: int, addresses: int, offset: int, offload: bool) -> None:
+    """Fill in the checksum at ``offset`` of a transport's packet; with ``offload`` its start, for a device to go on.
+
+    A UDP checksum of zero would say that there is none (RFC 768); it is written as its other form.
+    """
+    total = pseudo_header_sum(addresses, protocol, length)
+    if not offload:
+        total = 0xFFFF ^ fold(total + chain_sum(packet, length))
+        if total == 0 and protocol == PROTOCOL_UDP:
+            total = 0xFFFF
+    packet.memory.mem[packet.start + offset] = total >> 8
+    packet.memory.mem[packet.start + offset + 1] = total & 0xFF
 
 
 def update(checksum: int, old: int, new: int) -> int:

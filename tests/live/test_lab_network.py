@@ -73,13 +73,18 @@ def test_a_lab_reaches_nothing_else(lab: Lab):
     for machine in (lab.switch, *lab.hosts.values()):
         routes = machine.run(["ip", "-o", "route", "show", "table", "all"], capture_output=True, text=True).stdout
         for route in routes.splitlines():
-            assert "198.18" in route or "dev lo" in route, route
+            own = ("198.18", "fd6e:6574:6c61:62:", "fe80:", "multicast ff00::/8", "dev lo")
+            assert any(text in route for text in own), route
 
 
 def test_nobody_speaks_unasked(lab: Lab):
+    assert lab.switch.run(["ip", "-6", "address"], capture_output=True, text=True).stdout == ""
     for host in lab.hosts.values():
-        addresses = host.run(["ip", "-6", "address"], capture_output=True, text=True).stdout
-        assert addresses == ""
+        addresses = host.run(["ip", "-6", "-o", "address"], capture_output=True, text=True).stdout
+        assert [line.split()[3].split("/")[0] for line in addresses.splitlines()][:2] == ["::1", host.ipv6]
+        assert "tentative" not in addresses
+        settings = [f"/proc/sys/net/ipv6/conf/eth0/{name}" for name in ("accept_ra", "router_solicitations")]
+        assert host.run(["cat", *settings], capture_output=True, text=True).stdout.split() == ["0", "0"]
     settings = lab.switch.run(
         ["sh", "-c", "cat /proc/sys/net/bridge/bridge-nf-call-*"], capture_output=True, text=True
     ).stdout

@@ -16,6 +16,7 @@ from ebbrt.network import TcpHandler, UdpHandler
 from stack.address import parse_address
 from stack.constants import PROTOCOL_TCP, PROTOCOL_UDP
 from stack.ipv4.address_claim import AddressUser
+from stack.ipv6.settings import Ipv6Settings
 from stack.stack import Stack
 from stack.steering import MOST_UNDER_WAY, Steering
 from tests.fakes import FakeDevice, make_frame
@@ -60,9 +61,9 @@ class KeepDatagrams(UdpHandler):
 
 
 class FourCores:
-    """``stacks`` and their ``devices``, joined by core links in memory."""
+    """``stacks`` and their ``devices``, joined by core links in memory. ipv6: what they have of that."""
 
-    def __init__(self) -> None:
+    def __init__(self, ipv6: Ipv6Settings | None = None) -> None:
         self.cores = SeveralCores(CORES, ring_size=1 << 20)
         area = self.cores.allocators[0].allocate(Steering.size(CORES))
         assert area is not None
@@ -82,7 +83,7 @@ class FourCores:
             for number in range(CORES)
         ]
         for stack, device in zip(self.stacks, self.devices, strict=True):
-            stack.add_interface(device, IPv4Interface(f"{NODE}/15"))
+            stack.add_interface(device, IPv4Interface(f"{NODE}/15"), ipv6).up()
 
     def give(self, core: int, packet: Packet, settle: bool = True) -> None:
         """Let the device give ``core`` a packet from the peer."""
