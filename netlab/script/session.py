@@ -42,8 +42,6 @@ def run_file(path: Path, options: Sequence[tuple[str, str]] = (), live: bool = F
         outcome = UNSUPPORTED if isinstance(error, UnsupportedError) else ERROR
         place = error.position
         return Report(str(path), outcome, error.message, place.line, place.column, error.source)
-    if configuration.wire_ipv6:
-        return Report(str(path), UNSUPPORTED, "--ip_version=ipv6: the stack has no IPv6", 1, 1)
     wire = _open(configuration, live)
     try:
         return Runner(script, configuration, wire).run()
