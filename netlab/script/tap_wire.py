@@ -57,6 +57,7 @@ class TapWire(Wire):
         super().__init__(clock, stack)
         self._interface = attach(stack, self._driver, configuration)
         self._driver.start(self._interface)
+        self._interface.up()
         self._events.add_timer_source(StackTimers(stack))
         self._events.watch(self._far.fileno(), _FarSide(self))
         dissect(build(WARM_UP, Ends(configuration.remote_ip, 1, configuration.local_ip, 1)), 0)

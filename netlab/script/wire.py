@@ -6,7 +6,7 @@ which jumps from one deadline to the next; ``netlab.script.tap_wire`` is one on 
 
 import random
 from collections import deque
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 
 from ebbrt.clock import Clock, ManualClock
 from ebbrt.constants import FOREVER
@@ -17,6 +17,8 @@ from netlab.script.configuration import Configuration
 from netlab.script.packets import Seen, dissect
 from stack.address import parse_address
 from stack.interface import Interface
+from stack.ipv6.settings import Ipv6Settings
+from stack.neighbour import NeighbourTable
 from stack.stack import Stack
 
 NODE_MAC = bytes.fromhex("020000000001")
@@ -24,7 +26,7 @@ REMOTE_MAC = bytes.fromhex("020000000002")
 MEMORY = 64 << 20
 START = 1000 * 1_000_000_000  # the clock of a simulated run begins here
 MICROSECOND = 1000
-PREFIX_LENGTH = 16
+PREFIX_LENGTH, PREFIX_LENGTH_6 = 16, 48
 ETHERNET_HEADER = 14
 ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 IP_ETHERTYPES = frozenset(ETHERTYPES.values())
@@ -110,6 +112,7 @@ class SimulatedWire(Wire):
         stack = Stack(self.allocator, clock, random.Random(1), SECRET)
         super().__init__(clock, stack)
         self._interface = attach(stack, device, configuration)
+        self._interface.up()
 
     def inject(self, packet: bytes) -> None:
         """See Wire."""
@@ -137,11 +140,32 @@ class SimulatedWire(Wire):
 
 
 def attach(stack: Stack, device: EthernetDevice, configuration: Configuration) -> Interface:
-    """Give the stack its interface, its address, and the way to the other host, whose link address is known."""
+    """Give the stack its interface, its address, and the way to the other host, whose link address is known.
+
+    The interface is to be called ``up`` when its device works.
+    """
+    if configuration.wire_ipv6:
+        return _attach_ipv6(stack, device, configuration)
     own = IPv4Interface(f"{configuration.local_ip}/{PREFIX_LENGTH}")
     interface = stack.add_interface(device, own)
     gateway = next(address for address in own.network.hosts() if address != own.ip)
-    for neighbour in (str(gateway), configuration.remote_ip):
-        interface.arp.lookup(*parse_address(neighbour)).set_permanent(int.from_bytes(REMOTE_MAC, "big"))
+    _introduce(interface.arp, str(gateway), configuration.remote_ip)
     stack.add_gateway(gateway)
     return interface
+
+
+def _attach_ipv6(stack: Stack, device: EthernetDevice, configuration: Configuration) -> Interface:
+    """The same for IPv6. The address is not asked for first: a script's first packet is its own."""
+    own = IPv6Interface(f"{configuration.local_ip}/{PREFIX_LENGTH_6}")
+    gateway = next(address for address in own.network.hosts() if address != own.ip)
+    settings = Ipv6Settings(addresses=(own,), gateway=gateway, probes=0)
+    interface = stack.add_interface(device, None, settings)
+    assert interface.link6 is not None
+    _introduce(interface.link6.neighbours, str(gateway), configuration.remote_ip)
+    return interface
+
+
+def _introduce(neighbours: NeighbourTable, *addresses: str) -> None:
+    """All of these are the other end of the wire."""
+    for address in addresses:
+        neighbours.lookup(*parse_address(address)).set_permanent(int.from_bytes(REMOTE_MAC, "big"))

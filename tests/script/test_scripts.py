@@ -19,3 +19,15 @@ def name(path: Path) -> str:
 def test_script(path):
     report = run_file(path)
     assert report.outcome == PASSED, report.text()
+
+
+def over_ipv6() -> list[Path]:
+    """The scripts that say nothing of IPv4: no version, address, MSS or ICMP."""
+    of_one_version = ("ip_version", "inet_addr", "mss 1460", "mss 1240", "icmp")
+    return [path for path in SCRIPTS if not any(word in path.read_text() for word in of_one_version)]
+
+
+@pytest.mark.parametrize("path", over_ipv6(), ids=name)
+def test_script_over_ipv6(path):
+    report = run_file(path, [("ip_version", "ipv6")])
+    assert report.outcome == PASSED, report.text()
