@@ -43,9 +43,9 @@ def test_goodput_limited_by_loss_is_near_the_response_function(
     assert published(cell) / FACTOR < measured < published(cell) * FACTOR
 
 
-def test_no_figure_is_above_what_the_link_or_the_loss_allows() -> None:
+def test_no_transfer_stalls_and_none_is_faster_than_the_link_or_the_loss_allows() -> None:
     for cell, line in zip(cells(), lines(), strict=True):
         figures = [float(figure) for figure in line.split()[4:]]
-        assert all(figure <= 10 * MSS / FRAME for figure in figures), cell
+        assert all(0.2 < figure <= 10 * MSS / FRAME for figure in figures), cell
         if cell.loss:
             assert all(figure < 2 * cubic(cell) for figure in figures), cell
