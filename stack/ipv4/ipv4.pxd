@@ -2,22 +2,19 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport NodeMemory
-from ebbrt.netdevice cimport EthernetDevice
 from stack.interface cimport Interface, InternetProtocol
 from stack.internet cimport Internet
 from stack.neighbour cimport Neighbour
 from stack.routes cimport Route, RouteTable
 from stack.transport cimport IcmpError, Path, Received, Transport
-from stack.wire.checksum cimport address_sum, start_checksum
+from stack.wire.checksum cimport address_sum
 from stack.wire.ethernet cimport EthernetHeader
 from stack.wire.ipv4 cimport Ipv4Header
 
 cdef unsigned long long BROADCAST_MAC
 cdef unsigned int ETHERNET_HEADER
-cdef unsigned int ETHERTYPE_IPV4
 cdef long long FOREVER
 cdef unsigned long long GROUP_MAC
-cdef unsigned int GROUP_TTL
 cdef unsigned int ICMP_PARAMETER_PROBLEM
 cdef unsigned int ICMP_UNREACHABLE
 cdef unsigned int IPV4_BAD_OPTION
@@ -25,19 +22,15 @@ cdef unsigned int IPV4_BAD_SOURCE
 cdef unsigned int IPV4_DELIVERED
 cdef unsigned int IPV4_FRAGMENT
 cdef unsigned int IPV4_HEADER
-cdef unsigned int IPV4_LONGEST
 cdef unsigned long long IPV4_MAPPED_PREFIX
 cdef unsigned int IPV4_NOT_OURS
 cdef unsigned int IPV4_TCP_TO_BROADCAST
 cdef unsigned int IPV4_UNKNOWN_PROTOCOL
 cdef unsigned int LIMITED_BROADCAST
-cdef unsigned int LINK_AND_IPV4_HEADERS
 cdef unsigned int MASK32
 cdef unsigned int PROTOCOL_TCP
 cdef unsigned int UNREACHABLE_HOST
 cdef unsigned int UNREACHABLE_PROTOCOL
-
-cdef class Ipv4Path(Path)
 
 cdef class IPv4(InternetProtocol):
     cdef readonly Internet internet
@@ -66,8 +59,8 @@ cdef class IPv4(InternetProtocol):
     cdef unsigned long long fragmented
     cdef unsigned long long fragments_sent
     cpdef void set_address(self, Interface interface, object address) except *
-    @cython.locals(received=Received, path=Ipv4Path)
-    cpdef Ipv4Path reply_path(self)
+    @cython.locals(received=Received, path=Path)
+    cpdef Path reply_path(self)
     @cython.locals(route=Route, on_link=cython.bint, hop=cython.uint, neighbour=Neighbour, group=Neighbour)
     cpdef Neighbour next_hop(self, Interface interface, unsigned int destination, bint for_reply)
     @cython.locals(interface=Interface)
@@ -120,57 +113,3 @@ cdef class IPv4(InternetProtocol):
     @cython.locals(destination=cython.uint, source=cython.uint, network=cython.uint, to_group=cython.bint)
     @cython.final
     cdef unsigned int _check_addresses(self, Ipv4Header header, Interface interface, bint link_group) noexcept
-
-cdef class Ipv4Path(Path):
-    cdef IPv4 ip
-    cdef readonly Interface interface
-    cdef EthernetDevice device
-    cdef unsigned int source
-    cdef unsigned int destination
-    cdef bint to_group
-    cdef bint checksum_offload
-    cdef unsigned int generation
-    cdef readonly Neighbour neighbour
-    cpdef bint leads_to_host(self) except -1
-    @cython.locals(ip=IPv4, total_length=cython.uint, checksum_start=cython.uint)
-    cpdef bint send(
-        self,
-        IOBuf packet,
-        unsigned int length,
-        unsigned int protocol,
-        unsigned int checksum_offset,
-        unsigned int segment_size,
-        unsigned int traffic_class,
-        long long now,
-    ) except -1
-    @cython.locals(ip=IPv4)
-    @cython.final
-    cdef void _write_headers(
-        self,
-        IOBuf packet,
-        unsigned int total_length,
-        unsigned int identification,
-        unsigned int protocol,
-        unsigned int traffic_class,
-    ) noexcept
-    @cython.locals(neighbour=Neighbour, left=cython.bint)
-    @cython.final
-    cdef bint _transmit(
-        self,
-        IOBuf frame,
-        unsigned int checksum_start,
-        unsigned int checksum_offset,
-        unsigned int segment_size,
-        long long now,
-    ) except -1
-    @cython.locals(ip=IPv4, identification=cython.uint, frame=IOBuf)
-    cdef bint _send_in_fragments(
-        self,
-        IOBuf packet,
-        unsigned int length,
-        unsigned int protocol,
-        unsigned int checksum_offset,
-        unsigned int traffic_class,
-        long long now,
-    ) except -1
-    cdef void _look_again(self) except *

@@ -1,11 +1,8 @@
-"""IPv4 (RFC 791; RFC 1122 section 3): validates and delivers what came in, and sends for the transports.
+"""IPv4 (RFC 791; RFC 1122 section 3): validates and delivers what came in, and finds the way for what goes out.
 
 Received packets are checked, stripped of the link's padding and of their header, and handed to the ``Transport``
-registered for their protocol. To send, a transport asks for an ``Ipv4Path`` and gives it a chain whose first piece
-owns ``headroom`` bytes; the path puts IPv4's and the Ethernet header there, has the checksum completed by the device
-or completes it, and gives the frame to the device, or to the neighbour table when the next hop is not known. Fragments
-are put together (``reassembly``). What fits in the path's MTU is sent with DF; longer packets of all but TCP are sent
-in fragments (``fragmentation``).
+registered for their protocol. Fragments are put together (``reassembly``). To send, a transport asks for an
+``Ipv4Path`` (``path``), which sends.
 """
 
 from ipaddress import IPv4Interface
@@ -24,9 +21,7 @@ from stack.constants import (
     ERROR_TOO_BIG,
     ERROR_UNREACHABLE,
     ETHERNET_HEADER,
-    ETHERTYPE_IPV4,
     GROUP_MAC,
-    GROUP_TTL,
     ICMP_PARAMETER_PROBLEM,
     ICMP_TIME_EXCEEDED,
     ICMP_UNREACHABLE,
@@ -35,14 +30,12 @@ from stack.constants import (
     IPV4_DELIVERED,
     IPV4_FRAGMENT,
     IPV4_HEADER,
-    IPV4_LONGEST,
     IPV4_MAPPED_PREFIX,
     IPV4_NOT_OURS,
     IPV4_OUTCOMES,
     IPV4_TCP_TO_BROADCAST,
     IPV4_UNKNOWN_PROTOCOL,
     LIMITED_BROADCAST,
-    LINK_AND_IPV4_HEADERS,
     MASK32,
     PROTOCOL_TCP,
     UNREACHABLE_HOST,
@@ -52,12 +45,11 @@ from stack.constants import (
 )
 from stack.interface import Interface, InternetProtocol
 from stack.internet import Internet
-from stack.ipv4.fragmentation import cut
+from stack.ipv4.path import Ipv4Path
 from stack.ipv4.reassembly import Reassembly
 from stack.neighbour import Neighbour
 from stack.routes import RouteTable
-from stack.transport import Path
-from stack.wire.checksum import address_sum, start_checksum
+from stack.wire.checksum import address_sum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv4 import Ipv4Header
 
@@ -107,7 +99,7 @@ class IPv4(InternetProtocol):
         self.fragmented = 0
         self.fragments_sent = 0
 
-    def path(self, source: tuple[int, int] | None, destination: tuple[int, int]) -> "Ipv4Path":
+    def path(self, source: tuple[int, int] | None, destination: tuple[int, int]) -> Ipv4Path:
         """The way to a mapped address, from a mapped address of ours or from the interface's that leads there."""
         to = destination[1] & MASK32
         from_ = 0 if source is None else source[1] & MASK32
@@ -121,7 +113,7 @@ class IPv4(InternetProtocol):
             path = self._paths[key] = Ipv4Path(self, self.interface_of(from_), mapped(from_), destination)
         return path
 
-    def reply_path(self) -> "Ipv4Path":
+    def reply_path(self) -> Ipv4Path:
         """See ``Internet.reply_path``."""
         received = self.received
         path = self._paths.get((received.destination_low & MASK32) << 32 | received.source_low & MASK32)
@@ -130,7 +122,7 @@ class IPv4(InternetProtocol):
             path = Ipv4Path(self, received.interface, source, destination, True)
         return path
 
-    def path_on(self, interface: Interface, destination: tuple[int, int]) -> "Ipv4Path":
+    def path_on(self, interface: Interface, destination: tuple[int, int]) -> Ipv4Path:
         """The way to a mapped address from ``interface``, whose address may be none: for who is just getting one."""
         return Ipv4Path(self, interface, mapped(interface.ipv4_address), destination)
 
@@ -356,129 +348,6 @@ class IPv4(InternetProtocol):
         if header.is_fragment():
             return IPV4_FRAGMENT
         return IPV4_DELIVERED
-
-
-class Ipv4Path(Path):
-    """The way from one of our IPv4 addresses to another; looked up again when the routes or the neighbour change."""
-
-    def __init__(
-        self,
-        ip: IPv4,
-        interface: Interface,
-        source: tuple[int, int],
-        destination: tuple[int, int],
-        for_reply: bool = False,
-    ) -> None:
-        Path.__init__(self, 4, source, destination)
-        self.ip = ip
-        self.interface = interface
-        self.device = self.interface.device
-        self.source = source[1] & MASK32
-        self.destination = destination[1] & MASK32
-        self.to_group = self.destination >> 28 == 0xE
-        self.address_sum = address_sum(self.source) + address_sum(self.destination)
-        self.headroom = self.device.headroom + LINK_AND_IPV4_HEADERS
-        self.header_length = IPV4_HEADER
-        self.mtu = self.device.mtu
-        self.mtu_expires = FOREVER
-        self.largest_segment = self.device.largest_segment
-        self.checksum_offload = self.device.checksum_offload
-        self.generation = ip.routes.generation
-        self.neighbour = ip.next_hop(self.interface, self.destination, for_reply)
-
-    def leads_to_host(self) -> bool:
-        """See Path."""
-        self._look_again()
-        return self.neighbour is not self.ip.everybody and self.neighbour is not self.ip.nobody and not self.to_group
-
-    def send(
-        self,
-        packet: IOBuf,
-        length: int,
-        protocol: int,
-        checksum_offset: int,
-        segment_size: int,
-        traffic_class: int,
-        now: int,
-    ) -> bool:
-        """See Path."""
-        ip = self.ip
-        if self.neighbour.is_gone() or self.generation != ip.routes.generation:
-            self._look_again()
-        if self.neighbour is ip.nobody:
-            ip.no_route += 1
-            return False
-        total_length = length + IPV4_HEADER
-        if total_length > (self.mtu if segment_size == 0 else IPV4_LONGEST):
-            return self._send_in_fragments(packet, length, protocol, checksum_offset, traffic_class, now)
-        if packet.headroom() < self.headroom:
-            raise ValueError(f"{packet.headroom()} bytes of headroom before a packet, not {self.headroom}")
-        checksum_start = 0
-        if checksum_offset:
-            start_checksum(packet, length, protocol, self.address_sum, checksum_offset, self.checksum_offload)
-            checksum_start = LINK_AND_IPV4_HEADERS if self.checksum_offload else 0
-        ip.identification = (ip.identification + 1) & 0xFFFF  # any: nobody cuts up what has DF (RFC 6864 section 4.1)
-        self._write_headers(packet, total_length, ip.identification, protocol, traffic_class)
-        ip.sent += 1
-        return self._transmit(packet, checksum_start, checksum_offset, segment_size, now)
-
-    def _write_headers(
-        self, packet: IOBuf, total_length: int, identification: int, protocol: int, traffic_class: int
-    ) -> None:
-        """Put IPv4's and the Ethernet header in front of ``packet``."""
-        ip = self.ip
-        packet.retreat(LINK_AND_IPV4_HEADERS)
-        ip.ethernet.at(packet.start).write(self.neighbour.mac, self.interface.mac, ETHERTYPE_IPV4)
-        ip.header.at(packet.start + ETHERNET_HEADER).write(
-            total_length, identification, protocol, self.source, self.destination, traffic_class, self.address_sum
-        )
-        if self.to_group:
-            ip.header.set_time_to_live(GROUP_TTL)
-
-    def _transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int, now: int) -> bool:
-        """Give a frame to the device, or to the neighbour table; False, counted, when the device is full."""
-        neighbour = self.neighbour
-        if now < neighbour.usable_until:
-            neighbour.used = True
-            left = self.device.transmit(frame, checksum_start, checksum_offset, segment_size)
-        else:
-            left = self.interface.arp.send(neighbour, frame, checksum_start, checksum_offset, segment_size, now)
-        if not left:
-            self.ip.device_full += 1
-        return left
-
-    def _send_in_fragments(
-        self, packet: IOBuf, length: int, protocol: int, checksum_offset: int, traffic_class: int, now: int
-    ) -> bool:
-        """Send what does not fit in the path's MTU; see Path.send. One fragment that cannot leave ends it."""
-        ip = self.ip
-        if protocol == PROTOCOL_TCP or length + IPV4_HEADER > IPV4_LONGEST:
-            ip.too_long += 1
-            return False
-        if checksum_offset:
-            start_checksum(packet, length, protocol, self.address_sum, checksum_offset, False)
-        parts = cut(ip.internet.allocator, packet, length, self.mtu - IPV4_HEADER, self.headroom)
-        if parts is None:
-            ip.no_memory += 1
-            return False
-        ip.fragmented += 1
-        identification = ip.next_identification()
-        for part in parts:
-            frame = part.chain
-            self._write_headers(frame, part.length + IPV4_HEADER, identification, protocol, traffic_class)
-            ip.header.become_fragment(part.offset >> 3, part.more)
-            ip.fragments_sent += 1
-            if not self._transmit(frame, 0, 0, 0, now):
-                return False
-        return True
-
-    def _look_again(self) -> None:
-        """Ask for the next hop again."""
-        self.generation = self.ip.routes.generation
-        if self.source == self.interface.ipv4_address:
-            self.neighbour = self.ip.next_hop(self.interface, self.destination, False)
-        else:
-            self.neighbour = self.ip.nobody  # the address is ours no more
 
 
 def error_kind(error_type: int, code: int) -> int:
