@@ -4,9 +4,10 @@ from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport NodeMemory
 from stack.interface cimport Interface, InternetProtocol
 from stack.internet cimport Internet
-from stack.ipv6.extension cimport ExtensionHeaders, FragmentHeader
+from stack.ipv6.extension cimport ExtensionHeaders
 from stack.ipv6.link cimport Ipv6Link, is_group, is_host
 from stack.ipv6.output cimport Ipv6Output
+from stack.timed cimport Timed
 from stack.transport cimport IcmpError, Received, Transport
 from stack.wire.checksum cimport address_sum
 from stack.wire.ipv6 cimport Ipv6Header
@@ -16,7 +17,6 @@ cdef unsigned int ETHERNET_HEADER
 cdef unsigned int PROTOCOL_ICMP
 cdef unsigned int PROTOCOL_TCP
 cdef unsigned int FRAGMENT_HEADER
-cdef unsigned int IPV6_BAD_EXTENSION
 cdef unsigned int IPV6_BAD_LENGTH
 cdef unsigned int IPV6_BAD_SOURCE
 cdef unsigned int IPV6_BAD_VERSION
@@ -28,8 +28,6 @@ cdef unsigned int IPV6_SHORT
 cdef unsigned int IPV6_TCP_TO_GROUP
 cdef unsigned int IPV6_UNKNOWN_PROTOCOL
 cdef unsigned int PROTOCOL_ICMPV6
-cdef unsigned int ECN
-cdef unsigned int LEAST_TRANSPORT_HEADER
 cdef unsigned int NEXT_HEADER_FIELD
 cdef unsigned int LINK_SCOPE
 cdef int UNRECOGNIZED_NEXT_HEADER
@@ -39,9 +37,7 @@ cdef class IPv6(InternetProtocol):
     cdef object random
     cdef bytes key
     cdef readonly list interfaces
-    cdef readonly object fragments
-    cdef long long _fragments_due
-    cdef FragmentHeader _fragment
+    cdef readonly Timed reassembly
     cdef readonly list links
     cdef readonly Ipv6Output output
     cdef public bint in_fragments
@@ -63,7 +59,7 @@ cdef class IPv6(InternetProtocol):
         self, IOBuf packet, Interface interface, bint link_group, bint checksum_valid, long long now
     ) except *
     @cython.locals(received=Received)
-    cdef void _describe(
+    cpdef void describe(
         self, Ipv6Header header, unsigned long long start, Interface interface, bint checksum_valid
     ) except *
     @cython.locals(transport=Transport, outcome=cython.uint)
@@ -100,33 +96,6 @@ cdef class IPv6(InternetProtocol):
     @cython.locals(link=Ipv6Link, deadline=cython.longlong)
     cpdef long long next_deadline(self) except? -1
     cdef void _poll_link(self, Ipv6Link link, long long now) except *
-    @cython.locals(
-        fragment=FragmentHeader,
-        outcome=cython.uint,
-        named_at=cython.uint,
-        header_length=cython.uint,
-        received=Received,
-        ecn=cython.uint,
-    )
-    cdef void _take_fragment(self, IOBuf packet, unsigned int length, long long now) except *
-    @cython.locals(extensions=ExtensionHeaders, outcome=cython.uint)
-    cdef bint _has_whole_header(self, IOBuf packet, unsigned int header_length) except -1
-    @cython.locals(
-        headers=IOBuf, packet=IOBuf, header_length=cython.uint, header=Ipv6Header, length=cython.uint
-    )
-    cdef void _finish(self, object datagram, long long now) except *
-    @cython.locals(next_header=cython.uint, header=Ipv6Header, received=Received)
-    cdef void _join(
-        self,
-        IOBuf packet,
-        unsigned long long start,
-        unsigned int header_length,
-        unsigned int length,
-        unsigned int named_at,
-        long long now,
-    ) except *
-    @cython.locals(packet=IOBuf, interface=Interface)
-    cdef void _poll_fragments(self, long long now) except *
     cdef void _leave(self, IOBuf packet, unsigned int outcome, long long now) except *
     cpdef void report_problem(
         self, IOBuf packet, unsigned int code, unsigned int pointer, bint even_to_group, long long now

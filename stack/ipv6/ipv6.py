@@ -1,8 +1,8 @@
 """IPv6 (RFC 8200): validates and delivers what came in.
 
 Received packets are checked, stripped of the link's padding and of their headers (``extension``), put together when
-they came in fragments, and handed to the ``Transport`` registered for what they carry. What goes out goes through an
-``Ipv6Path`` (``output``). What each interface has of IPv6 is its ``Ipv6Link``.
+they came in fragments (``reassembly``), and handed to the ``Transport`` registered for what they carry. What goes out
+goes through an ``Ipv6Path`` (``output``). What each interface has of IPv6 is its ``Ipv6Link``.
 """
 
 import random
@@ -12,12 +12,7 @@ from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from ebbrt.netdevice import EthernetDevice
 from stack.address import halves
-from stack.constants import (
-    ETHERNET_HEADER,
-    PROTOCOL_ICMP,
-    PROTOCOL_TCP,
-)
-from stack.fragments import IPV6_TIMEOUT, Datagram, Fragments
+from stack.constants import ETHERNET_HEADER, PROTOCOL_ICMP, PROTOCOL_TCP
 from stack.interface import Interface, InternetProtocol
 from stack.internet import Internet
 from stack.ipv6.autoconfiguration import Autoconfiguration
@@ -25,8 +20,6 @@ from stack.ipv6.constants import (
     ADDRESS_UNREACHABLE,
     DESTINATION_UNREACHABLE,
     FRAGMENT_HEADER,
-    INCOMPLETE_HEADER_CHAIN,
-    IPV6_BAD_EXTENSION,
     IPV6_BAD_LENGTH,
     IPV6_BAD_SOURCE,
     IPV6_BAD_VERSION,
@@ -38,29 +31,26 @@ from stack.ipv6.constants import (
     IPV6_SHORT,
     IPV6_TCP_TO_GROUP,
     IPV6_UNKNOWN_PROTOCOL,
+    NEXT_HEADER_FIELD,
     PACKET_TOO_BIG,
     PARAMETER_PROBLEM,
     PROTOCOL_ICMPV6,
-    REASSEMBLY_TIMEOUT,
     SILENT,
-    TIME_EXCEEDED,
     UNRECOGNIZED_NEXT_HEADER,
 )
 from stack.ipv6.errors import error_kind
-from stack.ipv6.extension import ExtensionHeaders, FragmentHeader
+from stack.ipv6.extension import ExtensionHeaders
 from stack.ipv6.link import Ipv6Link, is_group, is_host
 from stack.ipv6.mld import Mld
 from stack.ipv6.ndp import Ndp
 from stack.ipv6.output import Ipv6Output
+from stack.ipv6.reassembly import Reassembly
 from stack.ipv6.routers import Routers
 from stack.ipv6.settings import Ipv6Settings
 from stack.transport import Transport
 from stack.wire.checksum import address_sum
 from stack.wire.ipv6 import Ipv6Header
 
-ECN = 3  # the two bits of it in the traffic class (RFC 3168)
-LEAST_TRANSPORT_HEADER = 8  # bytes: UDP's and ICMPv6's; TCP's is looked at in ``stack.fragments``
-NEXT_HEADER_FIELD = 6  # its offset in the IPv6 header
 LINK_SCOPE = 2  # of groups: the least that comes by a link (RFC 4291 section 2.7)
 
 
@@ -86,14 +76,12 @@ class IPv6(InternetProtocol):
         self.key = key
         self.links: list[Ipv6Link] = []
         self.output = Ipv6Output(internet, self.links, random)
-        self.fragments = Fragments(IPV6_TIMEOUT)
-        self._fragments_due = FOREVER
         self.in_fragments = False  # whether the packet that is being delivered came so
         self.received = internet.received
         self.memory = internet.allocator.memory
         self.header = Ipv6Header(self.memory)
         self.extensions = ExtensionHeaders(self.memory)
-        self._fragment = FragmentHeader(self.memory)
+        self.reassembly = Reassembly(self, self.memory)
         self.quoted_extensions = ExtensionHeaders(self.memory)
         self._quoted_header = Ipv6Header(self.memory)
         self.quoted_protocol = 0  # of the packet that the last error was about
@@ -132,10 +120,10 @@ class IPv6(InternetProtocol):
         if length < available:
             packet.truncate_chain(length)
         self.in_fragments = False
-        self._describe(header, packet.start, interface, checksum_valid)
+        self.describe(header, packet.start, interface, checksum_valid)
         self.deliver(packet, length, IPV6_HEADER, header.next_header(), NEXT_HEADER_FIELD, now)
 
-    def _describe(self, header: Ipv6Header, start: int, interface: Interface, checksum_valid: bool) -> None:
+    def describe(self, header: Ipv6Header, start: int, interface: Interface, checksum_valid: bool) -> None:
         """Fill in ``received`` from the header of a packet at ``start`` that is to be delivered."""
         received = self.received
         received.version = 6
@@ -162,7 +150,11 @@ class IPv6(InternetProtocol):
         if transport is None:
             outcome = self.extensions.walk(packet.start, packet.length, offset, next_header, named_at)
             if outcome == IPV6_FRAGMENT and not self.in_fragments:
-                self._take_fragment(packet, length, now)
+                self._outcomes[IPV6_FRAGMENT] += 1
+                self.in_fragments = True
+                outcome = self.reassembly.take(packet, length, now)
+                if outcome != IPV6_DELIVERED:
+                    self._outcomes[outcome] += 1
                 return
             if outcome != IPV6_DELIVERED:
                 self._leave(packet, outcome, now)
@@ -234,8 +226,8 @@ class IPv6(InternetProtocol):
 
     def poll(self, now: int) -> None:
         """Do what is due on the links, and of fragments."""
-        if self._fragments_due <= now:
-            self._poll_fragments(now)
+        if self.reassembly.deadline <= now:
+            self.reassembly.poll(now)
         for link in self.links:
             if link.deadline <= now:
                 self._poll_link(link, now)
@@ -246,7 +238,7 @@ class IPv6(InternetProtocol):
 
     def next_deadline(self) -> int:
         """When ``poll`` is due, at the latest, in nanoseconds; or FOREVER."""
-        deadline = self._fragments_due
+        deadline = self.reassembly.deadline
         for link in self.links:
             deadline = min(deadline, link.deadline, link.neighbours.next_deadline())
         return deadline
@@ -256,7 +248,7 @@ class IPv6(InternetProtocol):
         counters = {"received": self._received}
         for outcome in range(len(IPV6_OUTCOMES)):
             counters[IPV6_OUTCOMES[outcome]] = self._outcomes[outcome]
-        fragments = {f"fragments_{name}": count for name, count in self.fragments.statistics().items()}
+        fragments = {f"fragments_{name}": count for name, count in self.reassembly.statistics().items()}
         return counters | self.output.statistics() | fragments
 
     def _poll_link(self, link: Ipv6Link, now: int) -> None:
@@ -267,109 +259,6 @@ class IPv6(InternetProtocol):
         link.mld.poll(now)
         for part in (link.autoconfiguration, link.routers, link.mld):
             link.wait_until(part.next_deadline())
-
-    def _take_fragment(self, packet: IOBuf, length: int, now: int) -> None:
-        """Take a fragment (RFC 8200 section 4.5), whose fragment header is where the walk has ended.
-
-        One that is the whole packet, "atomic", is never put together with others (RFC 6946 section 4).
-        """
-        self._outcomes[IPV6_FRAGMENT] += 1
-        self.in_fragments = True
-        fragment = self._fragment
-        outcome = fragment.read(packet.start, packet.length, self.extensions.offset, length)
-        if outcome != IPV6_DELIVERED:
-            self._outcomes[outcome] += 1
-            if fragment.code != SILENT:
-                self.report_problem(packet, fragment.code, fragment.pointer, False, now)
-            return
-        named_at = self.extensions.pointer
-        header_length = self.extensions.offset + FRAGMENT_HEADER
-        if fragment.is_atomic():
-            self._join(packet, packet.start, header_length, length, named_at, now)
-            return
-        received = self.received
-        key = (
-            received.interface.index,
-            received.source_high,
-            received.source_low,
-            received.destination_high,
-            received.destination_low,
-            fragment.identification,
-        )
-        ecn = received.traffic_class & ECN
-        if fragment.start == 0 and not self._has_whole_header(packet, header_length):
-            self.report_problem(packet, INCOMPLETE_HEADER_CHAIN, 0, False, now)  # RFC 7112 section 5
-            return
-        datagram = self.fragments.take(
-            key,
-            packet,
-            header_length,
-            fragment.start,
-            fragment.length,
-            fragment.more,
-            fragment.next_header,
-            ecn,
-            now,
-        )
-        self._fragments_due = self.fragments.next_deadline()
-        if datagram is not None:
-            self._finish(datagram, now)
-
-    def _has_whole_header(self, packet: IOBuf, header_length: int) -> bool:
-        """Whether a first fragment has everything up to the transport's header, and that too."""
-        extensions = self.extensions
-        outcome = extensions.walk(packet.start, packet.length, header_length, self._fragment.next_header, 0)
-        if outcome == IPV6_BAD_EXTENSION:
-            return extensions.code != SILENT
-        return outcome != IPV6_DELIVERED or extensions.offset + LEAST_TRANSPORT_HEADER <= packet.chain_length()
-
-    def _finish(self, datagram: Datagram, now: int) -> None:
-        """All fragments are there: the packet is the first one's headers and everybody's data."""
-        headers = datagram.header
-        assert headers is not None
-        packet = datagram.payload
-        header_length = headers.length
-        if packet.start == headers.start + header_length:
-            packet.retreat(header_length)
-        else:
-            headers.next = packet
-            packet = headers
-        header = self.header.at(packet.start)
-        self.extensions.walk(packet.start, header_length, IPV6_HEADER, header.next_header(), NEXT_HEADER_FIELD)
-        length = header_length + datagram.length
-        self.received.traffic_class = (header.traffic_class() & ~ECN) | datagram.ecn
-        self._join(packet, packet.start, header_length, length, self.extensions.pointer, now)
-
-    def _join(self, packet: IOBuf, start: int, header_length: int, length: int, named_at: int, now: int) -> None:
-        """Take the fragment header out of a packet that is whole, and deliver it.
-
-        The headers before it move up to close the gap. What the device said of the checksum was of a fragment.
-        """
-        next_header = self.memory.mem[start + header_length - FRAGMENT_HEADER]
-        self.memory.mem[start + named_at] = next_header
-        before = self.memory.view(start, header_length - FRAGMENT_HEADER)
-        self.memory.view(start + FRAGMENT_HEADER, header_length - FRAGMENT_HEADER)[:] = bytes(before)
-        packet.advance(FRAGMENT_HEADER)
-        length -= FRAGMENT_HEADER
-        header = self.header.at(packet.start)
-        header.set_payload_length(length - IPV6_HEADER)
-        received = self.received
-        received.start = packet.start
-        received.checksum_valid = False
-        self.deliver(packet, length, header_length - FRAGMENT_HEADER, next_header, named_at, now)
-
-    def _poll_fragments(self, now: int) -> None:
-        """Give up what has waited too long, and tell those whose first fragment came (RFC 8200 section 4.5)."""
-        for datagram in self.fragments.poll(now):
-            packet = datagram.first_fragment()
-            if packet is not None and self.reporter is not None:
-                assert isinstance(datagram.key, tuple)
-                interface = self.interfaces[datagram.key[0]]
-                self._describe(self.header.at(packet.start), packet.start, interface, False)
-                self.received.header_length = IPV6_HEADER
-                packet.advance(IPV6_HEADER)
-                self.reporter.send_error(TIME_EXCEEDED, REASSEMBLY_TIMEOUT, 0, packet, False, now)
-        self._fragments_due = self.fragments.next_deadline()
 
     def _leave(self, packet: IOBuf, outcome: int, now: int) -> None:
         """Drop a packet for what the walk over its extension headers found, and tell the sender if that is due."""
