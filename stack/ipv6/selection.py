@@ -1,6 +1,7 @@
-"""Choosing addresses: the source for a destination, and the order of destinations (RFC 6724).
+"""Choosing the source address for a destination (RFC 6724 section 5).
 
-The policy table is the RFC's own (section 2.1), with what it says of ULAs.
+Destinations are not put in order (section 6): an application names one address, and nothing here resolves names. So
+the policy table, the RFC's own (section 2.1), has the labels only.
 """
 
 from stack.ipv6.constants import DEPRECATED, IPV4_MAPPED, TENTATIVE
@@ -10,26 +11,26 @@ LINK_SCOPE = 2
 SITE_SCOPE = 5
 GLOBAL_SCOPE = 14
 
-# (first half, second half, length, precedence, label), longest prefix first
+# (first half, second half, length, label), longest prefix first
 POLICIES = (
-    (0, 1, 128, 50, 0),  # ::1
-    (0, IPV4_MAPPED << 32, 96, 35, 4),  # ::ffff:0:0/96
-    (0, 0, 96, 1, 3),  # ::/96
-    (0x20010000 << 32, 0, 32, 5, 5),  # 2001::/32, Teredo
-    (0x2002 << 48, 0, 16, 30, 2),  # 6to4
-    (0x3FFE << 48, 0, 16, 1, 12),  # 6bone
-    (0xFEC0 << 48, 0, 10, 1, 11),  # site-local
-    (0xFC00 << 48, 0, 7, 3, 13),  # ULA
-    (0, 0, 0, 40, 1),
+    (0, 1, 128, 0),  # ::1
+    (0, IPV4_MAPPED << 32, 96, 4),  # ::ffff:0:0/96
+    (0, 0, 96, 3),  # ::/96
+    (0x20010000 << 32, 0, 32, 5),  # 2001::/32, Teredo
+    (0x2002 << 48, 0, 16, 2),  # 6to4
+    (0x3FFE << 48, 0, 16, 12),  # 6bone
+    (0xFEC0 << 48, 0, 10, 11),  # site-local
+    (0xFC00 << 48, 0, 7, 13),  # ULA
+    (0, 0, 0, 1),
 )
 
 
-def policy(high: int, low: int) -> tuple[int, int]:
-    """(precedence, label) of an address."""
-    for first, second, length, precedence, label in POLICIES:
+def label_of(high: int, low: int) -> int:
+    """The label of an address: source and destination had better have the same."""
+    for first, second, length, label in POLICIES:
         high_mask, low_mask = prefix_mask(length)
         if high & high_mask == first and low & low_mask == second:
-            return precedence, label
+            return label
     raise AssertionError("the last policy is for all")
 
 
@@ -67,35 +68,7 @@ def _fitness(address: Ipv6Address, destination: tuple[int, int]) -> tuple[int, .
         # Rule 2: the smallest scope that is large enough, else the largest there is.
         -own if own >= wanted else own - 2 * GLOBAL_SCOPE,
         address.state != DEPRECATED,  # rule 3
-        policy(*pair)[1] == policy(*destination)[1],  # rule 6
+        label_of(*pair) == label_of(*destination),  # rule 6
         address.temporary,  # rule 7
         min(common_prefix(pair, destination), address.prefix_length),  # rule 8
-    )
-
-
-def order_destinations(
-    destinations: list[tuple[int, int]], source_for: dict[tuple[int, int], Ipv6Address | None]
-) -> list[tuple[int, int]]:
-    """``destinations`` in the order in which to try them (section 6).
-
-    source_for: from which address of ours each would be sent to; None: there is no way.
-    """
-    return sorted(destinations, key=lambda one: _preference(one, source_for[one]), reverse=True)
-
-
-def _preference(destination: tuple[int, int], source: Ipv6Address | None) -> tuple[int, ...]:
-    """What makes one destination better than another: each rule of section 6 in its turn."""
-    if source is None:
-        return (0,)  # rule 1
-    pair = source.pair()
-    precedence, label = policy(*destination)
-    reach = scope(*destination)
-    return (
-        1,
-        reach == scope(*pair),  # rule 2
-        source.state != DEPRECATED,  # rule 3
-        policy(*pair)[1] == label,  # rule 5
-        precedence,  # rule 6
-        -reach,  # rule 8
-        common_prefix(pair, destination) if destination[0] else 0,  # rule 9, between those of one version
     )

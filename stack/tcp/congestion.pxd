@@ -21,7 +21,6 @@ cdef class CongestionControl:
     cpdef void timeout(self, unsigned int flight, bint first, long long now) except *
     cpdef void undo(self, long long now) except *
     cpdef void restart(self, long long idle, long long now) except *
-    cpdef bint in_slow_start(self) noexcept
     cpdef void take_over(self, CongestionControl other) except *
     cdef void remember(self) noexcept
     cdef void _slow_start(self, unsigned int count, unsigned int flight, long long rtt) except *

@@ -86,10 +86,6 @@ class CongestionControl:
         """Sending begins again after ``idle`` nanoseconds, more than one timeout (RFC 5681 section 4.1)."""
         self.cwnd = min(self.cwnd, self.initial_window)
 
-    def in_slow_start(self) -> bool:
-        """Whether the window grows as fast as it may."""
-        return self.cwnd < self.ssthresh
-
     def take_over(self, other: "CongestionControl") -> None:
         """Continue with the windows of another controller, when the application changes its mind."""
         self.cwnd = other.cwnd

@@ -20,8 +20,6 @@ OVERRIDE = 0x20
 
 NEIGHBOR_LENGTH = 24  # bytes of a solicitation or advertisement without options
 ROUTER_ADVERTISEMENT_LENGTH = 16
-ROUTER_SOLICITATION_LENGTH = 8
-REDIRECT_LENGTH = 40
 MOST_OPTIONS = 64
 
 _NEIGHBOR = struct.Struct("!BBHIQQ")  # type, code, checksum, flags in the first byte, target

@@ -9,7 +9,7 @@ from scapy.layers.l2 import Ether
 from stack.address import halves, parse_address
 from stack.ipv6.constants import DEPRECATED, PREFERRED
 from stack.ipv6.link import Ipv6Address
-from stack.ipv6.selection import order_destinations, policy, select_source
+from stack.ipv6.selection import label_of, select_source
 from stack.ipv6.settings import Ipv6Settings
 from tests.ipv6_harness import NODE, PEER_LINK, SECOND, Harness, group_link, prefix, solicited
 
@@ -224,28 +224,9 @@ def test_source_selection_avoids_deprecated_and_prefers_temporary() -> None:
     assert select_source(addresses, parse_address("2001:db8:9::1")) == addresses[1].pair()
 
 
-@pytest.mark.parametrize(
-    ("destinations", "sources"),
-    [
-        (("2001:db8:1::1", "198.51.100.121"), ("2001:db8:1::2/64", "::ffff:198.51.100.117/128")),
-        (("198.51.100.121", "2001:db8:1::1"), ("::ffff:198.51.100.117/128", "fe80::1/64")),
-        (("fe80::1", "2001:db8:1::1"), ("fe80::2/64", "2001:db8:1::2/64")),
-        (("2001:db8:1::1", "2002:c633:6401::1"), ("2001:db8:1::2/64", "2002:c633:6401::2/64")),
-        (("2001:db8:1::1", "2001:db8:3ffe::1"), ("2001:db8:1::2/64", "2001:db8:3f44::2/64")),
-        (("2001:db8:1::1", "198.51.100.121"), ("2001:db8:1::2/64", None)),
-    ],
-)
-def test_destination_ordering(destinations: tuple[str, str], sources: tuple[str, str | None]) -> None:
-    wanted = [parse_address(text) for text in destinations]
-    source_for = {
-        pair: ours(text)[0] if text is not None else None for pair, text in zip(wanted, sources, strict=True)
-    }
-    assert order_destinations(wanted[::-1], source_for) == wanted
-
-
-def test_the_policy_table() -> None:
-    assert policy(*parse_address("::1")) == (50, 0)
-    assert policy(*parse_address("198.51.100.1")) == (35, 4)
-    assert policy(*parse_address("2002::1")) == (30, 2)
-    assert policy(*parse_address("fd00::1")) == (3, 13)
-    assert policy(*parse_address("2001:db8::1")) == (40, 1)
+def test_the_labels_of_the_policy_table() -> None:
+    assert label_of(*parse_address("::1")) == 0
+    assert label_of(*parse_address("198.51.100.1")) == 4
+    assert label_of(*parse_address("2002::1")) == 2
+    assert label_of(*parse_address("fd00::1")) == 13
+    assert label_of(*parse_address("2001:db8::1")) == 1
