@@ -78,7 +78,7 @@ def up(
     as_json: JsonOption = False,
 ) -> None:
     """Start a lab and leave it running until `netlab down`."""
-    from netlab.commands.link import parse_link
+    from netlab.emulation.settings import parse_link
 
     topology = None if file is None else load_topology(file)
     links = [parse_link(text) for text in link or ()]

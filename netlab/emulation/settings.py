@@ -229,3 +229,14 @@ _FORMS: dict[str, tuple[Callable[[str, str], Any], Callable[[Any], str]]] = {  #
     "duplicate": (_share, _share_text),
     "corrupt": (_share, _share_text),
 }
+
+
+def parse_link(text: str) -> tuple[str, str | None, str | None]:
+    """What ``--link MACHINE[:to|:from]:SETTINGS`` says: the machine, what is set to it, and from it."""
+    machine, colon, settings = text.partition(":")
+    if not colon:
+        raise NetlabError(f"--link {text!r} names no settings", "Write it as node:delay=25ms, or node:to:loss=1%.")
+    way, colon, rest = settings.partition(":")
+    if colon and way in ("to", "from"):
+        return (machine, rest, None) if way == "to" else (machine, None, rest)
+    return machine, settings, settings

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from netlab.commands.link import parse_link
+from netlab.emulation.settings import parse_link
 from netlab.errors import NetlabError
 
 COMMANDS = ("up", "down", "status", "exec", "clean", "doctor")
