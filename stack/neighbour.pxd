@@ -3,6 +3,7 @@ import cython
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport MemoryAllocator
 from ebbrt.netdevice cimport EthernetDevice
+from stack.timed cimport Due
 from stack.wire.ethernet cimport EthernetHeader
 
 cdef long long FOREVER
@@ -54,6 +55,7 @@ cdef class NeighbourTable:
     cdef unsigned int _waiting
     cdef dict _asking
     cdef long long _deadline
+    cdef public Due due
     cdef EthernetHeader ethernet
     cdef unsigned long long requests_sent
     cdef unsigned long long replies_not_resolved

@@ -22,6 +22,7 @@ from ebbrt.iobuf import IOBuf
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice
 from stack.constants import DELAY, GONE, PROBING, REACHABLE, RESOLVING
+from stack.timed import Due
 from stack.wire.ethernet import EthernetHeader
 
 MOST_NEIGHBOURS = 1024
@@ -92,6 +93,7 @@ class NeighbourTable:
         self._waiting = 0  # frames in all queues
         self._asking: dict[tuple[int, int], Neighbour] = {}  # in DELAY, or with an unanswered request
         self._deadline = FOREVER
+        self.due = Due()  # the stack's, once it has taken the table in
         self.ethernet = EthernetHeader(allocator.memory)
         self.requests_sent = 0
         self.replies_not_resolved = 0
@@ -247,6 +249,7 @@ class NeighbourTable:
         neighbour.retry_at = until
         self._asking[neighbour.high, neighbour.low] = neighbour
         self._deadline = min(self._deadline, until)
+        self.due.at(until)
 
     def _settle(self, neighbour: Neighbour) -> None:
         """Nothing is waited for any more."""

@@ -9,8 +9,10 @@ from stack.ipv6.icmpv6 cimport Icmpv6
 from stack.ipv6.ipv6 cimport IPv6
 from stack.routes cimport RouteTable
 from stack.tcp.tcp cimport Tcp
-from stack.timed cimport Timed
+from stack.timed cimport Due, Timed
 from stack.udp cimport Udp
+
+cdef long long FOREVER
 
 cdef class Stack:
     cdef readonly MemoryAllocator allocator
@@ -24,9 +26,11 @@ cdef class Stack:
     cdef readonly Icmpv6 icmpv6
     cdef readonly Udp udp
     cdef readonly Tcp tcp
-    cdef readonly list timed
+    cdef readonly Due due
+    cdef list _timed
     cdef readonly object random
-    @cython.locals(timed=Timed)
     cpdef void poll(self, long long now) except *
-    @cython.locals(deadline=cython.longlong, resolution=cython.longlong, timed=Timed)
+    @cython.locals(timed=Timed)
+    cdef void _poll_rarer_parts(self, long long now) except *
+    @cython.locals(deadline=cython.longlong)
     cpdef long long next_deadline(self) except? -1

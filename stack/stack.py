@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 from ebbrt.clock import Clock
+from ebbrt.constants import FOREVER
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice
 from stack.constants import LINK_AND_IPV4_HEADERS
@@ -28,7 +29,7 @@ from stack.routes import RouteTable
 from stack.steering import Steering
 from stack.tcp.lookups import DEFAULT_LOOKUP
 from stack.tcp.tcp import Tcp
-from stack.timed import Timed
+from stack.timed import Due, Timed
 from stack.udp import Udp
 
 
@@ -66,8 +67,11 @@ class Stack:
         self.internet.ipv6 = self.ipv6
         self.icmpv6 = Icmpv6(self.ipv6, allocator)
         self.udp = Udp(self.internet, allocator, clock, random)
-        self.timed: list[Timed] = [self.ipv4.reassembly]
-        Igmp(self.ipv4, random, self.timed)
+        self.due = Due()
+        self._timed: list[Timed] = []
+        self.watch(self.ipv4.reassembly)
+        self.watch(self.ipv6.reassembly)
+        Igmp(self.ipv4, random, self.watch)
         self.tcp = Tcp(self.internet, allocator, clock, random, secret, lookup)
 
     def add_interface(
@@ -82,8 +86,11 @@ class Stack:
         interface.set_ipv4(address)
         self.interfaces.append(interface)
         self.internet.headroom = max(self.internet.headroom, device.headroom + LINK_AND_IPV4_HEADERS)
+        interface.arp.due = self.due
         if ipv6 is not None:
-            interface.link6 = self.ipv6.add_link(interface.index, device, ipv6)
+            interface.link6 = link = self.ipv6.add_link(interface.index, device, ipv6)
+            link.due = link.neighbours.due = self.due
+            self.due.at(self.ipv6.next_deadline())
             self.internet.headroom = max(self.internet.headroom, device.headroom + LINK_AND_IPV6_HEADERS)
         return interface
 
@@ -91,7 +98,7 @@ class Stack:
         """What gets and keeps the IPv4 address of an interface; made when first asked for."""
         if interface.arp.claim is None:
             interface.arp.claim = AddressClaim(self.ipv4, interface, self.random)
-            self.timed.append(interface.arp.claim)
+            self.watch(interface.arp.claim)
         return interface.arp.claim
 
     def add_gateway(self, gateway: IPv4Address) -> None:
@@ -106,26 +113,34 @@ class Stack:
                 return
         raise ValueError(f"the gateway {gateway} is in no network of an interface")
 
+    def watch(self, timed: Timed) -> None:
+        """Poll ``timed`` from now on, when it is due."""
+        self._timed.append(timed)
+        timed.due = self.due
+        self.due.at(timed.deadline)
+
     def poll(self, now: int) -> None:
         """Do what is due at ``now``: retransmissions, requests, expiry."""
+        if self.due.time <= now:
+            self._poll_rarer_parts(now)
+        self.tcp.poll(now)
+
+    def _poll_rarer_parts(self, now: int) -> None:
+        """All but TCP; what is due next is put together from all of them."""
+        self.due.time = FOREVER
         self.ipv4.poll(now)
         self.ipv6.poll(now)
-        for timed in self.timed:
+        for timed in self._timed:
             if timed.deadline <= now:
                 timed.poll(now)
-        self.tcp.poll(now)
+            self.due.at(timed.deadline)
+        self.due.at(self.ipv4.next_deadline())
+        self.due.at(self.ipv6.next_deadline())
 
     def next_deadline(self) -> int:
         """When ``poll`` is due, in the clock's nanoseconds, or FOREVER; it may be early, never late."""
         deadline = self.tcp.next_deadline()
-        resolution = self.ipv4.next_deadline()
-        if resolution < deadline:
-            deadline = resolution
-        for timed in self.timed:
-            if timed.deadline < deadline:
-                deadline = timed.deadline
-        resolution = self.ipv6.next_deadline()
-        return resolution if resolution < deadline else deadline
+        return self.due.time if self.due.time < deadline else deadline
 
     def statistics(self) -> dict[str, dict[str, Any]]:
         """Counters by layer: nested dicts of integers."""

@@ -154,7 +154,7 @@ class DhcpClient(Timed):
         """Nobody else has the address of ``lease``: it is ours."""
         assert self.lease is not None
         self.state = BOUND
-        self.deadline = self.lease.renew_at
+        self.wait_until(self.lease.renew_at)
         self.user.bound(self.lease)
 
     def address_taken(self, now: int) -> None:
@@ -207,7 +207,7 @@ class DhcpClient(Timed):
     def _begin(self, now: int, delay: int) -> None:
         self.state = INIT
         self._offer = None
-        self.deadline = now + delay
+        self.wait_until(now + delay)
 
     def _start_transaction(self, now: int) -> None:
         self._xid = self.random.getrandbits(32)
@@ -236,13 +236,13 @@ class DhcpClient(Timed):
         server = None if rebind else lease.server
         self._send(REQUEST, {PARAMETERS: WANTED}, now, int(lease.address.ip), server)
         limit = lease.expires_at if rebind else lease.rebind_at
-        self.deadline = min(limit, now + max((limit - now) // 2, SHORTEST_RENEWAL_RETRY))
+        self.wait_until(min(limit, now + max((limit - now) // 2, SHORTEST_RENEWAL_RETRY)))
 
     def _retry_later(self, now: int) -> None:
         """Exponential backoff with a random part (section 4.1)."""
         wait = min(FIRST_RETRY << self._sent, LAST_RETRY)
         self._sent += 1
-        self.deadline = now + wait + self.random.randrange(-SECOND, SECOND)
+        self.wait_until(now + wait + self.random.randrange(-SECOND, SECOND))
 
     def _send(
         self, kind: int, options: dict[int, bytes], now: int, ciaddr: int = 0, server: int | None = None
@@ -300,7 +300,7 @@ class DhcpClient(Timed):
             self._refusals = 0
             self.lease = lease
             self.state = CHECKING
-            self.deadline = FOREVER
+            self.wait_until(FOREVER)
             self.user.check(lease)
             return True
         assert self.lease is not None

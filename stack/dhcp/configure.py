@@ -42,7 +42,7 @@ class Dhcp(UdpHandler):
         """Get an address for ``interface``, and keep it for as long as a server lets us."""
         lease = InterfaceLease(self, interface)
         self._clients[interface.index] = lease
-        self.stack.timed.append(lease.client)
+        self.stack.watch(lease.client)
         lease.client.start(self.stack.clock.now())
 
     def receive(self, data: IOBuf, address: str, port: int) -> None:

@@ -82,7 +82,7 @@ class AddressClaim(Timed):
         self.state = PROBING
         self.interface.arp.candidate = int(address.ip)
         limited = RATE_LIMIT_INTERVAL if self._failures >= MAX_CONFLICTS else 0
-        self.deadline = now + limited + self.random.randrange(PROBE_WAIT)
+        self.wait_until(now + limited + self.random.randrange(PROBE_WAIT))
 
     def release(self) -> None:
         """Have no address any more; nobody is told."""
@@ -90,7 +90,7 @@ class AddressClaim(Timed):
             self.ip.set_address(self.interface, None)
         self.interface.arp.candidate = 0
         self.state = NONE
-        self.deadline = FOREVER
+        self.wait_until(FOREVER)
 
     def conflict(self, mac: int, now: int) -> None:
         """ARP has seen that ``mac`` has, or wants, the same address."""
@@ -116,7 +116,7 @@ class AddressClaim(Timed):
             self.probes_sent += 1
             self.interface.arp.probe(int(self._address.ip))
             last = self._sent == PROBE_NUM
-            self.deadline = now + (ANNOUNCE_WAIT if last else self.random.randrange(PROBE_MIN, PROBE_MAX))
+            self.wait_until(now + (ANNOUNCE_WAIT if last else self.random.randrange(PROBE_MIN, PROBE_MAX)))
         elif self.state == PROBING:
             self._take(now)
         else:
@@ -145,10 +145,11 @@ class AddressClaim(Timed):
     def _go_on_announcing(self, now: int) -> None:
         self._sent += 1
         self._announce()
-        self.deadline = now + ANNOUNCE_INTERVAL
-        if self._sent == ANNOUNCE_NUM:
+        if self._sent < ANNOUNCE_NUM:
+            self.wait_until(now + ANNOUNCE_INTERVAL)
+        else:
             self.state = KEPT
-            self.deadline = FOREVER
+            self.wait_until(FOREVER)
 
     def _announce(self) -> None:
         self.announcements_sent += 1

@@ -10,6 +10,7 @@ On a node of several cores membership is each core's own, as sockets are.
 
 import random
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,7 +178,7 @@ class Membership(Timed):
             self._changes.remove(change)
 
     def _settle(self) -> None:
-        self.deadline = min([FOREVER, *self._answer_at.values(), *(change.due for change in self._changes)])
+        self.wait_until(min([FOREVER, *self._answer_at.values(), *(change.due for change in self._changes)]))
 
     def _send_v3(self, records: list[tuple[int, int, list[int]]]) -> None:
         if not records:
@@ -214,10 +215,10 @@ class Membership(Timed):
 class Igmp(Transport):
     """IGMP of a stack: hears what routers ask and hosts report, and tells the interface's ``Membership``."""
 
-    def __init__(self, ip: "IPv4", random: random.Random, timed: list[Timed]) -> None:
+    def __init__(self, ip: "IPv4", random: random.Random, watch: Callable[[Timed], None]) -> None:
         self.ip = ip
         self.random = random
-        self._timed = timed
+        self._watch = watch
         self._memberships: dict[int, Membership] = {}
         # Each received message is counted in ``received`` and in one of the next five.
         self.received = 0
@@ -234,7 +235,7 @@ class Igmp(Transport):
         membership = self._memberships.get(interface.index)
         if membership is None:
             membership = self._memberships[interface.index] = Membership(self.ip, interface, self.random)
-            self._timed.append(membership)
+            self._watch(membership)
         return membership
 
     def receive_segment(self, packet: IOBuf, length: int, received: Received, now: int) -> None:

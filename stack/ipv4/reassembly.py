@@ -52,7 +52,7 @@ class Reassembly(Timed):
         more = header.has_more_fragments()
         ecn = header.type_of_service() & ECN_BITS
         datagram = self._fragments.take(key, packet, header_length, offset, length, more, protocol, ecn, now)
-        self.deadline = self._fragments.next_deadline()
+        self.wait_until(self._fragments.next_deadline())
         return None if datagram is None else self._whole(datagram)
 
     def poll(self, now: int) -> None:
@@ -62,7 +62,7 @@ class Reassembly(Timed):
             if packet is not None:
                 interface = self.ip.interfaces[datagram.key[0]]
                 self.ip.send_error(ICMP_TIME_EXCEEDED, REASSEMBLY_TIME_EXCEEDED, 0, packet, interface, now)
-        self.deadline = self._fragments.next_deadline()
+        self.wait_until(self._fragments.next_deadline())
 
     def statistics(self) -> dict[str, int]:
         """Fragments and datagrams by what became of them."""

@@ -225,9 +225,7 @@ class IPv6(InternetProtocol):
         return True
 
     def poll(self, now: int) -> None:
-        """Do what is due on the links, and of fragments."""
-        if self.reassembly.deadline <= now:
-            self.reassembly.poll(now)
+        """Do what is due on the links."""
         for link in self.links:
             if link.deadline <= now:
                 self._poll_link(link, now)
@@ -238,7 +236,7 @@ class IPv6(InternetProtocol):
 
     def next_deadline(self) -> int:
         """When ``poll`` is due, at the latest, in nanoseconds; or FOREVER."""
-        deadline = self.reassembly.deadline
+        deadline = FOREVER
         for link in self.links:
             deadline = min(deadline, link.deadline, link.neighbours.next_deadline())
         return deadline

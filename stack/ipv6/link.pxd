@@ -3,6 +3,7 @@ import cython
 from ebbrt.memory cimport MemoryAllocator
 from ebbrt.netdevice cimport EthernetDevice
 from stack.neighbour cimport NeighbourTable
+from stack.timed cimport Due
 from stack.wire.ethernet cimport EthernetHeader
 from stack.wire.ipv6 cimport Ipv6Header
 
@@ -53,6 +54,7 @@ cdef class Ipv6Link:
     cdef readonly list prefixes
     cdef public unsigned int generation
     cdef public long long deadline
+    cdef public Due due
     cdef public object autoconfiguration
     cdef public object routers
     cdef public object mld

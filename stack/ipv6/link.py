@@ -28,6 +28,7 @@ from stack.ipv6.constants import (
     SOLICITED_NODE,
     TENTATIVE,
 )
+from stack.timed import Due
 from stack.wire.checksum import address_sum, fold, memory_sum, pseudo_header_sum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv6 import Ipv6Header
@@ -112,6 +113,7 @@ class Ipv6Link:
         self.prefixes: list[Prefix] = [Prefix(LINK_LOCAL, 0, 64, FOREVER, True)]
         self.generation = 0  # changes with addresses, prefixes and routers, and tells paths to look again
         self.deadline = FOREVER  # when something of these is due, at the latest
+        self.due = Due()  # the stack's, once it has taken the link in
         self.autoconfiguration: Autoconfiguration = None  # type: ignore[assignment]  # IPv6 puts all of these here
         self.routers: Routers = None  # type: ignore[assignment]
         self.mld: Mld = None  # type: ignore[assignment]
@@ -198,6 +200,7 @@ class Ipv6Link:
     def wait_until(self, time: int) -> None:
         """Something here is due at ``time``."""
         self.deadline = min(self.deadline, time)
+        self.due.at(time)
 
     def control_frame(
         self,

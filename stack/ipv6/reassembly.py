@@ -76,7 +76,7 @@ class Reassembly(Timed):
                 self.received.header_length = IPV6_HEADER
                 packet.advance(IPV6_HEADER)
                 self.ip.reporter.send_error(TIME_EXCEEDED, REASSEMBLY_TIMEOUT, 0, packet, False, now)
-        self.deadline = self._fragments.next_deadline()
+        self.wait_until(self._fragments.next_deadline())
 
     def statistics(self) -> dict[str, int]:
         """Fragments and datagrams by what became of them."""
@@ -113,7 +113,7 @@ class Reassembly(Timed):
             received.traffic_class & ECN,
             now,
         )
-        self.deadline = self._fragments.next_deadline()
+        self.wait_until(self._fragments.next_deadline())
         if datagram is not None:
             self._finish(datagram, now)
 
