@@ -258,6 +258,7 @@ class NeighbourTable:
         self._asking.pop((neighbour.high, neighbour.low), None)
         if not self._asking:
             self._deadline = FOREVER
+            self.due.stale = True
 
     def _queue(self, neighbour: Neighbour, frame: WaitingFrame) -> None:
         """Let ``frame`` wait until ``neighbour`` is resolved."""

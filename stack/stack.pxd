@@ -12,8 +12,6 @@ from stack.tcp.tcp cimport Tcp
 from stack.timed cimport Due, Timed
 from stack.udp cimport Udp
 
-cdef long long FOREVER
-
 cdef class Stack:
     cdef readonly MemoryAllocator allocator
     cdef readonly Clock clock
@@ -32,5 +30,7 @@ cdef class Stack:
     cpdef void poll(self, long long now) except *
     @cython.locals(timed=Timed)
     cdef void _poll_rarer_parts(self, long long now) except *
+    @cython.locals(timed=Timed)
+    cdef void _ask_rarer_parts(self) except *
     @cython.locals(deadline=cython.longlong)
     cpdef long long next_deadline(self) except? -1

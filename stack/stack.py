@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 from ebbrt.clock import Clock
-from ebbrt.constants import FOREVER
 from ebbrt.memory import MemoryAllocator
 from ebbrt.netdevice import EthernetDevice
 from stack.constants import LINK_AND_IPV4_HEADERS
@@ -126,19 +125,25 @@ class Stack:
         self.tcp.poll(now)
 
     def _poll_rarer_parts(self, now: int) -> None:
-        """All but TCP; what is due next is put together from all of them."""
-        self.due.time = FOREVER
+        """All but TCP."""
+        self.due.stale = True
         self.ipv4.poll(now)
         self.ipv6.poll(now)
         for timed in self._timed:
             if timed.deadline <= now:
                 timed.poll(now)
+
+    def _ask_rarer_parts(self) -> None:
+        """When they are due, exactly."""
+        self.due.stale = False
+        self.due.time = min(self.ipv4.next_deadline(), self.ipv6.next_deadline())
+        for timed in self._timed:
             self.due.at(timed.deadline)
-        self.due.at(self.ipv4.next_deadline())
-        self.due.at(self.ipv6.next_deadline())
 
     def next_deadline(self) -> int:
         """When ``poll`` is due, in the clock's nanoseconds, or FOREVER; it may be early, never late."""
+        if self.due.stale:
+            self._ask_rarer_parts()
         deadline = self.tcp.next_deadline()
         return self.due.time if self.due.time < deadline else deadline
 

@@ -1,5 +1,6 @@
 cdef class Due:
     cdef public long long time
+    cdef public bint stale
     cpdef void at(self, long long time) noexcept
 
 cdef class Timed:

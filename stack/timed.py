@@ -8,10 +8,14 @@ from ebbrt.constants import FOREVER
 
 
 class Due:
-    """``time``: nanoseconds of the stack's clock before which none of those who share it is due, or FOREVER."""
+    """``time``: nanoseconds of the stack's clock before which none of those who share it is due, or FOREVER.
+
+    stale: it may be too early, since somebody no longer waits: the stack is to ask all of them.
+    """
 
     def __init__(self) -> None:
         self.time = FOREVER
+        self.stale = False
 
     def at(self, time: int) -> None:
         """One of them is due at ``time``."""
@@ -28,6 +32,8 @@ class Timed:
 
     def wait_until(self, time: int) -> None:
         """Be due at ``time`` and not before; FOREVER: not at all."""
+        if time > self.deadline:
+            self.due.stale = True
         self.deadline = time
         self.due.at(time)
 
