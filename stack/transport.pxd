@@ -1,5 +1,6 @@
 from ebbrt.iobuf cimport IOBuf
 from stack.interface cimport Interface
+from stack.path_search cimport PathSearch
 
 cdef long long FOREVER
 cdef long long MTU_LIFETIME
@@ -46,9 +47,11 @@ cdef class Path:
     cdef public unsigned int mtu
     cdef readonly long long mtu_expires
     cdef unsigned int _mtu_before
+    cdef public PathSearch search
     cdef readonly unsigned int largest_segment
     cpdef void lower_mtu(self, unsigned int mtu, long long now) noexcept
     cpdef void restore_mtu(self) noexcept
+    cpdef void raise_mtu(self, unsigned int mtu, long long now) noexcept
     cpdef unsigned int link_mtu(self) noexcept
     cpdef bint leads_to_host(self) except -1
     cpdef bint send(

@@ -8,6 +8,7 @@ that IP and the transports, which call each other, import one way only and in th
 from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from stack.interface import Interface
+from stack.path_search import PathSearch
 
 MTU_LIFETIME = 600_000_000_000  # nanoseconds; at least 5 minutes, 10 recommended (RFC 1191 section 6.3)
 
@@ -75,6 +76,7 @@ class Path:
     headroom: bytes that the first piece of a packet given to ``send`` must own before the transport header.
     header_length: IP's. mtu: the longest packet, IP's header counted, that is known to pass. It is the first link's
     until somebody says that less passes (RFC 1191, RFC 8201), and again after ``mtu_expires``, nanoseconds.
+    search: for more than ``mtu``, when long packets have vanished in silence; then nothing longer is sent untried.
     largest_segment: most payload bytes ``send`` takes with a ``segment_size``; 0: none. address_sum: as in Received.
     """
 
@@ -88,10 +90,11 @@ class Path:
         self.mtu = 0
         self.mtu_expires = FOREVER
         self._mtu_before = 0
+        self.search: PathSearch | None = None
         self.largest_segment = 0
 
     def lower_mtu(self, mtu: int, now: int) -> None:
-        """No packet longer than ``mtu`` passes: send none, for ten minutes (RFC 1191 section 6.3)."""
+        """Nothing longer than ``mtu`` is known to pass: send none, for ten minutes (RFC 1191 section 6.3)."""
         if self.mtu_expires == FOREVER:
             self._mtu_before = self.mtu
         self.mtu = mtu
@@ -101,6 +104,14 @@ class Path:
         """Try again what the first link takes: the way may have changed."""
         self.mtu = self.link_mtu()
         self.mtu_expires = FOREVER
+        self.search = None
+
+    def raise_mtu(self, mtu: int, now: int) -> None:
+        """A packet of ``mtu`` bytes has arrived (RFC 4821 section 7.6.1); at the first link's size all is well."""
+        if mtu >= self.link_mtu():
+            self.restore_mtu()
+        else:
+            self.lower_mtu(mtu, now)
 
     def link_mtu(self) -> int:
         """The longest packet that the first link takes."""

@@ -100,6 +100,7 @@ PAWS_IDLE = 24 * 24 * 3600 * SECOND  # ts_recent is worth nothing when older, RF
 LEAST_IPV4_MTU = 552  # a path MTU below is not believed: Linux's limit; RFC 791 guarantees 68 only
 BLACK_HOLE_RETRIES = 3  # timeouts in a row of a full segment, RFC 8899 section 5.1.2 MAX_PROBES
 LEAST_IPV6_MTU = 1280  # RFC 8200 section 5
+PROBE_FOLLOWERS = 3  # full segments that must follow a probe of the path's MTU, so that its loss is seen
 DEFAULT_MSS = 536  # of a peer that sends no MSS option, RFC 9293 section 3.7.1
 LEAST_MSS = 88  # 76 after timestamps: below it headers cost more than they carry, and a peer is humoured no further
 # Both buffers grow with what the connection can use (stack/tcp/autotune.py), from the first size to the second.

@@ -65,6 +65,9 @@ cdef class Counters:
     cdef public unsigned long long path_mtu_lowered
     cdef public unsigned long long path_mtu_restored
     cdef public unsigned long long black_holes
+    cdef public unsigned long long path_probes
+    cdef public unsigned long long path_probes_lost
+    cdef public unsigned long long path_mtu_raised
     cdef unsigned long long[::1] drops
     cdef unsigned long long[::1] states
     cpdef void drop(self, unsigned int reason) noexcept

@@ -98,6 +98,9 @@ class Counters:
         self.path_mtu_lowered = 0
         self.path_mtu_restored = 0
         self.black_holes = 0
+        self.path_probes = 0
+        self.path_probes_lost = 0
+        self.path_mtu_raised = 0
         self.drops = memoryview(bytearray(8 * len(DROP_NAMES))).cast("Q")
         self.states = memoryview(bytearray(8 * len(STATE_NAMES))).cast("Q")
 

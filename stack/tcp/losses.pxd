@@ -20,6 +20,10 @@ cdef class Losses:
     cdef public unsigned int undo_bytes
     cdef public bint resent
     cdef public unsigned int resent_at
+    cdef public unsigned int size_probe
+    cdef public unsigned int size_probe_start
+    cdef public unsigned int size_probe_end
+    cdef public bint size_probe_lost
     cdef public unsigned int timed_out_at
     cdef public bint frto
     cdef public bint send_new

@@ -37,6 +37,12 @@ class Losses:
         self.resent = False  # whether anything was
         self.resent_at = 0  # our timestamp when that began (RFC 3522)
 
+        # The probe of the path's MTU that is under way: see stack.tcp.size_probe.
+        self.size_probe = 0  # length of its packet; 0: there is none
+        self.size_probe_start = 0
+        self.size_probe_end = 0
+        self.size_probe_lost = False
+
         self.timed_out_at = 0  # our timestamp at the last retransmission timeout
         self.frto = False  # whether F-RTO (RFC 5682) still doubts the timeout
         self.send_new = False  # ... and asks for new data instead of what is lost

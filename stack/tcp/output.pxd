@@ -12,6 +12,7 @@ from stack.tcp.segment cimport Segment
 from stack.tcp.send_queue cimport SendQueue
 from stack.tcp.sent cimport Sent
 from stack.tcp.sequence cimport seq_lt
+from stack.tcp.size_probe cimport next_probe, probe_sent
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, arm_delayed_ack, arm_for_flight, disarm
 from stack.transport cimport Path
@@ -62,6 +63,10 @@ cdef unsigned int TIMESTAMPS_LENGTH
 
 @cython.locals(path=Path, sent_before=cython.uint)
 cpdef void output(Tcb connection, long long now) except *
+@cython.locals(
+    length=cython.uint, window=cython.uint, path=Path, mss=cython.uint, mtu=cython.uint, start=cython.uint
+)
+cdef bint _probe_path(Tcb connection, long long now) except -1
 @cython.locals(
     queue=SendQueue,
     unsent=cython.uint,

@@ -49,6 +49,7 @@ from stack.tcp.path_mtu import follow_path
 from stack.tcp.segment import Segment
 from stack.tcp.sent import Sent
 from stack.tcp.sequence import seq_lt
+from stack.tcp.size_probe import next_probe, probe_sent
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, arm_delayed_ack, arm_for_flight, disarm
 from stack.wire.tcp import (
@@ -72,13 +73,39 @@ def output(connection: Tcb, now: int) -> None:
         follow_path(connection, now)
     sent_before = connection.snd_nxt
     if connection.sent is None or connection.sent.lost_bytes == 0 or _resend_lost(connection, now):
-        while _send_next(connection, now):
-            pass
+        if path.search is None or _probe_path(connection, now):
+            while _send_next(connection, now):
+                pass
     if connection.ack_now:
         send_ack(connection, now)
     elif connection.ack_delayed and connection.ack_deadline == FOREVER:
         arm_delayed_ack(connection, now + DELAYED_ACK_TIME)
     _set_timer(connection, sent_before, now)
+
+
+def _probe_path(connection: Tcb, now: int) -> bool:
+    """Send a probe of the path's MTU if it is time for one; whether more may be sent, or the probe waits for room.
+
+    While it is sent, the path is as wide as the probe says: it is one full segment, which nobody cuts.
+    """
+    length = next_probe(connection, now)
+    if length == 0 or (connection.pacing and not may_send(connection, now)):
+        return True
+    window = min(connection.congestion.cwnd, connection.snd_wnd)
+    if window < ((connection.snd_nxt - connection.snd_una) & MASK32) + length:
+        return False
+    path = connection.path
+    mss = connection.snd_mss
+    mtu = path.mtu
+    start = connection.snd_nxt
+    connection.records()  # of a probe there must be one
+    path.mtu = mtu + length - mss
+    connection.snd_mss = length
+    transmit(connection, length, now)
+    path.mtu = mtu
+    connection.snd_mss = mss
+    probe_sent(connection, start, now)
+    return True
 
 
 def _send_next(connection: Tcb, now: int) -> bool:

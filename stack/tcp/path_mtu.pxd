@@ -1,6 +1,8 @@
 import cython
 
+from stack.path_search cimport PathSearch
 from stack.tcp.engine cimport Counters
+from stack.tcp.losses cimport Losses
 from stack.tcp.send_queue cimport SendQueue
 from stack.tcp.tcb cimport Tcb
 from stack.transport cimport Path
@@ -13,8 +15,10 @@ cdef unsigned int LEAST_IPV6_MTU
 cdef unsigned int LEAST_MSS
 cdef unsigned int TIMESTAMPS_LENGTH
 
-@cython.locals(path=Path, counters=Counters)
+@cython.locals(path=Path, counters=Counters, losses=Losses)
 cpdef bint packet_too_big(Tcb connection, unsigned int mtu, long long now) except -1
+@cython.locals(search=PathSearch)
+cdef void _probe_too_big(Tcb connection, unsigned int size, unsigned int mtu) noexcept
 @cython.locals(path=Path, retries=cython.uint, mtu=cython.uint)
 cpdef void suspect_black_hole(Tcb connection, long long now) except *
 @cython.locals(path=Path, narrower=cython.bint)

@@ -8,13 +8,15 @@ when the path got narrower is sent again at once, in smaller segments, and is no
 
 Where no such message comes (a black hole), full segments are lost again and again while small ones pass: when one has
 timed out for the third time in a row, the path is taken to be narrower, in two steps (RFC 4821 section 7.7, RFC 8899
-section 4.3). It is not searched for what lies between; the old size is tried again after ten minutes, as ever.
+section 4.3). What lies between is then searched for by probing (``stack.tcp.size_probe``), and again every ten
+minutes; a size that no probe has passed with is not used on such a path.
 
 Such a message can be forged (RFC 5927 section 7). ``stack.tcp.icmp_errors`` has seen to it that what it quotes is in
 flight; here it must name a size that is smaller than what we send, and nobody is believed below the least that every
 network carries.
 """
 
+from stack.path_search import PathSearch
 from stack.tcp.constants import (
     BLACK_HOLE_RETRIES,
     ESTABLISHED,
@@ -34,6 +36,10 @@ def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
     """A segment in flight did not fit; ``mtu``: what does, or 0 when that was not said. Whether to believe it."""
     path = connection.path
     counters = connection.engine.counters
+    losses = connection.losses
+    if losses is not None and losses.size_probe and (mtu == 0 or mtu >= connection.path_mtu):
+        _probe_too_big(connection, losses.size_probe, mtu)
+        return False
     if mtu == 0:
         mtu = plateau_below(connection.path_mtu)
     mtu = max(mtu, LEAST_IPV4_MTU if path.version == 4 else LEAST_IPV6_MTU)
@@ -43,7 +49,21 @@ def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
     if mtu < path.mtu:
         path.lower_mtu(mtu, now)
         counters.path_mtu_lowered += 1
+        if path.search is not None:
+            path.search.ceiling = mtu  # until that is old
     return True
+
+
+def _probe_too_big(connection: Tcb, size: int, mtu: int) -> None:
+    """A message while a probe of ``size`` is under way: it may say where the search ends (RFC 8899 section 4.6.2).
+
+    The probe's loss is for recovery to find; and one that names no size says nothing of what passes already.
+    """
+    search = connection.path.search
+    if search is not None and 0 < mtu < min(size, search.ceiling):
+        search.ceiling = mtu
+    else:
+        connection.engine.counters.icmp_errors_ignored += 1
 
 
 def suspect_black_hole(connection: Tcb, now: int) -> None:
@@ -57,6 +77,7 @@ def suspect_black_hole(connection: Tcb, now: int) -> None:
     mtu = LEAST_IPV6_MTU if path.version == 6 or connection.path_mtu > LEAST_IPV6_MTU else LEAST_IPV4_MTU
     if mtu < path.mtu:
         path.lower_mtu(mtu, now)
+        path.search = PathSearch(path.link_mtu(), now)
         connection.engine.counters.black_holes += 1
 
 
@@ -64,12 +85,18 @@ def follow_path(connection: Tcb, now: int) -> None:
     """The path has changed, or what was known of it is old."""
     path = connection.path
     if now >= path.mtu_expires:
-        path.restore_mtu()
-        connection.engine.counters.path_mtu_restored += 1
+        if path.search is None:
+            path.restore_mtu()
+            connection.engine.counters.path_mtu_restored += 1
+        else:
+            path.search.restart(path.link_mtu(), now)
+            path.lower_mtu(path.mtu, now)
     narrower = path.mtu < connection.path_mtu
     adapt_to_path(connection)
     connection.congestion.mss = connection.snd_mss
     if narrower:
+        if connection.losses is not None:
+            connection.losses.size_probe = 0
         connection.drop_records()
         connection.snd_nxt = connection.snd_una
         connection.queue.rewind()

@@ -7,6 +7,7 @@ from stack.tcp.rack cimport probe_answered, rack_delivered, rack_detect, rack_du
 from stack.tcp.segment cimport Segment
 from stack.tcp.sent cimport Sent
 from stack.tcp.sequence cimport seq_le, seq_lt
+from stack.tcp.size_probe cimport only_probe_lost, probe_acknowledged, probe_timed_out
 from stack.tcp.tcb cimport Tcb
 
 cdef long long FOREVER

@@ -30,6 +30,7 @@ from stack.tcp.rack import probe_answered, rack_delivered, rack_detect, rack_dup
 from stack.tcp.segment import Segment
 from stack.tcp.sent import Sent
 from stack.tcp.sequence import seq_le, seq_lt
+from stack.tcp.size_probe import only_probe_lost, probe_acknowledged, probe_timed_out
 from stack.tcp.tcb import Tcb
 
 
@@ -52,6 +53,8 @@ def take_acknowledgment(connection: Tcb, segment: Segment, count: int, flight: i
             connection.congestion.acknowledged(count, flight, rtt, now)
             return rtt
         losses = connection.trouble()
+    if losses.size_probe and seq_le(losses.size_probe_end, connection.snd_una):
+        probe_acknowledged(connection, losses, now)
     lost = sent.lost_bytes
     if connection.sack:
         _by_time(connection, losses, sent, segment, flight, duplicate and segment.sack_blocks == 0, dsack, now)
@@ -77,6 +80,8 @@ def retransmission_timeout(connection: Tcb, now: int) -> None:
     sent = connection.records()
     state = connection.recovery_state
     first = state in (OPEN, REDUCED) or seq_le(losses.recover, connection.snd_una)
+    if losses.size_probe:
+        probe_timed_out(connection, losses, now)
     connection.congestion.timeout(connection.flight(), first, now)
     losses.frto = first or (state == LOSS and connection.retries == 1)
     losses.timed_out_at = connection.timestamp(now)
@@ -280,6 +285,7 @@ def _enter(connection: Tcb, losses: Losses, flight: int, outstanding: int, now: 
     connection.cwr_due = connection.ecn
     losses.recover = connection.snd_max
     losses.probing = False
+    losses.size_probe = 0  # if it was lost as well, that says nothing of its length (RFC 4821 section 7.6.4)
     losses.prr.start(outstanding, connection.congestion.ssthresh)
     connection.recovery_state = RECOVERY
 
@@ -300,6 +306,8 @@ def _meter(connection: Tcb, losses: Losses, sent: Sent, flight: int, outstanding
     """Enter recovery if something is lost; in it, the window is what PRR says."""
     state = connection.recovery_state
     entering = sent.lost_bytes != 0 and state in (OPEN, REDUCED)
+    if entering and losses.size_probe:
+        entering = not only_probe_lost(connection, losses, sent, now)
     if entering:
         _enter(connection, losses, flight, outstanding, now)
     if entering or (state == RECOVERY and sent.delivered):

@@ -53,6 +53,10 @@ cdef class Sent:
     cpdef void lose_all(self) noexcept
     @cython.locals(at=cython.Py_ssize_t)
     cpdef void keep_all(self) noexcept
+    @cython.locals(at=cython.Py_ssize_t)
+    cpdef void lose_within(self, unsigned int start, unsigned int end) noexcept
+    @cython.locals(left=cython.uint, at=cython.Py_ssize_t, following=cython.uint)
+    cpdef bint lost_once_within(self, unsigned int start, unsigned int end) noexcept
     cpdef unsigned int lost_start(self) noexcept
     @cython.locals(at=cython.Py_ssize_t, start=cython.uint, length=cython.uint)
     cpdef unsigned int lost_length(self, unsigned int most) noexcept

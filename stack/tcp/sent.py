@@ -203,6 +203,27 @@ class Sent:
             at += 1
         self.lost_bytes = 0
 
+    def lose_within(self, start: int, end: int) -> None:
+        """What is still in flight of the bytes from ``start`` to ``end``, as it was first sent, is lost."""
+        at = self._find(start)
+        while at < self._first + self.count and seq_lt(self._start[at], end):
+            if not self._state[at] & (SACKED | LOST | RESENT):
+                self._lose(at)
+            at += 1
+
+    def lost_once_within(self, start: int, end: int) -> bool:
+        """Whether all that is lost, which is something, lies from ``start`` to ``end`` and was sent only once."""
+        left = self.lost_bytes
+        at = self._first_lost()
+        while left:
+            if self._state[at] & LOST:
+                following = self._end(at)
+                if self._state[at] & RESENT or seq_lt(self._start[at], start) or seq_lt(end, following):
+                    return False
+                left -= (following - self._start[at]) & MASK32
+            at += 1
+        return True
+
     def lost_start(self) -> int:
         """The first sequence number that is lost; some are."""
         return self._start[self._first_lost()]

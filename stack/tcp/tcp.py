@@ -180,6 +180,9 @@ class Tcp(Transport):
                 "path_mtu_lowered": counters.path_mtu_lowered,
                 "path_mtu_restored": counters.path_mtu_restored,
                 "black_holes": counters.black_holes,
+                "path_probes": counters.path_probes,
+                "path_probes_lost": counters.path_probes_lost,
+                "path_mtu_raised": counters.path_mtu_raised,
             },
             "connections": {
                 "now": self.engine.connections.count,
