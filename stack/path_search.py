@@ -36,7 +36,7 @@ class PathSearch:
         for size in COMMON_SIZES:
             if floor < size <= ceiling:
                 return size
-        if ceiling == link or ceiling == most:
+        if ceiling in (link, most):
             return ceiling
         if ceiling - floor < LEAST_STEP:
             return 0
