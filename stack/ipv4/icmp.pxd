@@ -2,6 +2,7 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.memory cimport MemoryAllocator, NodeMemory
+from stack.error_limit cimport ErrorLimit
 from stack.internet cimport Internet
 from stack.ipv4.ipv4 cimport IPv4
 from stack.transport cimport IcmpError, Received, Transport
@@ -18,16 +19,13 @@ cdef unsigned int PROTOCOL_ICMP
 cdef unsigned int UNREACHABLE_TOO_BIG
 cdef unsigned int IPV4_PROTOCOL_FIELD
 cdef unsigned int QUOTED_PAYLOAD
-cdef long long ERROR_INTERVAL
-cdef long long ERROR_BURST
 
 cdef class Icmp(Transport):
     cdef IPv4 ip
     cdef Internet internet
     cdef MemoryAllocator allocator
     cdef IcmpHeader _header
-    cdef long long _allowance
-    cdef long long _refilled_at
+    cdef ErrorLimit _error_limit
     cdef unsigned long long received
     cdef unsigned long long too_short
     cdef unsigned long long bad_checksum
@@ -68,4 +66,3 @@ cdef class Icmp(Transport):
     @cython.locals(reply=IOBuf, header=IcmpHeader, code=cython.uint, checksum=cython.uint, rest=cython.uint)
     cdef void _answer_echo(self, IOBuf request, unsigned int length, Received received, long long now) except *
     cdef bint _is_error(self, IOBuf packet, Received received) noexcept
-    cdef bint _take_token(self, long long now) noexcept

@@ -17,6 +17,7 @@ from stack.constants import (
     PROTOCOL_ICMP,
     UNREACHABLE_TOO_BIG,
 )
+from stack.error_limit import ErrorLimit
 from stack.ipv4.ipv4 import IPv4
 from stack.transport import IcmpError, Received, Transport
 from stack.wire.checksum import chain_sum, memory_sum, update
@@ -24,8 +25,6 @@ from stack.wire.icmp import IcmpHeader
 
 IPV4_PROTOCOL_FIELD = 9  # its offset in the header
 QUOTED_PAYLOAD = 8  # bytes behind the IPv4 header that an error quotes (RFC 792)
-ERROR_INTERVAL = 1_000_000  # nanoseconds: a thousand errors a second ...
-ERROR_BURST = 50  # ... and this many at once
 
 
 class Icmp(Transport):
@@ -35,8 +34,7 @@ class Icmp(Transport):
         self.ip = ip
         self.allocator = allocator
         self._header = IcmpHeader(allocator.memory)
-        self._allowance = ERROR_BURST * ERROR_INTERVAL
-        self._refilled_at = 0
+        self._error_limit = ErrorLimit()
         # Each received message is counted in ``received`` and in one of the next nine.
         self.received = 0
         self.too_short = 0
@@ -103,7 +101,7 @@ class Icmp(Transport):
         if self._is_error(packet, received):
             self.errors_about_errors += 1
             return
-        if not self._take_token(now):
+        if not self._error_limit.take(now):
             self.errors_limited += 1
             return
         header_length = received.header_length
@@ -169,12 +167,3 @@ class Icmp(Transport):
         if packet.memory.mem[received.start + IPV4_PROTOCOL_FIELD] != PROTOCOL_ICMP:
             return False
         return packet.length == 0 or packet.memory.mem[packet.start] != ICMP_ECHO_REQUEST
-
-    def _take_token(self, now: int) -> bool:
-        """Whether another error may be sent at ``now``; if so, it is counted as sent."""
-        self._allowance = min(self._allowance + now - self._refilled_at, ERROR_BURST * ERROR_INTERVAL)
-        self._refilled_at = now
-        if self._allowance < ERROR_INTERVAL:
-            return False
-        self._allowance -= ERROR_INTERVAL
-        return True

@@ -2,6 +2,7 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.memory cimport MemoryAllocator, NodeMemory
+from stack.error_limit cimport ErrorLimit
 from stack.internet cimport Internet
 from stack.ipv6.ipv6 cimport IPv6
 from stack.ipv6.link cimport Ipv6Link
@@ -19,16 +20,13 @@ cdef unsigned int REDIRECT
 cdef unsigned int LISTENER_QUERY
 cdef unsigned int MOST_QUOTED
 cdef unsigned int CHECKSUM_OFFSET
-cdef long long ERROR_INTERVAL
-cdef long long ERROR_BURST
 
 cdef class Icmpv6(Transport):
     cdef IPv6 ip
     cdef Internet internet
     cdef MemoryAllocator allocator
     cdef IcmpHeader _header
-    cdef long long _allowance
-    cdef long long _refilled_at
+    cdef ErrorLimit _error_limit
     cdef unsigned long long received
     cdef unsigned long long too_short
     cdef unsigned long long bad_checksum
@@ -85,4 +83,3 @@ cdef class Icmpv6(Transport):
     cdef void _take_link_message(
         self, unsigned int message_type, IOBuf packet, Received received, long long now
     ) except *
-    cdef bint _take_token(self, long long now) noexcept

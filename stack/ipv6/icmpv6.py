@@ -8,6 +8,7 @@ a token bucket that fills with the time it is given.
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from stack.constants import ICMP_HEADER
+from stack.error_limit import ErrorLimit
 from stack.ipv6.constants import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -31,8 +32,6 @@ from stack.wire.icmp import IcmpHeader
 MOST_QUOTED = LEAST_MTU - IPV6_HEADER - ICMP_HEADER  # bytes of a packet that an error quotes (section 2.4 (c))
 CHECKSUM_OFFSET = 2
 LONGEST_MESSAGE = 2048  # bytes of a message about the link that are looked at
-ERROR_INTERVAL = 1_000_000  # nanoseconds: a thousand errors a second ...
-ERROR_BURST = 50  # ... and this many at once
 
 
 class Icmpv6(Transport):
@@ -43,8 +42,7 @@ class Icmpv6(Transport):
         self.internet = ip.internet
         self.allocator = allocator
         self._header = IcmpHeader(allocator.memory)
-        self._allowance = ERROR_BURST * ERROR_INTERVAL
-        self._refilled_at = 0
+        self._error_limit = ErrorLimit()
         # Each received message is counted in ``received`` and in one of the next ten.
         self.received = 0
         self.too_short = 0
@@ -102,7 +100,7 @@ class Icmpv6(Transport):
         if (received.to_group and not even_to_group) or (received.source_high == 0 and received.source_low == 0):
             self.errors_forbidden += 1
             return
-        if not self._take_token(now):
+        if not self._error_limit.take(now):
             self.errors_limited += 1
             return
         quoted = min(received.header_length + packet.chain_length(), MOST_QUOTED)
@@ -151,7 +149,7 @@ class Icmpv6(Transport):
         header = self._header
         rest = header.rest()
         reply = None
-        if not received.to_group or self._take_token(now):
+        if not received.to_group or self._error_limit.take(now):
             reply = allocate(self.allocator, ICMP_HEADER, self.internet.headroom)
         if reply is None:
             self.echo_requests_dropped += 1
@@ -215,15 +213,6 @@ class Icmpv6(Transport):
             link.routers.redirects_ignored += 1
         if in_order and steering is not None:
             steering.share_link_message(packet)
-
-    def _take_token(self, now: int) -> bool:
-        """Whether another error may be sent at ``now``; if so, it is counted as sent."""
-        self._allowance = min(self._allowance + now - self._refilled_at, ERROR_BURST * ERROR_INTERVAL)
-        self._refilled_at = now
-        if self._allowance < ERROR_INTERVAL:
-            return False
-        self._allowance -= ERROR_INTERVAL
-        return True
 
 
 def _bytes_of(chain: IOBuf) -> bytes:

@@ -1,0 +1,7 @@
+cdef long long ERROR_INTERVAL
+cdef long long ERROR_BURST
+
+cdef class ErrorLimit:
+    cdef long long _allowance
+    cdef long long _refilled_at
+    cpdef bint take(self, long long now) noexcept
