@@ -20,7 +20,7 @@ from stack.tcp.tcb import Tcb
 def next_probe(connection: Tcb, now: int) -> int:
     """The payload of the probe that is to be sent next; 0: none. The path is being searched (RFC 4821 section 7.4).
 
-    Enough must follow it that its loss is found without a timeout.
+    ``output`` has sent again what was lost. Enough must follow the probe that its loss is found without a timeout.
     """
     path = connection.path
     search = path.search
@@ -99,12 +99,11 @@ def _failed(connection: Tcb, losses: Losses, now: int) -> None:
 
 
 def _all_is_well(connection: Tcb, now: int) -> bool:
-    """Nothing is lost, out of order or being sent again; no probe is under way, and this is no start after idling."""
-    if connection.recovery_state != OPEN or connection.retries or connection.snd_nxt != connection.snd_max:
+    """Nothing is out of order or being sent again; no probe is under way, and this is no start after idling."""
+    if connection.recovery_state != OPEN or connection.snd_nxt != connection.snd_max:
         return False
     if connection.losses is not None and connection.losses.size_probe:
         return False
-    sent = connection.sent
-    if sent is not None and (sent.lost_bytes or sent.sacked_bytes):
+    if connection.sent is not None and connection.sent.sacked_bytes:
         return False
     return seq_lt(connection.snd_una, connection.snd_nxt) or now - connection.last_send <= connection.rtt.rto

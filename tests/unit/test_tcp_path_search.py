@@ -2,9 +2,10 @@
 
 import pytest
 
+from ebbrt.constants import FOREVER
 from stack.constants import ERROR_TOO_BIG
 from stack.path_search import PathSearch
-from stack.tcp.constants import OPEN
+from stack.tcp.constants import LOSS, OPEN
 from tests.tcplink import Host, Wire, open_pair
 
 ETHERNET = 14
@@ -18,10 +19,10 @@ class Narrowed:
     To send a frame takes a microsecond: RACK tells by the time what was sent later.
     """
 
-    def __init__(self, width: int, sack: bool = True, **options: float) -> None:
+    def __init__(self, width: int, sack: bool = True, address: str | None = None, **options: float) -> None:
         self.wire = Wire(**options)
         self.wire.a.tcp.engine.sack = sack
-        self.connection, _, _, self.server = open_pair(self.wire)
+        self.connection, _, _, self.server = open_pair(self.wire, address=address)
         self.width = width
         self.wire.drop = self.drop
         self.sent = 0
@@ -30,11 +31,16 @@ class Narrowed:
         self.wire.clock.advance(MICROSECOND)
         return len(frame) > ETHERNET + self.width
 
-    def send(self, size: int = 30_000) -> None:
-        """Send ``size`` bytes, and see them arrive."""
+    def begin(self, size: int) -> bytes:
+        """Send ``size`` bytes."""
         data = bytes(index * 7 & 0xFF for index in range(size))
         self.connection.send(self.wire.a.buffer(data))
         self.sent += size
+        return data
+
+    def send(self, size: int = 30_000) -> None:
+        """Send ``size`` bytes, and see them arrive."""
+        data = self.begin(size)
         self.wire.run(lambda: len(self.server.data) >= self.sent, seconds=200)
         assert self.server.data[-size:] == data
         assert len(self.server.data) == self.sent
@@ -68,6 +74,17 @@ def test_what_passes_is_found(width, found, options):
     assert transfer.longest() == found
     assert transfer.counters()["black_holes"] == (1 if width > 1280 else 2)
     assert transfer.counters()["path_mtu_raised"] >= 1
+
+
+@pytest.mark.parametrize(("width", "found"), [(1400, 1400), (1300, 1295), (1280, 1280)])
+def test_what_passes_is_found_with_ipv6(width, found):
+    transfer = Narrowed(width, ipv6=True, address="fd00::2")
+    transfer.send_often(14)
+    transfer.longest()
+    transfer.send()
+    assert transfer.longest() == found
+    assert transfer.counters()["black_holes"] == 1
+    assert transfer.counters()["path_mtu_raised"] == (found > 1280)
 
 
 @pytest.mark.parametrize("options", [{}, OFFLOAD], ids=["plain", "offload"])
@@ -126,6 +143,7 @@ def test_a_probe_that_is_lost_beside_others_says_nothing():
     while not after_probe:
         transfer.wire.run(seconds=2)
         transfer.send()
+    transfer.wire.run(seconds=1)  # what was sent again in place of the probe is acknowledged
     assert transfer.counters()["path_probes"] == 1
     assert transfer.counters()["path_probes_lost"] == 0
     assert transfer.counters()["path_mtu_raised"] == 0
@@ -133,24 +151,80 @@ def test_a_probe_that_is_lost_beside_others_says_nothing():
     assert transfer.connection.path.search.ceiling == 1500
 
 
-def test_no_probe_leaves_in_recovery():
-    transfer = Narrowed(1500)
-    transfer.width = 1300
+@pytest.mark.parametrize(("pause", "lost"), [(0.1, 1), (0, 0)], ids=["probe first", "behind another"])
+def test_a_timeout_is_the_probes_fault_if_that_is_what_is_missing(pause, lost):
+    transfer = Narrowed(1280)
     transfer.send()
-    states = []
+    transfer.wire.run(seconds=6)
     narrow = transfer.wire.drop
+    before = transfer.counters()
+    congestion = transfer.connection.congestion
+    windows = []
 
-    def watch(frame: bytes, sender: Host) -> bool:
-        if len(frame) > ETHERNET + transfer.connection.path_mtu:
-            states.append(transfer.connection.recovery_state)
+    def drop(frame: bytes, sender: Host) -> bool:
+        """From the probe on nothing arrives, in either direction, until the timeout."""
+        if transfer.counters()["retransmission_timeouts"] == before["retransmission_timeouts"]:
+            return True
+        windows.append(congestion.cwnd)
         return narrow(frame, sender)
 
-    transfer.wire.drop = watch
-    transfer.wire.loss = 0.03
-    transfer.send_often(25)
-    assert transfer.counters()["fast_retransmits"] > 5
-    assert len(states) >= 3
-    assert set(states) == {OPEN}
+    if pause == 0:
+        transfer.wire.drop = drop
+    transfer.begin(100)
+    transfer.wire.run(seconds=pause)
+    transfer.wire.drop = drop
+    transfer.send()
+    transfer.wire.run(seconds=1)
+    assert windows[0] == transfer.connection.snd_mss  # a timeout is congestion, whatever was lost
+    assert transfer.counters()["path_probes"] == 1
+    assert transfer.counters()["path_probes_lost"] == lost
+    assert transfer.counters()["path_mtu_raised"] == 0
+    assert transfer.connection.path.search.ceiling == (1399 if lost else 1500)
+
+
+@pytest.mark.parametrize("missing", ["out of order", "sent again"])
+def test_no_probe_leaves_while_something_is_missing(missing):
+    transfer = Narrowed(1280)
+    transfer.send()
+    connection = transfer.connection
+    search = connection.path.search
+    search.next_at = FOREVER
+    transfer.send(300_000)  # opens the window
+    narrow = transfer.wire.drop
+    timeouts = transfer.counters()["retransmission_timeouts"]
+    first = len(transfer.wire.a.frames)
+
+    def drop(frame: bytes, sender: Host) -> bool:
+        """The first frame is lost, or all before the timeout."""
+        if missing == "out of order":
+            return len(transfer.wire.a.frames) == first + 1 and sender is transfer.wire.a
+        return transfer.counters()["retransmission_timeouts"] == timeouts
+
+    def is_missing() -> bool:
+        if missing == "out of order":
+            return connection.recovery_state == OPEN and connection.sent.sacked_bytes > 0
+        sent_again = connection.recovery_state == LOSS and connection.sent.lost_bytes == 0
+        return sent_again and connection.congestion.cwnd - connection.flight() > 1400
+
+    transfer.wire.drop = drop
+    transfer.begin(12 * connection.snd_mss)
+    transfer.wire.run(is_missing)
+    transfer.wire.drop = narrow
+    search.next_at = 0
+    transfer.begin(30_000)
+    assert transfer.counters()["path_probes"] == 0
+    transfer.send()
+    assert transfer.counters()["path_probes"] == 1
+
+
+def test_a_probe_is_not_the_first_to_leave_after_idling():
+    transfer = Narrowed(1280)
+    transfer.send()
+    transfer.wire.run(seconds=6)
+    transfer.begin(300_000)
+    assert transfer.counters()["path_probes"] == 0
+    transfer.send()
+    assert transfer.counters()["path_probes"] == 1
 
 
 def test_the_search_ends_until_what_was_found_is_old():
@@ -188,8 +262,7 @@ def test_a_message_about_a_probe_says_where_the_search_ends():
     transfer.wire.drop = report
     while not errors:
         transfer.wire.run(seconds=2)
-        transfer.connection.send(transfer.wire.a.buffer(bytes(30_000)))
-        transfer.sent += 30_000
+        transfer.begin(30_000)
         transfer.wire.run(lambda: bool(errors) or len(transfer.server.data) == transfer.sent, seconds=200)
     transfer.wire.a.tcp.icmp_error(errors[0], transfer.wire.clock.now())
     assert transfer.connection.path.mtu == 1280  # as before
@@ -203,13 +276,15 @@ def test_a_message_about_a_probe_says_where_the_search_ends():
     assert transfer.counters()["path_probes_lost"] == 1
 
 
-def test_short_transfers_do_not_probe():
-    transfer = Narrowed(1400)
+@pytest.mark.parametrize(("size", "probes"), [(1348 + 3 * 1228 - 1, 0), (1348 + 3 * 1228, 1)])
+def test_three_full_segments_must_follow_a_probe(size, probes):
+    transfer = Narrowed(1280)
     transfer.send()
-    for _ in range(50):
-        transfer.send(4000)
-        transfer.wire.run(seconds=2)
-    assert transfer.counters()["path_probes"] == 0
+    transfer.wire.run(seconds=6)
+    transfer.begin(100)  # so that what follows is no start from idle
+    transfer.send(size)
+    assert transfer.connection.snd_mss == 1228
+    assert transfer.counters()["path_probes"] == probes
 
 
 @pytest.mark.parametrize("link", [1500, 9000, 65535])
