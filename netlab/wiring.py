@@ -4,7 +4,8 @@ Every device is born inside the lab's namespaces, a veth with one end in each, s
 touched, not for a moment. Every device carries the alias ``netlab:LAB``. The switch's ports have the machines' names;
 inside a host its interface is ``eth0``. The bridge forwards at once (no spanning tree, no delay, no multicast
 snooping) and has no IPv6 itself, hosts ask for no routers, and bridged frames do not visit netfilter: nothing is on
-the wire but what machines say.
+the wire but what machines say. TCP of the hosts has the nodes' congestion control, whatever this machine's default is:
+with BBR, which takes no notice of a loss, a transfer over a lossy link says nothing of a stack.
 """
 
 import fcntl
@@ -12,16 +13,20 @@ import functools
 import os
 import struct
 from collections.abc import Callable
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pyroute2 import IPRoute
+from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NOPREFIXROUTE
 
 from netlab import namespaces
 from netlab.topology import ULA, Machine, Topology, ipv6_address, mac_address
 
 BRIDGE = "bridge"
 HOST_INTERFACE = "eth0"
+CONGESTION_CONTROL = "cubic"  # the nodes' default
+RT_SCOPE_LINK = 253  # linux/rtnetlink.h
 BRIDGE_MAC = "02:00:00:00:00:00"
 
 # linux/if_tun.h
@@ -112,13 +117,32 @@ def add_bridge(netlink: IPRoute, name: str, alias: str, **attributes: Any) -> in
     return index
 
 
+def congestion_control() -> str:
+    """What TCP on a lab's hosts uses: the nodes', or this machine's default where the kernel does not have that."""
+    settings = Path("/proc/sys/net/ipv4")
+    if CONGESTION_CONTROL in (settings / "tcp_available_congestion_control").read_text().split():
+        return CONGESTION_CONTROL
+    return (settings / "tcp_congestion_control").read_text().strip()
+
+
 def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: str) -> None:
     interface = index_of(netlink, HOST_INTERFACE)
     netlink.link("set", index=1, state="up")
-    netlink.addr("add", index=interface, address=host.address, prefixlen=prefix_length)
-    if Path("/proc/sys/net/ipv6").exists():
-        netlink.addr("add", index=interface, address=ipv6_address(host.address), prefixlen=ULA.prefixlen)
     netlink.link("set", index=interface, IFLA_IFALIAS=alias, state="up")
+    addresses = [f"{host.address}/{prefix_length}"]
+    if Path("/proc/sys/net/ipv6").exists():
+        addresses.append(f"{ipv6_address(host.address)}/{ULA.prefixlen}")
+    for address in map(ip_interface, addresses):
+        _add_address(netlink, interface, address)
+
+
+def _add_address(netlink: IPRoute, interface: int, address: IPv4Interface | IPv6Interface) -> None:
+    """Add it, and the route to its network ourselves: a route may say what a namespace may not, the controller."""
+    prefix_length = address.network.prefixlen
+    flags = {"IFA_FLAGS": IFA_F_NOPREFIXROUTE}
+    netlink.addr("add", index=interface, address=str(address.ip), prefixlen=prefix_length, **flags)
+    metrics = {"cc_algo": congestion_control()}
+    netlink.route("add", dst=str(address.network), oif=interface, scope=RT_SCOPE_LINK, metrics=metrics)
 
 
 def make_tap(name: str) -> None:

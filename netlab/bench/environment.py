@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ebbrt import build
+from netlab import wiring
 from netlab.bench import cpu
 from netlab.errors import NetlabError
 
@@ -44,6 +45,7 @@ class Environment:
     cpu_mode: str
     server_cpu: int
     client_cpu: int
+    hosts_congestion_control: str
 
     def caution(self) -> str:
         """What makes the numbers doubtful: others' work on the machine; empty when nothing does."""
@@ -87,6 +89,7 @@ def describe(cpu_mode: str, server_cpu: int, client_cpu: int) -> Environment:
         cpu_mode=cpu_mode,
         server_cpu=server_cpu,
         client_cpu=client_cpu,
+        hosts_congestion_control=wiring.congestion_control(),
     )
 
 

@@ -99,7 +99,8 @@ def ratio_line(ratio: Ratio) -> str:
 def environment_line(environment: Environment) -> str:
     """Where a number was measured, in one line."""
     return (
-        f"{environment.cpu_model}, {environment.cpus} CPUs, Linux {environment.kernel}; "
+        f"{environment.cpu_model}, {environment.cpus} CPUs, Linux {environment.kernel}, "
+        f"hosts with {environment.hosts_congestion_control}; "
         f"commit {environment.commit or 'unknown'}{' with changes' if environment.dirty else ''}, "
         f"{environment.build}, {environment.cpu_mode} mode, server on CPU {environment.server_cpu}, "
         f"client on CPU {environment.client_cpu}, {environment.cores_busy:.2f} cores busy before"

@@ -3,13 +3,15 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from netlab import privilege
 from netlab.lab import Lab, LabError
 from netlab.links import LinkError
-from netlab.topology import mac_address
+from netlab.topology import ipv6_address, mac_address
+from stack.tcp.controllers import DEFAULT_CONTROLLER
 
 pytestmark = pytest.mark.live
 needs_root = pytest.mark.skipif(privilege.INSIDE in os.environ, reason="RPS masks may be set by root only")
@@ -39,6 +41,18 @@ connection.sendall(bytes(int(sys.argv[2])))
 connection.shutdown(socket.SHUT_WR)
 connection.recv(1)
 """
+ACCEPT = """
+import socket
+server = socket.create_server(("::", 7000), family=socket.AF_INET6, dualstack_ipv6=True)
+print("listening", flush=True)
+connection = server.accept()[0]
+print(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\\0").decode(), flush=True)
+"""
+CONNECT = """
+import socket, sys
+connection = socket.create_connection((sys.argv[1], 7000))
+print(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\\0").decode(), flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +81,21 @@ def test_hosts_reach_each_other_through_the_bridge(lab: Lab):
     assert result.returncode == 0, result.stderr
     neighbours = lab.hosts["client"].run(["ip", "neigh"], capture_output=True, text=True).stdout
     assert mac_address(lab.hosts["server"].address) in neighbours
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_hosts_have_the_congestion_control_of_nodes(lab: Lab, version: int):
+    available = Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+    if DEFAULT_CONTROLLER not in available:
+        pytest.skip(f"this kernel has no {DEFAULT_CONTROLLER}")
+    server = lab.hosts["server"]
+    with server.popen([sys.executable, "-c", ACCEPT], stdout=-1, text=True) as accepting:
+        assert accepting.stdout is not None
+        assert accepting.stdout.readline() == "listening\n"
+        address = server.address if version == 4 else ipv6_address(server.address)
+        argv = [sys.executable, "-c", CONNECT, address]
+        connected = lab.hosts["client"].run(argv, timeout=10, capture_output=True, text=True, check=True).stdout
+        assert (connected, accepting.stdout.readline()) == (f"{DEFAULT_CONTROLLER}\n", f"{DEFAULT_CONTROLLER}\n")
 
 
 def test_a_lab_reaches_nothing_else(lab: Lab):

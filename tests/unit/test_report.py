@@ -12,7 +12,7 @@ from netlab.report import render
 
 THERE = Environment(
     "2025-01-01T00:00:00+00:00", "x86_64", "6.1", "A <b>CPU</b> & more", 2, 0.1, "3.11", "1.6", "1.1", "abc", True,
-    "compiled", "own-core", 1, 0,
+    "compiled", "own-core", 1, 0, "cubic",
 )  # fmt: skip
 ROWS = [
     Row("concurrency", target, 64, 32, 1, rate, cost, 1.0, 0)
