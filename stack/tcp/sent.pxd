@@ -9,6 +9,7 @@ cdef Py_ssize_t MOST_RECORDS
 cdef unsigned char SACKED
 cdef unsigned char LOST
 cdef unsigned char RESENT
+cdef unsigned char FOLLOWS
 
 cdef class Sent:
     cdef unsigned int[::1] _start

@@ -22,6 +22,7 @@ from stack.tcp.sequence import seq_le, seq_lt
 SACKED = 1
 LOST = 2
 RESENT = 4  # it was sent more than once
+FOLLOWS = 8  # ... and at the same instant as what had not been sent before, but after that
 
 
 class Sent:
@@ -151,6 +152,8 @@ class Sent:
     def lose_older(self, time: int, end: int, deadline: int) -> int:
         """RACK: what was sent before ``(time, end)``, and no later than ``deadline``, is lost.
 
+        Of what was sent at one time that is what lies before ``end`` (RFC 8985 section 6.2), unless it was sent again:
+        under virtual time many acknowledgments arrive, and are answered, at one instant.
         The latest time at which any of the rest of those was sent; -1: there is none.
         """
         latest = -1
@@ -159,7 +162,7 @@ class Sent:
         while at < last and seq_lt(self._start[at], self.highest):
             sent = self._time[at]
             if not self._state[at] & (SACKED | LOST):
-                if sent < time or (sent == time and seq_lt(self._end(at), end)):
+                if sent < time or (sent == time and not self._state[at] & FOLLOWS and seq_lt(self._end(at), end)):
                     if sent <= deadline:
                         self._lose(at)
                     elif sent > latest:
@@ -243,6 +246,7 @@ class Sent:
         """The first ``length`` bytes that are lost, which lie in a row, are sent again."""
         start = self.lost_start()
         end = (start + length) & MASK32
+        state = RESENT | FOLLOWS if self._time[self._first + self.count - 1] == now else RESENT
         at = self._find(start)
         while at < self._first + self.count and seq_lt(self._start[at], end):
             if seq_lt(end, self._end(at)):
@@ -250,7 +254,7 @@ class Sent:
                 self._split(at, end)
                 at = self._find(start)
             self.lost_bytes -= (self._end(at) - self._start[at]) & MASK32
-            self._state[at] = RESENT
+            self._state[at] = state
             self._time[at] = now
             at += 1
 

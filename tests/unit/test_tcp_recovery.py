@@ -80,6 +80,14 @@ def test_a_single_loss_takes_one_round_trip_more(sack):
     assert counters["retransmission_timeouts"] == 0
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_retransmission_at_one_instant_with_new_data_is_not_taken_for_older(times):
+    """All that arrives in a round trip arrives at one instant here: first ACKs of new data, then of the hole."""
+    loser, _, counters = transfer(200, {60: times}, warm=20)
+    assert loser.resent() == [60] * times
+    assert counters["retransmission_timeouts"] == counters["dsacks_received"] == 0
+
+
 def test_a_burst_is_mended_in_one_round_trip_with_sack():
     loser, seconds, counters = transfer(10, {1: 1, 2: 1, 4: 1, 5: 1}, warm=20)
     assert loser.resent() == [1, 2, 4, 5]
