@@ -37,6 +37,7 @@ cpdef bint our_fin_acknowledged(Tcb connection, long long now) except -1
     untroubled=cython.bint,
     retries=cython.uint,
     rtt=cython.longlong,
+    losses=Losses,
 )
 cdef void _progress(Tcb connection, Segment segment, long long now) except *
 @cython.locals(losses=Losses)

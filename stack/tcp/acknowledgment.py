@@ -109,7 +109,9 @@ def _progress(connection: Tcb, segment: Segment, now: int) -> None:
         connection.congestion.acknowledged(count, flight, rtt, now)
     else:
         rtt = take_acknowledgment(connection, segment, count, flight, False, now)
-        if connection.snd_una == connection.snd_nxt:
+        losses = connection.losses
+        # What a loss probe has mended is told by the next acknowledgment (RFC 8985 section 7.4.2): it comes here too.
+        if connection.snd_una == connection.snd_nxt and (losses is None or not losses.probing):
             connection.drop_records()
     _measure(connection, segment, rtt, retries, now)
     if connection.snd_una != connection.snd_max and connection.timer != TIMER_REORDER:
