@@ -25,7 +25,8 @@ class TcpSettings:
 
     nagle: hold short segments back while others are unacknowledged (the opposite of TCP_NODELAY).
     cork: hold them back until there is a full one, or for one retransmission timeout (TCP_CORK).
-    delayed_ack: acknowledge every second segment, or after a while (the opposite of TCP_QUICKACK).
+    delayed_ack: acknowledge every second segment, or after a while; else each at once (TCP_QUICKACK, from which Linux
+    returns by itself).
     congestion_control: the controller's name (TCP_CONGESTION); "": the default.
     pacing: spread segments over the round trip instead of sending them in bursts.
     most_rate: bytes per second that pacing never exceeds; 0: no limit of its own (SO_MAX_PACING_RATE).

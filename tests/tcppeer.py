@@ -47,6 +47,13 @@ class Peer:
             self.seq = (fields["seq"] + len(data) + ("S" in flags) + ("F" in flags)) & 0xFFFFFFFF
         return self.take()
 
+    def ask(self) -> None:
+        """A request, which the node's application answers: from then on the node lets acknowledgments wait."""
+        self.send("PA", b"?")
+        self.handlers[0].connection.send(self.node.buffer(b"!"))
+        self.take()
+        self.send("A")
+
     def take(self) -> list[TCP]:
         """What the node has sent since the last call; the peer's ``ack`` follows it."""
         sent, self.out = self.out, []

@@ -39,7 +39,6 @@ def _not(value: int) -> bool:
 INTEGER_SETTINGS = {
     (SOL_TCP, SYMBOLS["TCP_NODELAY"]): Setting("nagle", _not, _not),
     (SOL_TCP, SYMBOLS["TCP_CORK"]): Setting("cork", bool),
-    (SOL_TCP, SYMBOLS["TCP_QUICKACK"]): Setting("delayed_ack", _not, _not),
     (SOL_SOCKET, SYMBOLS["SO_KEEPALIVE"]): Setting("keepalive", bool),
     (SOL_TCP, SYMBOLS["TCP_KEEPIDLE"]): Setting("keepalive_idle", SECOND.__mul__, lambda value: value // SECOND),
     (SOL_TCP, SYMBOLS["TCP_KEEPINTVL"]): Setting("keepalive_interval", SECOND.__mul__, lambda value: value // SECOND),
@@ -55,6 +54,7 @@ INTEGER_SETTINGS = {
     (SOL_TCP, SYMBOLS["TCP_NOTSENT_LOWAT"]): Setting("most_unsent"),
     (SOL_TCP, SYMBOLS["TCP_MAXSEG"]): Setting("most_segment"),
 }
+QUICK_ACK = (SOL_TCP, SYMBOLS["TCP_QUICKACK"])
 CONGESTION = (SOL_TCP, SYMBOLS["TCP_CONGESTION"])
 FAST_OPEN = (SOL_TCP, SYMBOLS["TCP_FASTOPEN"])
 FAST_OPEN_CONNECT = (SOL_TCP, SYMBOLS["TCP_FASTOPEN_CONNECT"])
@@ -84,6 +84,8 @@ def set_option(socket: Socket, level: int, name: int, value: object) -> None:
         socket.set_fast_opens(value)
     elif key == FAST_OPEN_CONNECT and isinstance(socket, StreamSocket):
         socket.defers_connect = bool(value)
+    elif key == QUICK_ACK and isinstance(socket, StreamSocket) and isinstance(value, int):
+        socket.set_quick_acks(value)
     elif key == CONGESTION and isinstance(socket, StreamSocket) and isinstance(value, bytes):
         _change(socket, {"congestion_control": value.rstrip(b"\0").decode()})
     elif key == PACING and isinstance(socket, StreamSocket) and isinstance(value, int):
@@ -122,6 +124,8 @@ def _of_stream(socket: StreamSocket, key: tuple[int, int]) -> object:
         return socket.fast_opens
     if key == FAST_OPEN_CONNECT:
         return int(socket.defers_connect)
+    if key == QUICK_ACK:
+        return int(socket.connection is None or not socket.connection.pingpong)
     if key == CONGESTION:
         return (socket.settings.congestion_control or DEFAULT_CONTROLLER).encode()
     setting = INTEGER_SETTINGS.get(key)

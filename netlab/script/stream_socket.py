@@ -35,8 +35,9 @@ from netlab.script.sockets import (
 from stack.address import parse_address
 from stack.stack import Stack
 from stack.tcp.connection import Connection
-from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, LAST_ACK, SYN_RECEIVED, TIME_WAIT
+from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, ESTABLISHED, LAST_ACK, SYN_RECEIVED, TIME_WAIT
 from stack.tcp.fast_open import FastOpenQueue
+from stack.tcp.output import send_ack
 
 HAVE_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
 HEADROOM = 128
@@ -134,6 +135,17 @@ class StreamSocket(Socket):
         self.fast_opens = most
         if self.accepted is not None:
             self.stack.tcp.engine.listeners[self.port].fast_open = FastOpenQueue(most) if most else None
+
+    def set_quick_acks(self, value: int) -> None:
+        """TCP_QUICKACK, of a connection: 0 lets ACKs wait for answers, 1 does not, and sends the one that waits."""
+        connection = self.connection
+        if connection is None or connection.state < ESTABLISHED:
+            if not value:
+                raise UnsupportedCallError("TCP_QUICKACK of 0 before there is a connection")
+            return
+        connection.pingpong = not value & 1
+        if value and connection.ack_delayed:
+            send_ack(connection, self.clock.now())
 
     def accept(self) -> Blocking[Socket]:
         """See Socket."""

@@ -6,6 +6,7 @@ from stack.tcp.keepalive cimport gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle cimport end, give_up
 from stack.tcp.output cimport output, probe, send_ack, send_syn
 from stack.tcp.path_mtu cimport suspect_black_hole
+from stack.tcp.quick_acks cimport peer_waits
 from stack.tcp.losses cimport Losses
 from stack.tcp.rack cimport probe_loss
 from stack.tcp.recovery cimport reordering_timeout, retransmission_timeout

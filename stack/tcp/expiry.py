@@ -26,6 +26,7 @@ from stack.tcp.keepalive import gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle import end, give_up
 from stack.tcp.output import output, probe, send_ack, send_syn
 from stack.tcp.path_mtu import suspect_black_hole
+from stack.tcp.quick_acks import peer_waits
 from stack.tcp.rack import probe_loss
 from stack.tcp.recovery import reordering_timeout, retransmission_timeout
 from stack.tcp.tcb import Tcb
@@ -62,6 +63,8 @@ def expire(connection: Tcb, now: int) -> None:
     """Do what is due."""
     if connection.ack_deadline <= now:
         connection.ack_deadline = FOREVER
+        if connection.pingpong:
+            peer_waits(connection)
         send_ack(connection, now)
     if connection.pace_deadline <= now:
         connection.pace_deadline = FOREVER

@@ -10,6 +10,7 @@ from stack.tcp.engine cimport Counters, Engine, Listener
 from stack.tcp.handshake cimport brings_cookie, early_reset, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle cimport end, enter_time_wait, transition
 from stack.tcp.output cimport output, send_challenge_ack, send_reset_for, send_syn
+from stack.tcp.quick_acks cimport data_arrives, peer_waits
 from stack.tcp.reassembly cimport Range, last_piece
 from stack.tcp.segment cimport Segment
 from stack.tcp.sequence cimport seq_le, seq_lt
@@ -80,7 +81,7 @@ cdef bint _in_window(Tcb connection, unsigned int sequence) noexcept
 )
 cdef void _text(Tcb connection, Segment segment, long long now) except *
 @cython.locals(unacknowledged=cython.uint)
-cdef void _in_order(Tcb connection, IOBuf chain, unsigned int length) except *
+cdef void _in_order(Tcb connection, IOBuf chain, unsigned int length, long long now) except *
 @cython.locals(last=IOBuf, found=Range, length=cython.uint)
 cdef void _join_reassembled(Tcb connection, IOBuf chain) except *
 cdef void _fin(Tcb connection, long long now) except *

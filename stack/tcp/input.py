@@ -46,6 +46,7 @@ from stack.tcp.engine import Engine
 from stack.tcp.handshake import brings_cookie, early_reset, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
 from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
+from stack.tcp.quick_acks import data_arrives, peer_waits
 from stack.tcp.reassembly import last_piece
 from stack.tcp.segment import Segment
 from stack.tcp.sequence import seq_le, seq_lt
@@ -215,6 +216,7 @@ def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
         counters.drop(DROP_DUPLICATE)
         if segment.length and connection.state > SYN_RECEIVED:
             connection.own_reassembly().duplicate(segment.sequence, (segment.sequence + segment.length) & MASK32)
+            peer_waits(connection)
     else:
         counters.drop(DROP_OUT_OF_WINDOW)
     if connection.state == TIME_WAIT and segment.flags & FIN:
@@ -325,6 +327,7 @@ def _text(connection: Tcb, segment: Segment, now: int) -> None:
         connection.ack_now = True
         if window == 0:
             counters.drop(DROP_OUT_OF_WINDOW)
+            peer_waits(connection)
             return
         chain.truncate_chain(window)
         length = window
@@ -333,7 +336,7 @@ def _text(connection: Tcb, segment: Segment, now: int) -> None:
     if sequence == connection.rcv_nxt:
         if seq_le(connection.tune_at, sequence):
             window_arrived(connection, sequence, segment.timestamp_echo, now)
-        _in_order(connection, chain, length)
+        _in_order(connection, chain, length, now)
     else:
         counters.out_of_order_segments += 1
         connection.ack_now = True  # a duplicate ACK tells the peer of the hole (RFC 5681 section 4.2)
@@ -345,12 +348,15 @@ def _text(connection: Tcb, segment: Segment, now: int) -> None:
             counters.drop(DROP_REASSEMBLY_FULL)
 
 
-def _in_order(connection: Tcb, chain: IOBuf, length: int) -> None:
+def _in_order(connection: Tcb, chain: IOBuf, length: int, now: int) -> None:
     """The next bytes: deliver them, with all that they join up with."""
     if connection.held is not None and connection.held_pinned + chain.pinned() > connection.receive_memory:
         connection.engine.counters.drop(DROP_RECEIVE_MEMORY)
         connection.ack_now = True
         return
+    if not connection.pingpong:
+        data_arrives(connection, now)
+    connection.last_data_received = now
     connection.rcv_nxt = (connection.rcv_nxt + length) & MASK32
     connection.bytes_received += length
     connection.engine.counters.bytes_received += length

@@ -8,6 +8,7 @@ from stack.tcp.fast_open cimport FastOpen
 from stack.tcp.losses cimport Losses
 from stack.tcp.path_mtu cimport follow_path
 from stack.tcp.pacing cimport has_sent, may_send, paced_burst
+from stack.tcp.quick_acks cimport data_sent
 from stack.tcp.segment cimport Segment
 from stack.tcp.send_queue cimport SendQueue
 from stack.tcp.sent cimport Sent

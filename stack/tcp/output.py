@@ -46,6 +46,7 @@ from stack.tcp.engine import Engine
 from stack.tcp.losses import Losses
 from stack.tcp.pacing import has_sent, may_send, paced_burst
 from stack.tcp.path_mtu import follow_path
+from stack.tcp.quick_acks import data_sent
 from stack.tcp.segment import Segment
 from stack.tcp.sent import Sent
 from stack.tcp.sequence import seq_lt
@@ -199,6 +200,8 @@ def transmit(connection: Tcb, length: int, now: int) -> None:
     if connection.recovery_state == RECOVERY and connection.losses is not None:
         connection.losses.prr.sent(length)
     connection.last_send = now
+    if length and not connection.pingpong:
+        data_sent(connection, now)
     connection.engine.counters.bytes_sent += length
     if connection.pacing:
         has_sent(connection, length, now)

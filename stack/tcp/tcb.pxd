@@ -89,6 +89,9 @@ cdef class Tcb(Flow):
     cdef public unsigned int fin_sequence
     cdef public bint ack_now
     cdef public bint ack_delayed
+    cdef public unsigned int quick_acks
+    cdef public bint pingpong
+    cdef public long long last_data_received
     cdef public long long challenge_after
     cdef public bint window_scaling
     cdef public bint ecn_offer

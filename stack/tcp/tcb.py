@@ -105,6 +105,9 @@ class Tcb(Flow):
         self.fin_sequence = 0  # of a FIN behind a hole
         self.ack_now = False
         self.ack_delayed = False
+        self.quick_acks = 0  # how many segments to come are acknowledged at once
+        self.pingpong = False  # the application answers what it receives: ACKs wait for the answers
+        self.last_data_received = now  # in order
         self.challenge_after = 0  # no challenge ACK before that time
 
         self.window_scaling = engine.window_scaling  # offered by us; after the handshake: agreed

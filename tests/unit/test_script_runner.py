@@ -19,6 +19,7 @@ ESTABLISHED = """\
 +.1 < . 1:1(0) ack 1 win 32792
 +0 accept(3, ..., ...) = 4
 """
+DELAYED_ACKS = "+0 setsockopt(4, SOL_TCP, TCP_QUICKACK, [0], 4) = 0\n"
 CONNECTED_UDP = """\
 0 socket(..., SOCK_DGRAM, IPPROTO_UDP) = 3
 +0 connect(3, ..., ...) = 0
@@ -66,16 +67,17 @@ def test_a_packet_that_does_not_come_is_said():
 
 
 def test_the_time_of_a_packet_is_checked():
-    late = fails("+0 < P. 1:101(100) ack 1 win 32792\n+.1 > . 1:1(0) ack 101\n")
+    data = DELAYED_ACKS + "+0 < P. 1:101(100) ack 1 win 32792\n"
+    late = fails(data + "+.1 > . 1:1(0) ack 101\n")
     assert "was due at 0.200000 and happened at 0.140000; the tolerance is 0.012500" in late
-    passes("+0 < P. 1:101(100) ack 1 win 32792\n+.038 > . 1:1(0) ack 101\n")
-    passes("+0 < P. 1:101(100) ack 1 win 32792\n* > . 1:1(0) ack 101\n")
-    passes("+0 < P. 1:101(100) ack 1 win 32792\n+0~+.1 > . 1:1(0) ack 101\n")
-    fails("+0 < P. 1:101(100) ack 1 win 32792\n+0~+.02 > . 1:1(0) ack 101\n")
+    passes(data + "+.038 > . 1:1(0) ack 101\n")
+    passes(data + "* > . 1:1(0) ack 101\n")
+    passes(data + "+0~+.1 > . 1:1(0) ack 101\n")
+    fails(data + "+0~+.02 > . 1:1(0) ack 101\n")
 
 
 def test_the_tolerance_is_what_the_script_says():
-    text = "+0 < P. 1:101(100) ack 1 win 32792\n+.1 > . 1:1(0) ack 101\n"
+    text = DELAYED_ACKS + "+0 < P. 1:101(100) ack 1 win 32792\n+.1 > . 1:1(0) ack 101\n"
     passes(text, options="--tolerance_usecs=60000")
     passes(text, options="--tolerance_percent=60")
 
@@ -106,6 +108,7 @@ def test_the_next_call_waits_for_the_one_that_blocks():
     passes("""\
         +0...0.1 read(4, ..., 100) = 100
         +.1 < P. 1:101(100) ack 1 win 32792
+        +0 > . 1:1(0) ack 101
         +0 write(4, ..., 100) = 100
         +0 > P. 1:101(100) ack 101
     """)
@@ -129,7 +132,7 @@ def test_poll():
         +0...0.05 poll([{fd=4, events=POLLIN, revents=0}], 1, 50) = 0
         +.1 < P. 1:101(100) ack 1 win 32792
         +0 poll([{fd=4, events=POLLIN, revents=POLLIN}], 1, 0) = 1
-        +.04 > . 1:1(0) ack 101
+        +0 > . 1:1(0) ack 101
         +0 < F. 101:101(0) ack 1 win 32792
         +0 > . 1:1(0) ack 102
         +0 poll([{fd=4, events=POLLIN|POLLRDHUP, revents=POLLIN|POLLRDHUP}], 1, 0) = 1
@@ -137,6 +140,25 @@ def test_poll():
     assert "expected revents 0x1, saw 0x4" in fails(
         "+0 poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLIN}], 1, 0) = 1\n"
     )
+
+
+def test_quick_acknowledgments_are_asked_for_and_refused():
+    data = "+0 < P. 1:101(100) ack 1 win 32792\n"
+    acknowledged = "> . 1:1(0) ack 101\n"
+
+    def set_to(value, socket=4):
+        return f"+.01 setsockopt({socket}, SOL_TCP, TCP_QUICKACK, [{value}], 4) = 0\n"
+
+    def is_now(value, socket=4):
+        return f"+0 getsockopt({socket}, SOL_TCP, TCP_QUICKACK, [{value}], [4]) = 0\n"
+
+    passes(set_to(0) + is_now(0) + data + "+.04 " + acknowledged)
+    passes(set_to(0) + set_to(1) + is_now(1) + data + "+0 " + acknowledged)
+    passes(set_to(0) + data + set_to(1) + "+0 " + acknowledged + is_now(1))
+    passes(set_to(0) + data + set_to(2) + "+0 " + acknowledged + is_now(0))
+    unconnected = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
+    passes(is_now(1, 3) + set_to(1, 3), unconnected)
+    assert run(set_to(0, 3), unconnected).outcome == UNSUPPORTED
 
 
 def test_reading_in_parts():

@@ -160,7 +160,7 @@ def test_a_syn_goes_to_the_core_that_listens_and_its_connection_lives_there(node
     node.give(2, segment(80, "A", seq=101, ack=acknowledged))
     node.give(0, segment(80, "PA", seq=101, ack=acknowledged) / b"hello")
     assert handler.told == ["connected", b"hello"]
-    assert node.senders() == []
+    assert node.senders() == [3]  # acknowledged
 
 
 def test_where_all_listen_a_connection_is_found_wherever_its_segments_come(node: FourCores) -> None:

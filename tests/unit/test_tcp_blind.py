@@ -114,8 +114,9 @@ def test_only_a_segment_that_is_next_changes_what_is_echoed():
 
 def test_of_segments_that_one_acknowledgment_answers_the_first_is_echoed():
     peer = established(timestamps=True)
+    peer.ask()
     peer.tsval = first = peer.tsval + 10
-    peer.send("PA", b"one")
+    assert peer.send("PA", b"one") == []
     peer.tsval += 10
     answer = peer.send("PA", b"two")
     assert echo_of(answer[0]) == first

@@ -165,6 +165,7 @@ def test_queued_segments_wait_for_one_acknowledgment():
     """MUST-58: what fills a hole is acknowledged together with all that it joins up with."""
     peer = Peer()
     peer.established()
+    peer.ask()
     start = peer.seq
     for number in (1, 2, 3):
         peer.send("A", bytes(1000), seq=(start + 1000 * number) & 0xFFFFFFFF, advance=False)

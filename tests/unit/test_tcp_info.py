@@ -40,7 +40,7 @@ def test_a_new_connection():
     assert info["tcpi_snd_cwnd"] == 10
     assert info["tcpi_snd_ssthresh"] == 0x7FFFFFFF
     assert info["tcpi_rto"] >= 200_000
-    assert info["tcpi_ato"] == 40_000
+    assert info["tcpi_ato"] == 0  # no data has come
     assert info["tcpi_options"] == 1 | 4
     assert (info["tcpi_snd_wscale"], info["tcpi_rcv_wscale"]) == (0, 7)
     assert info["tcpi_ca_state"] == 0
@@ -93,7 +93,10 @@ def test_round_trips_are_in_microseconds():
     info = connection.info()
     assert 50_000 <= info["tcpi_rtt"] <= 90_000 + 1
     assert info["tcpi_last_data_sent"] >= 900
+    assert info["tcpi_last_data_recv"] >= 20_000  # acknowledgments are no data
     received = receiving.info()
+    assert 900 <= received["tcpi_last_data_recv"] <= 1000
+    assert received["tcpi_ato"] == 40_000
     assert received["tcpi_bytes_received"] == len(server.data) == 2000
     assert received["tcpi_data_segs_in"] == 20
     assert received["tcpi_segs_in"] >= 21

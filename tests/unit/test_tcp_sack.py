@@ -9,11 +9,15 @@ MASK = 0xFFFFFFFF
 
 
 class SackPeer(Peer):
-    """Numbers its bytes as the RFCs' examples do; ``acks`` are (acknowledgment, blocks) in these numbers."""
+    """Numbers its bytes as the RFCs' examples do; ``acks`` are (acknowledgment, blocks) in these numbers.
+
+    Acknowledgments that may wait do, so that what is answered at once has its reason in the hole or the duplicate.
+    """
 
     def __init__(self, first: int, timestamps: bool = False) -> None:
         super().__init__(timestamps)
         self.established()
+        self.ask()
         self.base = (self.seq - first) & MASK
 
     def syn_options(self) -> list:

@@ -70,8 +70,7 @@ def test_window_scale_is_chosen_for_the_largest_window(most, scale):
 
 def test_a_window_clamp_bounds_what_is_offered():
     peer = serving(TcpSettings(window_clamp=5000))
-    peer.send("A", bytes(1000))
-    assert peer.wait(0.1)[-1].window == 5000
+    assert peer.send("A", bytes(1000))[-1].window == 5000
 
 
 def test_most_unsent_bounds_the_send_window():
