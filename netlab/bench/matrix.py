@@ -237,8 +237,10 @@ def captured(ends: Ends, case: Case, path: Path) -> Result:
     """Carry a transfer out while tcpdump writes the headers of each frame at the server's port to ``path``."""
     server = ends.server(case.ends[1])
     options = ["-i", server.machine, "-n", "-s", str(_SNAP_LENGTH), "-B", str(_CAPTURE_KIB), "-Z", "root"]
-    # The ring has a slot for each frame then, which is small for its beginning, and none is handed over late.
-    argv = ["tcpdump", "--immediate-mode", *options, "-w", str(path), "tcp", "port", str(server.port)]
+    # The ring has a slot for each frame then, which is small for its beginning, and none is handed over late. It holds
+    # all frames of such a transfer, so the writing of them can wait until the ends have had the processor.
+    argv = ["nice", "-n", "19", "tcpdump", "--immediate-mode", *options]
+    argv += ["-w", str(path), "tcp", "port", str(server.port)]
     with ends.lab.switch.popen(argv, stderr=subprocess.PIPE, text=True) as tcpdump:
         assert tcpdump.stderr is not None
         tcpdump.stderr.readline()  # it listens

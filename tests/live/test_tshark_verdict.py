@@ -18,7 +18,9 @@ pytestmark = [
 ]
 
 SIZE = 20_000_000
-ATTEMPTS = 4  # a machine that is busy with something else delays ACKs, and then a probe (RFC 8985) goes out
+# A machine that is busy with something else delays ACKs, and then a probe (RFC 8985) goes out: now and then, and of
+# Linux hosts' too. A fault of the protocol is there each time.
+ATTEMPTS = 4
 KINDS = (  # what `tcp.analysis.flags` is made of
     "retransmission",
     "fast_retransmission",
@@ -80,12 +82,13 @@ def linux(ends: Ends, tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
 def test_nothing_is_found_that_is_not_found_between_linux_hosts(
     ends: Ends, linux: Counter[str], pair: str, operation: str, tmp_path: Path
 ):
-    for _ in range(ATTEMPTS):
-        found = verdict(ends, pair, operation, tmp_path) - linux
-        if not found:
+    found = verdict(ends, pair, operation, tmp_path)
+    for _ in range(ATTEMPTS - 1):
+        if not found - linux:
             return
         linux |= found_between_linux_hosts(ends, tmp_path)  # as the machine is now
-    pytest.fail(f"{pair}, {operation}: {dict(found)} beyond what Linux has, {dict(linux)}")
+        found &= verdict(ends, pair, operation, tmp_path)  # what is there each time
+    assert not found - linux, f"{pair}, {operation}: each time {dict(found)}, and between Linux hosts {dict(linux)}"
 
 
 def test_tshark_finds_trouble_where_there_is_some(ends: Ends, tmp_path: Path):
