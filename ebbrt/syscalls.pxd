@@ -2,7 +2,7 @@ import cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport errno
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.uio cimport iovec, readv, writev
 
@@ -24,8 +24,12 @@ cpdef long long monotonic_ns() noexcept
 cdef class IoVector:
     cdef readonly NodeMemory memory
     cdef list _pieces
+    cdef list _offsets
     cdef iovec[1024] _vector
-    cpdef void put(self, unsigned int index, unsigned long long offset, unsigned int length)
+    cpdef void put(self, unsigned int index, unsigned long long offset, unsigned int length) noexcept
+    cpdef unsigned long long offset(self, unsigned int index) noexcept
+    cpdef unsigned int length(self, unsigned int index) noexcept
+    cpdef void drop(self, unsigned int count, unsigned int kept) noexcept
     @cython.locals(result=cython.Py_ssize_t)
     cpdef Py_ssize_t read(self, int fd, int count)
     @cython.locals(result=cython.Py_ssize_t)

@@ -31,6 +31,7 @@ class IoVector:
     def __init__(self, memory: NodeMemory) -> None:
         self.memory = memory
         self._pieces: list[memoryview] = [] if cython.compiled else [memory.view(0, 0)] * MOST_SEGMENTS
+        self._offsets: list[int] = [] if cython.compiled else [0] * MOST_SEGMENTS
 
     def put(self, index: int, offset: int, length: int) -> None:
         """Let piece ``index`` be the ``length`` bytes of node memory at ``offset``."""
@@ -39,6 +40,27 @@ class IoVector:
             self._vector[index].iov_len = length
         else:
             self._pieces[index] = self.memory.view(offset, length)
+            self._offsets[index] = offset
+
+    def offset(self, index: int) -> int:
+        """Where piece ``index`` is in node memory."""
+        if cython.compiled:
+            return cython.cast(cython.ulonglong, self._vector[index].iov_base) - self.memory.address
+        return self._offsets[index]
+
+    def length(self, index: int) -> int:
+        """How many bytes piece ``index`` is."""
+        if cython.compiled:
+            return self._vector[index].iov_len
+        return len(self._pieces[index])
+
+    def drop(self, count: int, kept: int) -> None:
+        """Let the ``kept`` pieces behind the first ``count`` be the first ones."""
+        if cython.compiled:
+            memmove(self._vector, cython.address(self._vector[count]), kept * cython.sizeof(iovec))
+        else:
+            self._pieces[:kept] = self._pieces[count : count + kept]
+            self._offsets[:kept] = self._offsets[count : count + kept]
 
     def read(self, fd: int, count: int) -> int:
         """``readv`` into the first ``count`` pieces: bytes read, or -errno."""

@@ -33,6 +33,9 @@ cdef class NetDevice(InterruptHandler):
     cdef EventManager _events
     cdef unsigned long long _spill
     cdef IoVector _vector
+    cdef IoVector _room_vector
+    cdef unsigned int _offered
+    cdef unsigned int _room
     cdef unsigned int _offer
     cdef unsigned int _small_reads
     cdef unsigned int _skip
@@ -53,20 +56,20 @@ cdef class NetDevice(InterruptHandler):
     cpdef void interrupt(self) except *
     @cython.locals(frames=cython.uint)
     cpdef unsigned int receive(self, unsigned int budget) except? 0xFFFFFFFF
-    @cython.locals(
-        queue=DeviceQueue, available=cython.uint, offered=cython.uint, room=cython.uint, skip=cython.uint,
-        length=cython.longlong,
-    )
+    @cython.locals(length=cython.longlong)
     cdef bint _receive_frame(self, bint anyway) except -1
+    @cython.locals(queue=DeviceQueue, available=cython.uint, skip=cython.uint)
+    cdef void _offer_room(self) noexcept
     @cython.locals(
-        queue=DeviceQueue, first=cython.ulonglong, used=cython.uint, head=cython.uint, at=cython.ulonglong
+        queue=DeviceQueue, vector=IoVector, skip=cython.uint, first=cython.ulonglong, used=cython.uint,
+        left=cython.uint, room=cython.uint, count=cython.uint, at=cython.ulonglong,
     )
-    cdef void _give(self, unsigned int length) except *
+    cdef void _give(self, unsigned int length) noexcept
     @cython.locals(
-        queue=DeviceQueue, left=cython.uint, source=cython.ulonglong, index=cython.uint, waiting=cython.uint,
-        count=cython.uint,
+        queue=DeviceQueue, left=cython.uint, room=cython.uint, source=cython.ulonglong, index=cython.uint,
+        available=cython.uint, count=cython.uint,
     )
-    cdef void _receive_spilled(self, unsigned int length, unsigned int room, unsigned int offered) except *
+    cdef void _receive_spilled(self, unsigned int length) except *
     @cython.locals(queue=DeviceQueue, head=cython.uint, pieces=cython.uint, result=cython.longlong)
     cpdef void transmit(self) except *
     cdef void _unplug(self) except *

@@ -98,7 +98,10 @@ class NetDevice(InterruptHandler):
         self.driver_features = 0
         self._events = event_manager
         self._spill = spill
-        self._vector = IoVector(memory)
+        self._vector = IoVector(memory)  # of a write
+        self._room_vector = IoVector(memory)  # of the next read: stays mapped from one to the next
+        self._offered = 0  # posted buffers in it, and the bytes of them
+        self._room = 0
         self._offer = SMALL_ROOM
         self._small_reads = 0
         self._skip = 0 if port.vnet_header else NET_HEADER_LENGTH
@@ -135,6 +138,7 @@ class NetDevice(InterruptHandler):
     def start(self, receive: QueueLayout, transmit: QueueLayout, receive_vector: int, transmit_vector: int) -> None:
         """DRIVER_OK: the queues are laid out; interrupts go to these vectors. Watches the port from here on."""
         event_index = bool(self.driver_features & VIRTIO_F_EVENT_IDX)
+        self._offered = self._room = 0
         self._receive = DeviceQueue(receive, event_index)
         self._transmit = DeviceQueue(transmit, event_index)
         self._interrupts[RECEIVEQ] = receive_vector
@@ -182,30 +186,20 @@ class NetDevice(InterruptHandler):
 
     def _receive_frame(self, anyway: bool) -> bool:
         """One read of the port; False when it has nothing to read, or there is too little room and not ``anyway``."""
-        queue = self._receive
-        available = min(queue.available(), MOST_PIECES)
-        offered = 0
-        room = 0
-        skip = self._skip
-        while room < self._offer and offered < available:
-            if not queue.first(queue.head(offered), DEVICE_WRITES) or queue.length <= NET_HEADER_LENGTH:
-                break  # a broken descriptor, or one too short (5.1.6.3.1), ends what can be offered
-            self._vector.put(offered, queue.address + skip, queue.length - skip)
-            room += queue.length - skip
-            offered += 1
-            skip = 0
-        if room < self._offer and not anyway:
-            return False
-        self._vector.put(offered, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
-        length = self.port.read(self._vector, offered + 1)
+        if self._room < self._offer:
+            self._offer_room()
+            if self._room < self._offer and not anyway:
+                return False
+        self._room_vector.put(self._offered, self._spill, LONGEST_FRAME + NET_HEADER_LENGTH)
+        length = self.port.read(self._room_vector, self._offered + 1)
         if length <= 0:
             if length == -EBADFD:
                 self._unplug()
             elif length != -EAGAIN and length != -EINTR:
                 self.rx_errors += 1
             return False
-        if length > room:
-            self._receive_spilled(length, room, offered)
+        if length > self._room:
+            self._receive_spilled(length)
             return True
         if length > SMALL_ROOM:
             self._small_reads = 0
@@ -213,45 +207,67 @@ class NetDevice(InterruptHandler):
             self._small_reads += 1
             if self._small_reads > READS_BEFORE_SMALL:
                 self._offer = SMALL_ROOM
-        self._give(length + self._skip)
+        self._give(length)
         return True
 
-    def _give(self, length: int) -> None:
-        """Give the buffers that hold a frame of ``length`` bytes, header included, back to the driver."""
+    def _offer_room(self) -> None:
+        """Map posted buffers behind those that are mapped already, until they have room for what one read takes."""
         queue = self._receive
-        queue.first(queue.head(0), DEVICE_WRITES)
-        first = queue.address
+        available = min(queue.available(), MOST_PIECES)
+        while self._room < self._offer and self._offered < available:
+            if not queue.first(queue.head(self._offered), DEVICE_WRITES) or queue.length <= NET_HEADER_LENGTH:
+                break  # a broken descriptor, or one too short (5.1.6.3.1), ends what can be offered
+            skip = 0 if self._offered else self._skip
+            self._room_vector.put(self._offered, queue.address + skip, queue.length - skip)
+            self._room += queue.length - skip
+            self._offered += 1
+
+    def _give(self, length: int) -> None:
+        """Give the buffers that hold a frame of ``length`` bytes back to the driver; keep the others mapped."""
+        queue = self._receive
+        vector = self._room_vector
+        skip = self._skip
+        first = vector.offset(0) - skip
         used = 0
-        while used < queue.size:  # a driver that posted the ring itself as a buffer must not keep us here
-            head = queue.head(used)
-            queue.first(head, DEVICE_WRITES)
+        left = length
+        while True:
+            room = vector.length(used)
+            count = min(left, room)
+            queue.add_used(queue.head(used), count + skip)
+            skip = 0
             used += 1
-            if length <= queue.length:
-                queue.add_used(head, length)
+            left -= count
+            self._room -= room
+            if not left:
                 break
-            queue.add_used(head, queue.length)
-            length -= queue.length
         queue.advance(used)
         if self._skip:
             for at in range(first, first + NET_HEADER_LENGTH):
                 self.memory.mem[at] = 0
+            self._offered = self._room = 0  # the next one must leave room for the header
+        else:
+            self._offered -= used
+            vector.drop(used, self._offered)
         # num_buffers, little-endian (5.1.6.4): the last two bytes of the header
         self.memory.mem[first + 10] = used & 0xFF
         self.memory.mem[first + 11] = used >> 8
         self.rx_frames += 1
 
-    def _receive_spilled(self, length: int, room: int, offered: int) -> None:
-        """The frame was longer than the ``room`` in the buffers offered: move its end from the spill to others."""
+    def _receive_spilled(self, length: int) -> None:
+        """The frame was longer than the room in the buffers offered: move its end from the spill to others."""
         queue = self._receive
         self._offer = LARGE_ROOM
         self._small_reads = 0
-        left = length - room
+        left = length - self._room
+        room = self._room
         source = self._spill
-        index = offered
-        waiting = queue.available()
-        while left and offered and index < waiting and queue.first(queue.head(index), DEVICE_WRITES) and queue.length:
+        index = self._offered
+        available = min(queue.available(), MOST_PIECES)
+        while left and index and index < available and queue.first(queue.head(index), DEVICE_WRITES) and queue.length:
             count = min(left, queue.length)
             self.memory.view(queue.address, count)[:] = self.memory.view(source, count)
+            self._room_vector.put(index, queue.address, queue.length)
+            room += queue.length
             source += count
             left -= count
             index += 1
@@ -259,7 +275,9 @@ class NetDevice(InterruptHandler):
             self.rx_no_buffer += 1
             return
         self.rx_spilled += 1
-        self._give(length + self._skip)
+        self._offered = index
+        self._room = room
+        self._give(length)
 
     def _unplug(self) -> None:
         """The TAP was deleted under us: an end, since a descriptor that is ready for ever would spin the loop."""
