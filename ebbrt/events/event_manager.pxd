@@ -67,6 +67,7 @@ cdef class EventManager(StackUser):
     cdef void _idle(self) except *
     @cython.locals(deadline=cython.longlong, timeout=cython.longlong)
     cdef void _halt(self) except *
+    @cython.locals(handler=InterruptHandler)
     cdef void _look(self, int timeout) except *
     cdef void _interrupt(self, InterruptHandler handler) except *
     @cython.locals(deadline=cython.longlong, source=TimerSource)

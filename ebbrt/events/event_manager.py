@@ -365,10 +365,10 @@ class EventManager(StackUser):
     def _look(self, timeout: int) -> None:
         """Wait at most ``timeout`` ms for file descriptors, and run the handler of one; the others are pending."""
         self._busy_turns = 0
-        self._interrupts.look(timeout)
+        handler = self._interrupts.look(timeout)
         self._measure(self.clock.now())
-        if self._interrupts.pending:
-            self._interrupt(self._interrupts.pending.popleft())
+        if handler is not None:
+            self._interrupt(handler)
 
     def _interrupt(self, handler: InterruptHandler) -> None:
         self.interrupts += 1

@@ -11,11 +11,11 @@ cdef class Vectors:
     cdef readonly object pending
     cdef list _vectors
     cpdef void raise_vector(self, unsigned int vector) except *
-    cpdef void look(self, int timeout) except *
+    cpdef InterruptHandler look(self, int timeout)
 
 cdef class Interrupts(Vectors):
     cdef Epoll _epoll
     cdef dict _watched
     cdef _Wakeup _wakeup
-    @cython.locals(index=cython.int)
-    cpdef void look(self, int timeout) except *
+    @cython.locals(index=cython.int, first=InterruptHandler, handler=InterruptHandler)
+    cpdef InterruptHandler look(self, int timeout)

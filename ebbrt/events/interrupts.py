@@ -67,8 +67,9 @@ class Vectors:
         """See Interrupts: nothing is watched."""
         raise KeyError(fd)
 
-    def look(self, timeout: int) -> None:
+    def look(self, timeout: int) -> InterruptHandler | None:
         """See Interrupts: there is nothing to look at."""
+        return None
 
     def wake(self) -> None:
         """See Interrupts: it never waits."""
@@ -102,12 +103,19 @@ class Interrupts(Vectors):
         self._epoll.unregister(fd)
         self._forget(handler)
 
-    def look(self, timeout: int) -> None:
-        """Wait at most ``timeout`` ms, -1 for ever, until a file descriptor is ready; mark those that are."""
+    def look(self, timeout: int) -> InterruptHandler | None:
+        """Wait at most ``timeout`` ms, -1 for ever, until a file descriptor is ready: the handler of one.
+
+        Those of others that are ready too are pending.
+        """
+        first = None
         for index in range(self._epoll.wait(timeout)):
             handler = self._watched.get(self._epoll.ready_fd(index))
-            if handler is not None:
+            if first is None:
+                first = handler
+            elif handler is not None:
                 self.pending.append(handler)
+        return first
 
     def wake(self) -> None:
         """End a look of the core's; from any thread."""
