@@ -28,7 +28,7 @@ cdef class IOBuf:
     cpdef IOBuf advance_chain(self, unsigned int count)
     @cython.locals(piece=IOBuf)
     cpdef void truncate_chain(self, unsigned int length)
-    cpdef void write(self, unsigned int at, object data)
+    cpdef void write(self, unsigned int at, bytes data) except *
     @cython.locals(piece=IOBuf)
     cpdef bytes copy_out(self)
     cpdef bytes peek(self, unsigned int start, unsigned int length)

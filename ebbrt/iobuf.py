@@ -8,8 +8,6 @@ Headroom belongs to one view only: the one that ``allocate`` returned. Views mad
 received frames own none, since what lies before their data is somebody else's.
 """
 
-import cython
-
 from ebbrt.memory import Buffer, MemoryAllocator, NodeMemory
 
 
@@ -111,25 +109,23 @@ class IOBuf:
         piece.length = length
         piece.next = None
 
-    def write(self, at: int, data: bytes | memoryview) -> None:
+    def write(self, at: int, data: bytes) -> None:
         """Put ``data`` at ``at`` bytes from the start of this view. Not for payload that is already in node memory."""
-        self.memory.view(self.start + at, len(data))[:] = data
+        self.memory.write(self.start + at, data)
 
     def copy_out(self) -> bytes:
         """The whole chain's bytes, copied, and counted as copied payload."""
         pieces = []
         piece: IOBuf | None = self
         while piece is not None:
-            pieces.append(bytes(self.memory.view(piece.start, piece.length)))
+            pieces.append(self.memory.read(piece.start, piece.length))
             self.memory.payload_bytes_copied += piece.length
             piece = piece.next
         return b"".join(pieces)
 
     def peek(self, start: int, length: int) -> bytes:
         """``length`` bytes of this piece from ``start`` on, as a Python object: for keys and tests, not payload."""
-        if cython.compiled:
-            return bytes(cython.cast(cython.p_char, self.memory.address + self.start + start)[:length])
-        return bytes(self.memory.view(self.start + start, length))
+        return self.memory.read(self.start + start, length)
 
 
 def view(buffer: Buffer, start: int, length: int) -> IOBuf:

@@ -20,6 +20,9 @@ cdef class NodeMemory:
     cdef unsigned long long[::1] mem64
     cdef public unsigned long long payload_bytes_copied
     cpdef object view(self, unsigned long long start, unsigned long long length)
+    @cython.locals(index=cython.Py_ssize_t)
+    cpdef void write(self, unsigned long long start, bytes data) except *
+    cpdef bytes read(self, unsigned long long start, unsigned long long length)
 
 cdef class Buffer:
     cdef readonly MemoryAllocator allocator

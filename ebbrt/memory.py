@@ -19,6 +19,8 @@ import ctypes
 import mmap
 from collections.abc import Callable
 
+import cython
+
 from ebbrt.constants import LARGEST_CLASS, NO_OFFSET, NO_PAGE, PAGE, PAGE_SHIFT, SMALLEST_CLASS
 from ebbrt.pages import PageAllocator
 from ebbrt.slabs import Slabs
@@ -55,6 +57,21 @@ class NodeMemory:
     def view(self, start: int, length: int) -> memoryview:
         """The bytes [start, start + length) as a memoryview; writing to it writes to node memory."""
         return memoryview(self.mem)[start : start + length]
+
+    def read(self, start: int, length: int) -> bytes:
+        """The bytes [start, start + length) copied to a Python object: keys and headers, not payload."""
+        if cython.compiled:
+            found: bytes = cython.cast(cython.p_char, self.address + start)[:length]
+            return found
+        return bytes(self.mem[start : start + length])
+
+    def write(self, start: int, data: bytes) -> None:
+        """Put ``data`` at ``start``. Not for payload that is already in node memory."""
+        if cython.compiled:
+            for index in range(len(data)):
+                self.mem[start + index] = data[index]
+        else:
+            self.mem[start : start + len(data)] = data
 
 
 class Buffer:

@@ -84,7 +84,6 @@ cdef class Session(TcpHandler):
     cpdef void answer(self, unsigned int status, unsigned long long cas, bytes text) except *
     cpdef void answer_error(self, unsigned int status) except *
 
-cpdef bytes read_bytes(NodeMemory memory, unsigned long long start, unsigned int length)
 cpdef unsigned int get32(NodeMemory memory, unsigned long long at) noexcept
 @cython.locals(high=cython.ulonglong)
 cpdef unsigned long long get64(NodeMemory memory, unsigned long long at) noexcept

@@ -7,8 +7,6 @@ connection. A malformed request is answered, counted with its reason, and ends i
 Read ``protocol`` first; ``commands`` carries the requests out.
 """
 
-import cython
-
 from apps.memcached.protocol import (
     COMMAND,
     ERROR_TEXTS,
@@ -203,7 +201,7 @@ class Session(TcpHandler):
             return
         self._needed = HEADER
         self.at = self._input.flat(front)
-        key = read_bytes(self.memory, self.at + HEADER + self.extras_length, self.key_length)
+        key = self.memory.read(self.at + HEADER + self.extras_length, self.key_length)
         if is_too_large:
             self.refuse_large(key, HEADER + body)
         else:
@@ -293,13 +291,6 @@ class Session(TcpHandler):
         self.answer(status, 0, ERROR_TEXTS[status])
 
 
-def read_bytes(memory: NodeMemory, start: int, length: int) -> bytes:
-    """Bytes of node memory as a Python object: keys, not payload."""
-    if cython.compiled:
-        return bytes(cython.cast(cython.p_char, memory.address + start)[:length])
-    return bytes(memory.view(start, length))
-
-
 def get32(memory: NodeMemory, at: int) -> int:
     """Four bytes in network order."""
     return memory.mem[at] << 24 | memory.mem[at + 1] << 16 | memory.mem[at + 2] << 8 | memory.mem[at + 3]
@@ -318,8 +309,8 @@ def put16(memory: NodeMemory, at: int, value: int) -> None:
 
 
 def put32(memory: NodeMemory, at: int, value: int) -> None:
-    """Write four bytes in network order."""
-    memory.mem[at] = value >> 24
+    """Write the low 32 bits of ``value`` in network order."""
+    memory.mem[at] = value >> 24 & 0xFF
     memory.mem[at + 1] = value >> 16 & 0xFF
     memory.mem[at + 2] = value >> 8 & 0xFF
     memory.mem[at + 3] = value & 0xFF
@@ -328,4 +319,4 @@ def put32(memory: NodeMemory, at: int, value: int) -> None:
 def put64(memory: NodeMemory, at: int, value: int) -> None:
     """Write eight bytes in network order."""
     put32(memory, at, value >> 32)
-    put32(memory, at + 4, value & 0xFFFFFFFF)
+    put32(memory, at + 4, value)

@@ -94,7 +94,7 @@ class ControlDevice:
             if queue.writable and queue.length:
                 return command, queue.address
             room = LONGEST_COMMAND + 1 - len(command)
-            command += bytes(queue.memory.view(queue.address, min(queue.length, room)))
+            command += queue.memory.read(queue.address, min(queue.length, room))
             more = queue.following(EITHER)
         return command, None
 

@@ -128,8 +128,8 @@ def get64(memory: NodeMemory, at: int) -> int:
 
 
 def put32(memory: NodeMemory, at: int, value: int) -> None:
-    """Write four bytes in network order."""
-    memory.mem[at] = value >> 24
+    """Write the low 32 bits of ``value`` in network order."""
+    memory.mem[at] = value >> 24 & 0xFF
     memory.mem[at + 1] = value >> 16 & 0xFF
     memory.mem[at + 2] = value >> 8 & 0xFF
     memory.mem[at + 3] = value & 0xFF
@@ -138,4 +138,4 @@ def put32(memory: NodeMemory, at: int, value: int) -> None:
 def put64(memory: NodeMemory, at: int, value: int) -> None:
     """Write eight bytes in network order."""
     put32(memory, at, value >> 32)
-    put32(memory, at + 4, value & 0xFFFFFFFF)
+    put32(memory, at + 4, value)

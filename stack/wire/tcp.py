@@ -168,7 +168,7 @@ class TcpOptions:
 
     def fast_open_cookie(self, memory: NodeMemory) -> bytes:
         """The cookie in the options that were parsed last, in ``memory``; only if there is the option."""
-        return bytes(memory.view(self._fast_open_start, self.fast_open_length))
+        return memory.read(self._fast_open_start, self.fast_open_length)
 
     def _read_fast_open(self, start: int, length: int) -> None:
         """A cookie of a length that there cannot be counts as none (RFC 7413 section 4.1.1)."""
