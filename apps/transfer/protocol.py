@@ -15,7 +15,7 @@ no block can stand for another. A server can send it from one prepared buffer.
 import hashlib
 import random
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PORT = 5001
 BLOCK = 1 << 20  # bytes of the stream between two numbers
@@ -35,8 +35,7 @@ class ProtocolError(ValueError):
     """Bytes that are no request."""
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What a client asks for: GET or PUT of ``length`` bytes of the stream of ``seed``; with digests, or without."""
 
     operation: int
@@ -73,6 +72,7 @@ class Digest:
     """SHA-256 of what passes by; of nothing when it is not ``checked``."""
 
     def __init__(self, checked: bool) -> None:
+        self.checked = checked
         self._hash = hashlib.sha256() if checked else None
 
     def update(self, data: bytes | memoryview) -> None:

@@ -44,7 +44,8 @@ class Source:
                 return None
         else:
             piece = self._block.slice(self._at, min(most, BLOCK - self._at))
-        digest.update(piece.memory.view(piece.start, piece.length))
+        if digest.checked:
+            digest.update(piece.memory.view(piece.start, piece.length))
         self._at += piece.length
         if self._at == BLOCK:
             self._at = 0
@@ -95,7 +96,8 @@ class TransferEnd(TcpHandler):
             while piece.length:
                 if self._stream_left:
                     count = min(piece.length, self._stream_left)
-                    self.digest.update(piece.memory.view(piece.start, count))
+                    if self.digest.checked:
+                        self.digest.update(piece.memory.view(piece.start, count))
                     piece.advance(count)
                     self.bytes_received += count
                     self._stream_left -= count
