@@ -1,4 +1,6 @@
 import cython
+from cpython.bytes cimport PyBytes_AS_STRING
+from libc.string cimport memcpy
 
 from ebbrt.pages cimport PageAllocator
 from ebbrt.slabs cimport Slabs
@@ -20,7 +22,6 @@ cdef class NodeMemory:
     cdef unsigned long long[::1] mem64
     cdef public unsigned long long payload_bytes_copied
     cpdef object view(self, unsigned long long start, unsigned long long length)
-    @cython.locals(index=cython.Py_ssize_t)
     cpdef void write(self, unsigned long long start, bytes data) except *
     cpdef bytes read(self, unsigned long long start, unsigned long long length)
 

@@ -68,8 +68,7 @@ class NodeMemory:
     def write(self, start: int, data: bytes) -> None:
         """Put ``data`` at ``start``. Not for payload that is already in node memory."""
         if cython.compiled:
-            for index in range(len(data)):
-                self.mem[start + index] = data[index]
+            memcpy(cython.cast(cython.p_void, self.address + start), PyBytes_AS_STRING(data), len(data))
         else:
             self.mem[start : start + len(data)] = data
 

@@ -17,6 +17,16 @@ def test_a_size_that_cannot_be_is_refused(size: int) -> None:
         NodeMemory(size)
 
 
+@pytest.mark.parametrize("length", [0, 1, 7, 100_000, 2 * PAGE * 16])
+def test_what_is_written_is_read_and_nothing_beside_it_changes(length: int) -> None:
+    memory = NodeMemory(64 * PAGE)
+    data = random.Random(length).randbytes(length)
+    memory.write(PAGE - 3, data)
+    assert memory.read(PAGE - 3, length) == data
+    beside = memory.read(0, PAGE - 3) + memory.read(PAGE - 3 + length, 63 * PAGE + 3 - length)
+    assert beside == bytes(64 * PAGE - length)
+
+
 @pytest.mark.parametrize(("size", "given"), [(0, 128), (1, 128), (128, 128), (129, 256), (512, 512), (MIB, MIB)])
 def test_sizes_are_rounded_up_to_a_power_of_two(size: int, given: int) -> None:
     buffer = MemoryAllocator(NodeMemory(4 * MIB)).allocate(size)
