@@ -2,8 +2,9 @@
 
 Receiving, it maps the next posted buffers into one read of the port, a ``readv`` on the TAP, so that the kernel writes
 the frame straight into node memory; a frame longer than one buffer takes several (VIRTIO_NET_F_MRG_RXBUF, virtio 1.2
-section 5.1.6.4). When no buffer is posted, the frame is read into a spill area, dropped and counted, as the paper's
-device does (section 4.1.1). Sending, it maps the descriptors of a chain into one ``writev``.
+section 5.1.6.4). Buffers that a read leaves stay mapped for the next, and their descriptors are not looked at again.
+When no buffer is posted, the frame is read into a spill area, dropped and counted, as the paper's device does (section
+4.1.1). Sending, it maps the descriptors of a chain into one ``writev``.
 
 The same core runs device and driver: the event loop calls ``interrupt`` when the port is readable, and a polling
 driver calls ``receive`` itself, where a device of its own would run beside it. The port's own virtio-net header (12
@@ -98,7 +99,7 @@ class NetDevice(InterruptHandler):
         self.driver_features = 0
         self._events = event_manager
         self._spill = spill
-        self._vector = IoVector(memory)  # of a write
+        self._vector = IoVector(memory)  # of a write; of a read that discards
         self._room_vector = IoVector(memory)  # of the next read: stays mapped from one to the next
         self._offered = 0  # posted buffers in it, and the bytes of them
         self._room = 0

@@ -182,6 +182,48 @@ def test_a_ready_descriptor_is_an_interrupt_even_while_a_core_polls(events: Even
         events.remove_idle_handler(handler)
 
 
+class ReadAndForget(InterruptHandler):
+    """Takes what came; the descriptors ``others`` are watched no longer."""
+
+    def __init__(self, log: list[int], events: EventManager, fd: int) -> None:
+        self.log = log
+        self.events = events
+        self.fd = fd
+        self.others: list[int] = []
+
+    def interrupt(self) -> None:
+        self.log.append(self.fd)
+        os.read(self.fd, 1)
+        for fd in self.others:
+            self.events.unwatch(fd)
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_of_descriptors_that_are_ready_together_each_is_served_once_unless_forgotten(
+    events: EventManager, forget: bool
+) -> None:
+    log: list[int] = []
+    pipes = [os.pipe() for _ in range(3)]
+    handlers = {reader: ReadAndForget(log, events, reader) for reader, _ in pipes}
+    for reader, writer in pipes:
+        events.watch(reader, handlers[reader])
+        os.write(writer, b"x")
+    if forget:
+        handlers[pipes[0][0]].others = [pipes[1][0]]
+        handlers[pipes[1][0]].others = [pipes[0][0]]
+    events.spawn(lambda: log.append(-1), force_async=True)
+    events.turn()
+    assert log == [-1]
+    for _ in range(2 if forget else 3):
+        before = len(log)
+        events.turn()
+        assert len(log) == before + 1
+    expected = [reader for reader, _ in pipes if reader not in handlers[log[1]].others]
+    assert sorted(log[1:]) == sorted(expected)
+    for fd in (fd for pipe in pipes for fd in pipe):
+        os.close(fd)
+
+
 def test_run_ends_when_it_is_stopped(events: EventManager) -> None:
     log: list[str] = []
     events.spawn(lambda: log.append("1"), force_async=True)
