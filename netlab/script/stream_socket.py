@@ -37,7 +37,7 @@ from stack.stack import Stack
 from stack.tcp.connection import Connection
 from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, ESTABLISHED, LAST_ACK, SYN_RECEIVED, TIME_WAIT
 from stack.tcp.fast_open import FastOpenQueue
-from stack.tcp.output import send_ack
+from stack.tcp.segment_output import send_ack
 
 HAVE_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
 HEADROOM = 128

@@ -5,9 +5,10 @@ from stack.tcp.delivery cimport tell_closed, tell_window_opened
 from stack.tcp.handshake cimport syn_received_acknowledged
 from stack.tcp.lifecycle cimport enter_time_wait, forget, transition
 from stack.tcp.losses cimport Losses
-from stack.tcp.output cimport output, send_challenge_ack
+from stack.tcp.output cimport output
 from stack.tcp.recovery cimport congestion_marked, take_acknowledgment
 from stack.tcp.segment cimport Segment
+from stack.tcp.segment_output cimport send_challenge_ack
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm_for_flight, await_fin, disarm

@@ -20,9 +20,10 @@ from stack.tcp.constants import (
 from stack.tcp.delivery import tell_closed, tell_window_opened
 from stack.tcp.handshake import syn_received_acknowledged
 from stack.tcp.lifecycle import enter_time_wait, forget, transition
-from stack.tcp.output import output, send_challenge_ack
+from stack.tcp.output import output
 from stack.tcp.recovery import congestion_marked, take_acknowledgment
 from stack.tcp.segment import Segment
+from stack.tcp.segment_output import send_challenge_ack
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import FIN_ACKNOWLEDGED
 from stack.tcp.tcb import Tcb

@@ -4,7 +4,8 @@ from ebbrt.iobuf cimport IOBuf
 from stack.tcp.autotune cimport send_room
 from stack.tcp.delivery cimport flush
 from stack.tcp.lifecycle cimport end, transition
-from stack.tcp.output cimport output, receive_window, send_reset
+from stack.tcp.output cimport output
+from stack.tcp.segment_output cimport receive_window, send_reset
 from stack.tcp.tcb cimport Tcb
 
 cdef unsigned int MASK32

@@ -21,7 +21,8 @@ from stack.tcp.constants import (
 from stack.tcp.delivery import flush
 from stack.tcp.info import info
 from stack.tcp.lifecycle import end, transition
-from stack.tcp.output import output, receive_window, send_reset
+from stack.tcp.output import output
+from stack.tcp.segment_output import receive_window, send_reset
 from stack.tcp.settings import configure
 from stack.tcp.state import CLOSE
 from stack.tcp.tcb import Tcb

@@ -4,12 +4,13 @@ from stack.tcp.engine cimport Engine
 from stack.tcp.handshake cimport fall_back
 from stack.tcp.keepalive cimport gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle cimport end, give_up
-from stack.tcp.output cimport output, probe, send_ack, send_syn
+from stack.tcp.output cimport output, probe
 from stack.tcp.path_mtu cimport suspect_black_hole
 from stack.tcp.quick_acks cimport peer_waits
 from stack.tcp.losses cimport Losses
 from stack.tcp.rack cimport probe_loss
 from stack.tcp.recovery cimport reordering_timeout, retransmission_timeout
+from stack.tcp.segment_output cimport send_ack, send_syn
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.tcp.timers cimport arm, disarm

@@ -24,11 +24,12 @@ from stack.tcp.engine import Engine
 from stack.tcp.handshake import fall_back
 from stack.tcp.keepalive import gives_up, keepalive_timeout, patience
 from stack.tcp.lifecycle import end, give_up
-from stack.tcp.output import output, probe, send_ack, send_syn
+from stack.tcp.output import output, probe
 from stack.tcp.path_mtu import suspect_black_hole
 from stack.tcp.quick_acks import peer_waits
 from stack.tcp.rack import probe_loss
 from stack.tcp.recovery import reordering_timeout, retransmission_timeout
+from stack.tcp.segment_output import send_ack, send_syn
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm, disarm
 

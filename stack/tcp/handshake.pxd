@@ -10,9 +10,10 @@ from stack.tcp.ecn cimport ecn_of_syn
 from stack.tcp.engine cimport Engine, Listener
 from stack.tcp.fast_open cimport FastOpen, FastOpenQueue, FastOpenServers
 from stack.tcp.lifecycle cimport end, passive_open, transition
-from stack.tcp.output cimport output, send_reset, send_reset_for, send_syn
+from stack.tcp.output cimport output
 from stack.tcp.path_mtu cimport adapt_to_path
 from stack.tcp.segment cimport Segment
+from stack.tcp.segment_output cimport send_reset, send_reset_for, send_syn
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.syn_cookies cimport SynCookies, sack_of, window_scale_of, with_options
 from stack.tcp.tcb cimport Tcb

@@ -31,9 +31,10 @@ from stack.tcp.engine import Engine, Listener
 from stack.tcp.fast_open import FastOpen, FastOpenQueue, server_cookie
 from stack.tcp.isn import flow_bytes, initial_numbers
 from stack.tcp.lifecycle import end, passive_open, transition
-from stack.tcp.output import output, send_reset, send_reset_for, send_syn
+from stack.tcp.output import output
 from stack.tcp.path_mtu import adapt_to_path
 from stack.tcp.segment import Segment
+from stack.tcp.segment_output import send_reset, send_reset_for, send_syn
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import ACTIVE_OPEN, CLOSE, RECEIVE_SYN, SYN_ACKNOWLEDGED
 from stack.tcp.syn_cookies import sack_of, window_scale_of, with_options

@@ -9,10 +9,11 @@ from stack.tcp.ecn cimport marked_arrives
 from stack.tcp.engine cimport Counters, Engine, Listener
 from stack.tcp.handshake cimport brings_cookie, early_reset, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle cimport end, enter_time_wait, transition
-from stack.tcp.output cimport output, send_challenge_ack, send_reset_for, send_syn
+from stack.tcp.output cimport output
 from stack.tcp.quick_acks cimport data_arrives, peer_waits
 from stack.tcp.reassembly cimport Range, last_piece
 from stack.tcp.segment cimport Segment
+from stack.tcp.segment_output cimport send_challenge_ack, send_reset_for, send_syn
 from stack.tcp.sequence cimport seq_le, seq_lt
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm, await_fin

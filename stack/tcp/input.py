@@ -45,10 +45,11 @@ from stack.tcp.ecn import marked_arrives
 from stack.tcp.engine import Engine
 from stack.tcp.handshake import brings_cookie, early_reset, listen_arrives, syn_sent_arrives
 from stack.tcp.lifecycle import end, enter_time_wait, transition
-from stack.tcp.output import output, send_challenge_ack, send_reset_for, send_syn
+from stack.tcp.output import output
 from stack.tcp.quick_acks import data_arrives, peer_waits
 from stack.tcp.reassembly import last_piece
 from stack.tcp.segment import Segment
+from stack.tcp.segment_output import send_challenge_ack, send_reset_for, send_syn
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import RECEIVE_FIN
 from stack.tcp.tcb import Tcb

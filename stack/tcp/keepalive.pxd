@@ -1,7 +1,7 @@
 import cython
 
 from stack.tcp.lifecycle cimport end
-from stack.tcp.output cimport send_keepalive, send_reset
+from stack.tcp.segment_output cimport send_keepalive, send_reset
 from stack.tcp.tcb cimport Tcb
 from stack.tcp.timers cimport arm
 

@@ -12,7 +12,7 @@ its window closed.
 from ebbrt.constants import FOREVER
 from stack.tcp.constants import TIMER_KEEPALIVE
 from stack.tcp.lifecycle import end
-from stack.tcp.output import send_keepalive, send_reset
+from stack.tcp.segment_output import send_keepalive, send_reset
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm
 
