@@ -95,6 +95,23 @@ def test_a_mark_is_echoed_until_the_sender_has_reduced_once():
     assert connection.congestion.ssthresh < 20 * MSS
 
 
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_mark_is_echoed_at_once_where_an_acknowledgment_would_wait(marked):
+    wire = Wire()
+    wire.a.tcp.engine.ecn = 1
+    connection, client, other, server = open_pair(wire)
+    Marker(wire, {1} if marked else set())
+    connection.send(wire.a.buffer(b"request"))
+    wire.run(lambda: server.data == b"request")
+    other.send(wire.b.buffer(b"answer"))  # from now on acknowledgments wait for answers
+    wire.run(lambda: client.data == b"answer")
+    wire.run(seconds=1)
+    before = len(wire.b.frames)
+    connection.send(wire.a.buffer(b"again"))
+    wire.run(lambda: server.data == b"requestagain")
+    assert [flags_of(frame) & ECE for frame in wire.b.frames[before:]] == ([ECE] if marked else [])
+
+
 def test_a_retransmission_is_not_marked_as_capable():
     wire = Wire(delay=10 * MILLISECOND)
     wire.a.tcp.engine.ecn = 1

@@ -217,6 +217,24 @@ def test_no_probe_leaves_while_something_is_missing(missing):
     assert transfer.counters()["path_probes"] == 1
 
 
+def test_no_probe_leaves_from_where_a_closed_window_was_probed():
+    transfer = Narrowed(1280)
+    transfer.send()
+    connection = transfer.connection
+    connection.path.search.next_at = FOREVER
+    transfer.send(300_000)  # opens the window
+    transfer.server.connection.pause()
+    transfer.begin(1_000_000)
+    transfer.wire.run(lambda: connection.snd_max == connection.snd_nxt + 1)
+    connection.path.search.next_at = 0
+    sent = len(transfer.wire.a.frames)
+    transfer.server.connection.resume()
+    transfer.wire.run(lambda: len(transfer.wire.a.frames) > sent + 1)
+    assert transfer.counters()["path_probes"] == 0
+    transfer.wire.run(lambda: len(transfer.server.data) == transfer.sent)
+    assert transfer.counters()["path_probes"] == 1
+
+
 def test_a_probe_is_not_the_first_to_leave_after_idling():
     transfer = Narrowed(1280)
     transfer.send()

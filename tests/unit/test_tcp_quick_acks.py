@@ -135,6 +135,16 @@ def test_a_probe_of_the_closed_window_begins_anew():
     assert at_once(peer, 4) == [1, 1, 0, 1]
 
 
+@pytest.mark.parametrize(("beyond", "acknowledgments"), [(0, 0), (1, 1)])
+def test_what_is_cut_to_the_window_is_acknowledged_at_once(beyond, acknowledgments):
+    peer = serving(1200)
+    peer.ask()
+    connection = peer.handlers[0].connection
+    window = (connection.rcv_adv - connection.rcv_nxt) & 0xFFFFFFFF
+    answers = peer.send("A", bytes(window + beyond))
+    assert [peer.seq - segment.ack for segment in answers] == [beyond] * acknowledgments
+
+
 def test_settings_that_ask_for_it_get_every_segment_acknowledged():
     peer = serving()
     peer.handlers[0].connection.configure(TcpSettings(delayed_ack=False))
