@@ -82,12 +82,13 @@ def test_a_late_answer_is_none():
         answer(peer)
 
 
-def test_what_is_not_answered_ends_the_waiting():
-    peer = serving()
+def test_what_is_not_answered_ends_the_waiting_and_begins_anew():
+    peer = serving(12_000)
+    at_once(peer, 4)
     peer.ask()
     assert peer.send("PA", b"no answer") == []
     assert len(peer.wait(LATE)) == 1
-    assert at_once(peer, 3) == [1, 1, 1]
+    assert at_once(peer, 6) == [1, 1, 1, 1, 0, 1]
 
 
 def test_where_nobody_answers_a_delay_is_no_sign_that_the_peer_waits():

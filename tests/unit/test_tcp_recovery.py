@@ -80,11 +80,11 @@ def test_a_single_loss_takes_one_round_trip_more(sack):
     assert counters["retransmission_timeouts"] == 0
 
 
-@pytest.mark.parametrize("times", [1, 2])
-def test_a_retransmission_at_one_instant_with_new_data_is_not_taken_for_older(times):
+@pytest.mark.parametrize(("lost", "times"), [(61, 1), (61, 2), (75, 1), (101, 1)])
+def test_a_retransmission_at_one_instant_with_new_data_is_not_taken_for_older(lost, times):
     """All that arrives in a round trip arrives at one instant here: first ACKs of new data, then of the hole."""
-    loser, _, counters = transfer(200, {60: times}, warm=20)
-    assert loser.resent() == [60] * times
+    loser, _, counters = transfer(200, {lost: times}, warm=20)
+    assert loser.resent() == [lost] * times
     assert counters["retransmission_timeouts"] == counters["dsacks_received"] == 0
 
 
