@@ -18,3 +18,5 @@ DEVICE = 1
 DRIVER = 2
 STACK = 3
 APPLICATION = 4
+# How long a core looks for interrupts awake before it halts, in ns: as a virtual CPU's halt does (KVM's halt_poll_ns).
+MOST_AWAKE = 200_000

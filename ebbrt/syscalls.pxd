@@ -16,10 +16,14 @@ cdef extern from "<sys/epoll.h>" nogil:
         epoll_data_t data
     int epoll_wait(int epfd, epoll_event *events, int maxevents, int timeout)
 
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
 cdef timespec _time
 cdef int MOST_EVENTS
 
 cpdef long long monotonic_ns() noexcept
+cpdef void yield_processor() noexcept
 
 cdef class IoVector:
     cdef readonly NodeMemory memory

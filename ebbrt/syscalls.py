@@ -25,6 +25,14 @@ def monotonic_ns() -> int:
     return time.monotonic_ns()
 
 
+def yield_processor() -> None:
+    """Let another program run that waits for this CPU, if there is one (``sched_yield``)."""
+    if cython.compiled:
+        sched_yield()
+    else:
+        os.sched_yield()
+
+
 class IoVector:
     """Up to 1024 pieces of node memory for one ``readv`` or ``writev``, or for a copy within the process."""
 

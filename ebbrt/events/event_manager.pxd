@@ -7,8 +7,11 @@ from ebbrt.events.grace cimport GracePeriods
 from ebbrt.events.handlers cimport IdleHandler, InterruptHandler, TimerSource
 from ebbrt.events.interrupts cimport Vectors
 from ebbrt.events.timers cimport Timers
+from ebbrt.syscalls cimport yield_processor
 
 cdef long long FOREVER
+cdef long long MOST_AWAKE
+cdef int SMOOTHING
 cdef unsigned int TURNS_BETWEEN_LOOKS
 
 cdef class Event:
@@ -28,6 +31,8 @@ cdef class EventManager(StackUser):
     cdef object _deferred
     cdef long long _turns_left
     cdef unsigned int _busy_turns
+    cdef long long _woken
+    cdef long long _slack
     cdef Stacks _stacks
     cdef dict _parked
     cdef Event _event
@@ -40,6 +45,7 @@ cdef class EventManager(StackUser):
     cdef readonly unsigned long long interrupts
     cdef public unsigned long long failures
     cdef readonly unsigned long long halts
+    cdef readonly unsigned long long waits_awake
     cdef readonly unsigned long long polls
     @cython.locals(event=Event)
     cpdef void spawn(self, object function, bint force_async=*) except *
@@ -65,10 +71,15 @@ cdef class EventManager(StackUser):
     cdef void _run_deferred(self) except *
     @cython.locals(handler=IdleHandler, several=cython.bint)
     cdef void _idle(self) except *
-    @cython.locals(deadline=cython.longlong, timeout=cython.longlong)
+    @cython.locals(
+        began=cython.longlong, deadline=cython.longlong, timeout=cython.longlong, waited=cython.longlong,
+        slack=cython.longlong, handler=InterruptHandler,
+    )
     cdef void _halt(self) except *
     @cython.locals(handler=InterruptHandler)
-    cdef void _look(self, int timeout) except *
+    cdef InterruptHandler _wait_awake(self, long long end)
+    @cython.locals(handler=InterruptHandler)
+    cdef void _look(self) except *
     cdef void _interrupt(self, InterruptHandler handler) except *
     @cython.locals(deadline=cython.longlong, source=TimerSource)
     cdef long long _next_deadline(self) except? -1

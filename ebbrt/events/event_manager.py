@@ -5,7 +5,8 @@ stacks for this are in ``context``). Then the loop looks, in this order, for pen
 are due; else for one spawned event; else it runs the idle handlers; else the core halts in ``epoll_wait`` until an
 interrupt or the next timer (paper sections 2.2 and 3.1.2; docs/adr/0003-event-loop.md). A driver that polls registers
 an idle handler, so that a busy core never waits, and unregisters it when a poll found nothing, so that an idle core
-does not burn.
+does not burn. Where interrupts come soon after each other and each brings little to do, as when one client waits for
+every reply, the core looks for the next one awake before it halts.
 
 The loop is given its clock and reads it once per turn, to know what is due, and how long the last event took.
 """
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 from ebbrt import ebb
 from ebbrt.clock import Clock
-from ebbrt.constants import FOREVER
+from ebbrt.constants import FOREVER, MOST_AWAKE
 from ebbrt.ebb import current_core
 from ebbrt.events.context import Context, ContextError, Stack, Stacks, StackUser
 from ebbrt.events.coroutine import CoroutineEvent, resolve
@@ -30,6 +31,7 @@ from ebbrt.events.timers import Timer, Timers
 from ebbrt.future import Future, Promise, when_all
 from ebbrt.iobuf import IOBuf
 from ebbrt.messages import NodeId
+from ebbrt.syscalls import yield_processor
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ T = TypeVar("T")
 
 # A system call per idle turn would cost more than the poll itself: file descriptors are looked at every so many turns.
 TURNS_BETWEEN_LOOKS = 64
+SMOOTHING = 3  # each wait counts for an eighth of how long the core is thought to wait
 # A peer whose data are not acknowledged for 200 ms sends them again (Linux's smallest retransmission time-out), and
 # the acknowledgment may be delayed by 40 ms already.
 LONG_EVENT = 100_000_000  # ns
@@ -71,6 +74,8 @@ class EventManager(StackUser):
         self._deferred: deque[Callable[[], object]] = deque()
         self._turns_left = 0
         self._busy_turns = 0  # since the file descriptors were looked at
+        self._woken = self.now  # when the last wait was over
+        self._slack = 0  # ns, smoothed: how much longer the core waits than it works; long waits count against
         self._stacks = Stacks(self, MOST_STACKS)
         self._parked: dict[int, Stack] = {}  # by the number of the context
         self._event: Event | None = None  # of the running event, once there is one
@@ -83,6 +88,7 @@ class EventManager(StackUser):
         self.interrupts = 0
         self.failures = 0
         self.halts = 0
+        self.waits_awake = 0
         self.polls = 0
 
     # Events
@@ -324,7 +330,7 @@ class EventManager(StackUser):
             return
         self._busy_turns += 1
         if self._busy_turns >= TURNS_BETWEEN_LOOKS:
-            self._look(0)
+            self._look()
 
     def _measure(self, now: int) -> None:
         """What ran since the clock was last read took until ``now``."""
@@ -353,19 +359,41 @@ class EventManager(StackUser):
 
     def _halt(self) -> None:
         """Wait for an interrupt, until the next deadline."""
-        self.halts += 1
-        deadline = self._next_deadline()
-        if deadline == FOREVER:
-            timeout = -1
-        else:
-            timeout = min((deadline - self.now + 999_999) // 1_000_000, 3_600_000)
-        self._origin = None
-        self._look(timeout)
-
-    def _look(self, timeout: int) -> None:
-        """Wait at most ``timeout`` ms for file descriptors, and run the handler of one; the others are pending."""
         self._busy_turns = 0
-        handler = self._interrupts.look(timeout)
+        self._origin = None
+        began = self.now
+        deadline = self._next_deadline()
+        handler = self._wait_awake(min(deadline, began + MOST_AWAKE)) if self._slack > 0 else None
+        if handler is not None:
+            self.waits_awake += 1
+        elif self.now < deadline:
+            self.halts += 1
+            if deadline == FOREVER:
+                timeout = -1
+            else:
+                timeout = min((deadline - self.now + 999_999) // 1_000_000, 3_600_000)
+            handler = self._interrupts.look(timeout)
+            self._measure(self.clock.now())
+        waited = self.now - began
+        slack = waited - min(began - self._woken, MOST_AWAKE) if waited < MOST_AWAKE else -MOST_AWAKE
+        self._slack += (slack - self._slack) >> SMOOTHING
+        self._woken = self.now
+        if handler is not None:
+            self._interrupt(handler)
+
+    def _wait_awake(self, end: int) -> InterruptHandler | None:
+        """Look for file descriptors until ``end``; other programs may have the processor meanwhile."""
+        while True:
+            handler = self._interrupts.look(0)
+            self._measure(self.clock.now())
+            if handler is not None or self.now >= end:
+                return handler
+            yield_processor()
+
+    def _look(self) -> None:
+        """Look for file descriptors, and run the handler of one that is ready; the others are pending."""
+        self._busy_turns = 0
+        handler = self._interrupts.look(0)
         self._measure(self.clock.now())
         if handler is not None:
             self._interrupt(handler)
@@ -467,12 +495,13 @@ class EventManager(StackUser):
         return self._counts.answer(data)
 
     def statistics(self) -> dict[str, Any]:
-        """Events run, interrupts, idle polls, halts, events that raised; long events, and the worst and its ns."""
+        """Events run, interrupts, idle polls, halts, waits that ended without one, events that raised; long events."""
         return {
             "events": self.events,
             "interrupts": self.interrupts,
             "polls": self.polls,
             "halts": self.halts,
+            "waits_awake": self.waits_awake,
             "failures": self.failures,
             "blocked": len(self._parked),
             "stacks": self._stacks.count,
