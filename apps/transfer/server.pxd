@@ -1,3 +1,4 @@
+from apps.transfer.protocol cimport Digest
 from apps.transfer.stream cimport Source, TransferEnd
 
 cdef unsigned int DIGEST_LENGTH

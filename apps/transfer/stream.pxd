@@ -1,5 +1,6 @@
 import cython
 
+from apps.transfer.protocol cimport Digest, number_bytes
 from ebbrt.iobuf cimport IOBuf, allocate
 from ebbrt.memory cimport MemoryAllocator
 from ebbrt.network cimport TcpHandler
@@ -15,11 +16,11 @@ cdef class Source:
     cdef unsigned int _at
     cpdef void restart(self) noexcept
     @cython.locals(piece=IOBuf)
-    cpdef IOBuf take(self, unsigned long long most, object digest)
+    cpdef IOBuf take(self, unsigned long long most, Digest digest)
 
 cdef class TransferEnd(TcpHandler):
     cdef readonly MemoryAllocator allocator
-    cdef public object digest
+    cdef public Digest digest
     cdef readonly unsigned long long bytes_received
     cdef readonly unsigned long long bytes_sent
     cdef Source _source

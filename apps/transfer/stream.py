@@ -39,7 +39,7 @@ class Source:
         None when node memory has no room for a block's number.
         """
         if self._at < NUMBER_LENGTH:
-            piece = bytes_in_node_memory(self._allocator, number_bytes(self._number)[self._at :][:most])
+            piece = bytes_in_node_memory(self._allocator, number_bytes(self._number)[self._at : self._at + most])
             if piece is None:
                 return None
         else:

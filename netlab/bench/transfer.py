@@ -1,8 +1,9 @@
 """``netlab bench transfer``: how soon an idle server answers, and how fast one connection is, in both directions.
 
-Every server runs the application ``transfer``: the node over its own stack, Linux over the kernel's, as plain Python
-programs both. The client is this process, with sockets of the lab's client machine, on the client's CPU. In each round
-each target is measured before any is measured again, and the order turns (``runner.interleave`` says why):
+Every server runs the application ``transfer``: the node over its own stack, compiled as all that is hot, and Linux
+over the kernel's, as a plain Python program around its system calls. The client is this process, with sockets of the
+lab's client machine, on the client's CPU. In each round each target is measured before any is measured again, and the
+order turns (``runner.interleave`` says why):
 
 - *latency*: on an established connection nothing has happened for a pause; then a request for one byte goes out, and
   the time to its arrival is taken. The value of a round is the median of its requests.
