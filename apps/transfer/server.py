@@ -95,7 +95,7 @@ class Session(TransferEnd):
 
     def closed(self, reason: str) -> None:
         """See TcpHandler."""
-        super().closed(reason)
+        TransferEnd.closed(self, reason)
         server = self._server
         if self in server.sessions:
             server.sessions.discard(self)
