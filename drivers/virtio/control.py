@@ -142,7 +142,7 @@ class ControlDriver:
         command = bytes([VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET]) + pairs.to_bytes(2, "little")
         at = self._command.offset
         answer = at + len(command)
-        self._memory.view(at, len(command))[:] = command
+        self._memory.write(at, command)
         self._memory.view(answer, 1)[0] = VIRTIO_NET_ERR
         self._queue.add_request(at, len(command), answer, 1)
         if self._queue.publish():

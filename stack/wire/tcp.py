@@ -192,7 +192,7 @@ def write_fast_open(memory: NodeMemory, start: int, cookie: bytes) -> int:
     """Write the Fast Open option (RFC 7413) and NOPs up to a multiple of 4; the bytes it takes, 20 at most."""
     memory.mem[start] = OPTION_FAST_OPEN
     memory.mem[start + 1] = 2 + len(cookie)
-    memory.view(start + 2, len(cookie))[:] = cookie
+    memory.write(start + 2, cookie)
     end = 2 + len(cookie)
     while end % 4:
         memory.mem[start + end] = OPTION_NOP
