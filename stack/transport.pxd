@@ -1,4 +1,7 @@
+import cython
+
 from ebbrt.iobuf cimport IOBuf
+from ebbrt.memory cimport NodeMemory
 from stack.interface cimport Interface
 from stack.path_search cimport PathSearch
 
@@ -19,6 +22,8 @@ cdef class Received:
     cdef public unsigned int traffic_class
     cdef public bint to_group
     cdef public bint checksum_valid
+    @cython.locals(memory=NodeMemory, part=cython.uint, piece=IOBuf, count=cython.uint)
+    cpdef void quote(self, IOBuf packet, unsigned long long at, unsigned int length) except *
 
 cdef class IcmpError:
     cdef public unsigned int kind

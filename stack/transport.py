@@ -37,6 +37,21 @@ class Received:
         self.to_group = False
         self.checksum_valid = False
 
+    def quote(self, packet: IOBuf, at: int, length: int) -> None:
+        """Copy the packet's first ``length`` bytes to offset ``at`` of node memory, where an error quotes them.
+
+        packet: the chain of what is behind its ``header_length`` bytes; it and they have so many together.
+        """
+        memory = packet.memory
+        part = min(self.header_length, length)
+        memory.view(at, part)[:] = memory.view(self.start, part)
+        piece: IOBuf | None = packet
+        while piece is not None and part < length:
+            count = min(piece.length, length - part)
+            memory.view(at + part, count)[:] = memory.view(piece.start, count)
+            part += count
+            piece = piece.next
+
 
 class IcmpError:
     """An error about a packet of ours, from somebody on the way or from this node's own IP (RFC 1122 section 3.2.2).

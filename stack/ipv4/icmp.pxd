@@ -1,7 +1,7 @@
 import cython
 
 from ebbrt.iobuf cimport IOBuf, allocate
-from ebbrt.memory cimport MemoryAllocator, NodeMemory
+from ebbrt.memory cimport MemoryAllocator
 from stack.error_limit cimport ErrorLimit
 from stack.internet cimport Internet
 from stack.ipv4.ipv4 cimport IPv4
@@ -52,14 +52,7 @@ cdef class Icmp(Transport):
     )
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
     cpdef void icmp_error(self, IcmpError error, long long now) except *
-    @cython.locals(
-        received=Received,
-        header_length=cython.uint,
-        quoted=cython.uint,
-        length=cython.uint,
-        error=IOBuf,
-        memory=NodeMemory,
-    )
+    @cython.locals(received=Received, quoted=cython.uint, length=cython.uint, error=IOBuf)
     cpdef void send_error(
         self, unsigned int error_type, unsigned int code, unsigned int rest, IOBuf packet, long long now
     ) except *

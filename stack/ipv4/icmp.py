@@ -104,18 +104,15 @@ class Icmp(Transport):
         if not self._error_limit.take(now):
             self.errors_limited += 1
             return
-        header_length = received.header_length
-        quoted = packet.length if packet.length < QUOTED_PAYLOAD else QUOTED_PAYLOAD
-        length = ICMP_HEADER + header_length + quoted
+        quoted = received.header_length + min(packet.chain_length(), QUOTED_PAYLOAD)
+        length = ICMP_HEADER + quoted
         error = allocate(self.allocator, length, self.internet.headroom)
         if error is None:
             self.errors_dropped += 1
             return
         self._header.at(error.start).write(error_type, code, 0, rest)
-        memory = error.memory
-        memory.view(error.start + ICMP_HEADER, header_length)[:] = memory.view(received.start, header_length)
-        memory.view(error.start + ICMP_HEADER + header_length, quoted)[:] = memory.view(packet.start, quoted)
-        checksum = 0xFFFF ^ memory_sum(memory, error.start, length)
+        received.quote(packet, error.start + ICMP_HEADER, quoted)
+        checksum = 0xFFFF ^ memory_sum(error.memory, error.start, length)
         self._header.write(error_type, code, checksum, rest)
         if self.internet.reply_path().send(error, length, PROTOCOL_ICMP, 0, 0, 0, now):
             self.errors_sent += 1

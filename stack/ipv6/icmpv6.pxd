@@ -1,7 +1,7 @@
 import cython
 
 from ebbrt.iobuf cimport IOBuf, allocate
-from ebbrt.memory cimport MemoryAllocator, NodeMemory
+from ebbrt.memory cimport MemoryAllocator
 from stack.error_limit cimport ErrorLimit
 from stack.internet cimport Internet
 from stack.ipv6.ipv6 cimport IPv6
@@ -45,16 +45,7 @@ cdef class Icmpv6(Transport):
     @cython.locals(header=IcmpHeader, message_type=cython.uint)
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
     cpdef void icmp_error(self, IcmpError error, long long now) except *
-    @cython.locals(
-        received=Received,
-        quoted=cython.uint,
-        error=IOBuf,
-        memory=NodeMemory,
-        at=cython.ulonglong,
-        part=cython.uint,
-        piece=IOBuf,
-        count=cython.uint,
-    )
+    @cython.locals(received=Received, quoted=cython.uint, error=IOBuf)
     cpdef void send_error(
         self,
         unsigned int error_type,

@@ -109,16 +109,7 @@ class Icmpv6(Transport):
             self.errors_dropped += 1
             return
         self._header.at(error.start).write(error_type, code, 0, parameter)
-        memory = error.memory
-        at = error.start + ICMP_HEADER
-        part = min(received.header_length, quoted)
-        memory.view(at, part)[:] = memory.view(received.start, part)
-        piece: IOBuf | None = packet
-        while piece is not None and part < quoted:
-            count = min(piece.length, quoted - part)
-            memory.view(at + part, count)[:] = memory.view(piece.start, count)
-            part += count
-            piece = piece.next
+        received.quote(packet, error.start + ICMP_HEADER, quoted)
         if self._send_back(error, ICMP_HEADER + quoted, 0, now):
             self.errors_sent += 1
         else:

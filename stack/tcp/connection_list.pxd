@@ -1,11 +1,10 @@
 import cython
 
-from stack.tcp.connections cimport Connections, Flow
-from stack.transport cimport Path
+from stack.tcp.connections cimport Connections, Flow, joins
 
 cdef class ConnectionList(Connections):
     cdef Flow _head
-    @cython.locals(flow=Flow, previous=Flow, path=Path)
+    @cython.locals(flow=Flow, previous=Flow)
     cpdef Flow find(
         self,
         unsigned long long local_high,

@@ -7,7 +7,7 @@ be measured beside the hash table (``netlab bench memcached --lookup list``). Th
 connections themselves, as in lwIP.
 """
 
-from stack.tcp.connections import Connections, Flow
+from stack.tcp.connections import Connections, Flow, joins
 
 
 class ConnectionList(Connections):
@@ -30,19 +30,16 @@ class ConnectionList(Connections):
         previous = None
         flow = self._head
         while flow is not None:
-            if flow.remote_port == remote_port and flow.local_port == local_port:
-                path = flow.path
-                if (
-                    path.destination_low == remote_low
-                    and path.destination_high == remote_high
-                    and path.source_low == local_low
-                    and path.source_high == local_high
-                ):
-                    if previous is not None:
-                        previous.following = flow.following
-                        flow.following = self._head
-                        self._head = flow
-                    return flow
+            if (
+                flow.remote_port == remote_port
+                and flow.local_port == local_port
+                and joins(flow.path, local_high, local_low, remote_high, remote_low)
+            ):
+                if previous is not None:
+                    previous.following = flow.following
+                    flow.following = self._head
+                    self._head = flow
+                return flow
             previous = flow
             flow = flow.following
         return None

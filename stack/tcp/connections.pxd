@@ -13,6 +13,14 @@ cdef class Flow(TcpConnection):
     cdef readonly unsigned int local_port
     cdef Flow following
 
+cpdef bint joins(
+    Path path,
+    unsigned long long local_high,
+    unsigned long long local_low,
+    unsigned long long remote_high,
+    unsigned long long remote_low,
+) noexcept
+
 cdef class Connections:
     cdef readonly unsigned int count
     cpdef Flow find(
@@ -32,7 +40,7 @@ cdef class ConnectionTable(Connections):
     cdef unsigned long long _seed
     cdef unsigned int _mask
     cdef list _buckets
-    @cython.locals(flow=Flow, path=Path)
+    @cython.locals(flow=Flow)
     cpdef Flow find(
         self,
         unsigned long long local_high,

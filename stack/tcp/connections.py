@@ -41,6 +41,16 @@ class Flow(TcpConnection):
         )
 
 
+def joins(path: Path, local_high: int, local_low: int, remote_high: int, remote_low: int) -> bool:
+    """Whether a path is between those addresses; what most differ in comes first."""
+    return (
+        path.destination_low == remote_low
+        and path.destination_high == remote_high
+        and path.source_low == local_low
+        and path.source_high == local_high
+    )
+
+
 class Connections:
     """All connections of a stack, by both addresses and ports. ``seed``: 8 secret bytes or more."""
 
@@ -96,15 +106,12 @@ class ConnectionTable(Connections):
         """See Connections."""
         flow = self._buckets[self._hash(remote_high, remote_low, remote_port, local_port) & self._mask]
         while flow is not None:
-            if flow.remote_port == remote_port and flow.local_port == local_port:
-                path = flow.path
-                if (
-                    path.destination_low == remote_low
-                    and path.destination_high == remote_high
-                    and path.source_low == local_low
-                    and path.source_high == local_high
-                ):
-                    return flow
+            if (
+                flow.remote_port == remote_port
+                and flow.local_port == local_port
+                and joins(flow.path, local_high, local_low, remote_high, remote_low)
+            ):
+                return flow
             flow = flow.following
         return None
 

@@ -213,6 +213,13 @@ def test_errors_quote_the_header_and_eight_bytes(packet: IP, code: int) -> None:
     assert harness.counter("icmp", "errors_sent") == 1
 
 
+def test_errors_quote_what_is_split_over_buffers() -> None:
+    harness = Harness()
+    packet = bytes(from_peer(Raw(b"abcdefghij"), proto=200))
+    harness.give_ip(packet, 14 + 20 + 3, 14 + 20 + 5)
+    assert bytes(verified(harness.take()[0])[ICMP].payload) == packet[: 20 + 8]
+
+
 def test_errors_are_limited_in_rate_and_never_about_broadcasts() -> None:
     harness = Harness()
     harness.give(Ether(src=PEER_LINK, dst=BROADCAST_LINK) / IP(src=PEER, dst="255.255.255.255") / UDP(dport=7))
