@@ -31,8 +31,8 @@ class Figure:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the target is met; None without one."""
-        if self.target is None:
+        """Whether the target is met; None without one, and where nothing could be compared."""
+        if self.target is None or (self.baseline is not None and self.ratio is None):
             return None
         value = self.median if self.ratio is None else self.ratio
         return value >= self.target if self.at_least else value <= self.target
@@ -53,8 +53,12 @@ def compared(
     *,
     at_least: bool = False,
 ) -> Figure:
-    """The figure of rounds in which two things were measured."""
-    ratio = statistics.median(one / other for one, other in zip(values, others, strict=True))
+    """The figure of rounds in which two things were measured.
+
+    Rounds in which the other came to nothing say nothing of the ratio: a short interval may hold no tick of the
+    kernel's clock by which a core was busy.
+    """
+    ratios = [one / other for one, other in zip(values, others, strict=True) if other]
     return Figure(
         name,
         unit,
@@ -65,7 +69,7 @@ def compared(
         target,
         against,
         statistics.median(others),
-        ratio,
+        statistics.median(ratios) if ratios else None,
         at_least,
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netlab.bench.figures import Figure
+from netlab.bench.figures import Figure, compared
 from netlab.bench.session import PlanError
 from netlab.bench.transfer import Plan, Row, figures
 
@@ -35,6 +35,13 @@ def test_a_ratio_is_of_pairs_of_one_round():
     assert (latency.median, latency.least, latency.greatest) == (20, 10, 90)
     assert latency.baseline == 30
     assert latency.ratio == 1.0  # of 1, 0.5 and 3
+
+
+def test_rounds_in_which_the_other_came_to_nothing_have_no_ratio():
+    figure = compared("core", "s/GB", [1, 2, 3], "linux", [0, 4, 3], 1.5)
+    assert (figure.rounds, figure.ratio, figure.is_met) == (3, 0.75, True)
+    nothing = compared("core", "s/GB", [1], "linux", [0], 1.5)
+    assert (nothing.ratio, nothing.is_met) == (None, None)
 
 
 def test_core_time_is_for_what_went_over_the_connection():
