@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pyroute2 import IPRoute
-from pyroute2.netlink.rtnl.ifaddrmsg import IFA_F_NOPREFIXROUTE
 
 from netlab import namespaces
 from netlab.topology import ULA, Machine, Topology, ipv6_address, mac_address
@@ -27,6 +26,8 @@ BRIDGE = "bridge"
 HOST_INTERFACE = "eth0"
 CONGESTION_CONTROL = "cubic"  # the nodes' default
 RT_SCOPE_LINK = 253  # linux/rtnetlink.h
+OUR_ROUTE = 1  # metrics of the two routes to the lab's network: the lower one is taken
+KERNELS_ROUTE = 256
 BRIDGE_MAC = "02:00:00:00:00:00"
 
 # linux/if_tun.h
@@ -137,12 +138,14 @@ def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: 
 
 
 def _add_address(netlink: IPRoute, interface: int, address: IPv4Interface | IPv6Interface) -> None:
-    """Add it, and the route to its network ourselves: a route may say what a namespace may not, the controller."""
-    prefix_length = address.network.prefixlen
-    flags = {"IFA_FLAGS": IFA_F_NOPREFIXROUTE}
-    netlink.addr("add", index=interface, address=str(address.ip), prefixlen=prefix_length, **flags)
-    metrics = {"cc_algo": congestion_control()}
-    netlink.route("add", dst=str(address.network), oif=interface, scope=RT_SCOPE_LINK, metrics=metrics)
+    """Add it, and a route of our own to its network: a route may say what a namespace may not, the controller.
+
+    It is preferred to the kernel's, which stays: a link that goes down loses ours, and comes up with the kernel's.
+    """
+    kernels = {"IFA_RT_PRIORITY": KERNELS_ROUTE}
+    netlink.addr("add", index=interface, address=str(address.ip), prefixlen=address.network.prefixlen, **kernels)
+    ours = {"priority": OUR_ROUTE, "metrics": {"cc_algo": congestion_control()}}
+    netlink.route("add", dst=str(address.network), oif=interface, scope=RT_SCOPE_LINK, **ours)
 
 
 def make_tap(name: str) -> None:

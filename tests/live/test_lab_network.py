@@ -74,11 +74,14 @@ def transfer(lab: Lab, sender: str, receiver: str, size: int) -> float:
         return time.monotonic() - start
 
 
+def ping(lab: Lab) -> None:
+    """From client to server. Raises CalledProcessError when nothing comes back."""
+    argv = [sys.executable, "-c", PING, lab.hosts["server"].address]
+    lab.hosts["client"].run(argv, timeout=10, capture_output=True, check=True)
+
+
 def test_hosts_reach_each_other_through_the_bridge(lab: Lab):
-    result = lab.hosts["client"].run(
-        [sys.executable, "-c", PING, lab.hosts["server"].address], timeout=10, capture_output=True, text=True
-    )
-    assert result.returncode == 0, result.stderr
+    ping(lab)
     neighbours = lab.hosts["client"].run(["ip", "neigh"], capture_output=True, text=True).stdout
     assert mac_address(lab.hosts["server"].address) in neighbours
 
@@ -96,6 +99,13 @@ def test_hosts_have_the_congestion_control_of_nodes(lab: Lab, version: int):
         argv = [sys.executable, "-c", CONNECT, address]
         connected = lab.hosts["client"].run(argv, timeout=10, capture_output=True, text=True, check=True).stdout
         assert (connected, accepting.stdout.readline()) == (f"{DEFAULT_CONTROLLER}\n", f"{DEFAULT_CONTROLLER}\n")
+
+
+def test_a_host_whose_interface_was_down_is_back_when_it_is_up():
+    with Lab.create() as lab:
+        for state in ("down", "up"):
+            lab.hosts["client"].run(["ip", "link", "set", lab.hosts["client"].interface, state], check=True)
+        ping(lab)
 
 
 def test_a_lab_reaches_nothing_else(lab: Lab):
