@@ -89,7 +89,7 @@ class Interrupts(Vectors):
         self.watch(self._wakeup.fd, self._wakeup, READABLE)
 
     def watch(self, fd: int, handler: InterruptHandler, events: int) -> None:
-        """Mark ``handler`` pending whenever the descriptor is found ready."""
+        """Run ``handler`` whenever the descriptor is found ready."""
         self._watched[fd] = handler
         self._epoll.register(fd, events)
 

@@ -1,8 +1,8 @@
 """The transmission control block: everything the engine knows about one connection (RFC 9293 section 3.3.1).
 
 Data and the few one-line facts about it; what is done with it is in the modules that are named after the doing:
-``input`` and ``acknowledgment``, ``output``, ``delivery``, ``timers``, ``lifecycle``. The application's interface is
-``stack.tcp.connection``, which is this class with methods. The fields have the RFC's names.
+``input`` and ``acknowledgment``, ``output`` and ``segment_output``, ``delivery``, ``timers``, ``lifecycle``. The
+application's interface is ``stack.tcp.connection``, which is this class with methods. The fields have the RFC's names.
 """
 
 from ebbrt.constants import FOREVER
