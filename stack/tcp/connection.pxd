@@ -10,7 +10,6 @@ from stack.tcp.tcb cimport Tcb
 
 cdef unsigned int MASK32
 cdef unsigned int CLOSE_WAIT
-cdef unsigned int CLOSED
 cdef unsigned int ESTABLISHED
 cdef unsigned int LISTEN
 cdef unsigned int SYN_RECEIVED
@@ -23,6 +22,7 @@ cdef class Connection(Tcb):
     cpdef unsigned int send_window(self) except? 0xFFFFFFFF
     cpdef void disable_nagle(self) except *
     cpdef void pause(self) except *
+    @cython.locals(connection=Connection)
     cpdef void resume(self) except *
     cpdef void close(self) except *
     cpdef void abort(self) except *

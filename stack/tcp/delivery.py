@@ -1,8 +1,9 @@
 """Upcalls: handing an application what has happened, in order, and holding it back while the application is paused.
 
 An upcall may call anything on its connection. ``in_upcall`` makes ``send`` only queue meanwhile, so that all replies
-leave together; whoever made the upcall calls ``output`` afterwards. Data that arrives while an application is paused
-is held, and with it everything that comes after it: the peer's FIN, and an orderly end.
+leave together; whoever made the upcall calls ``output`` afterwards. An upcall may be the end of the connection, which
+then lets go of its handler (``tell_closed``): so each holds on to the handler until it has returned. Data that arrives
+while an application is paused is held, and with it everything that comes after it: the peer's FIN, and an orderly end.
 """
 
 from ebbrt.iobuf import IOBuf
@@ -20,9 +21,10 @@ def deliver(connection: Tcb, chain: IOBuf) -> None:
         connection.held_last = last_piece(chain)
         connection.held_pinned += chain.pinned()
         return
+    handler = connection.handler
     connection.in_upcall = True
     try:
-        connection.handler.receive(chain)
+        handler.receive(chain)
     finally:
         connection.in_upcall = False
     if connection.held is not None:
@@ -36,9 +38,10 @@ def flush(connection: Tcb) -> None:
     while connection.held is not None and not connection.paused:
         chain = connection.held
         drop_held(connection)
+        handler = connection.handler
         connection.in_upcall = True
         try:
-            connection.handler.receive(chain)
+            handler.receive(chain)
         finally:
             connection.in_upcall = False
     if connection.held is not None:
@@ -58,9 +61,10 @@ def drop_held(connection: Tcb) -> None:
 
 def tell_connected(connection: Tcb) -> None:
     """The handshake is complete."""
+    handler = connection.handler
     connection.in_upcall = True
     try:
-        connection.handler.connected()
+        handler.connected()
     finally:
         connection.in_upcall = False
     flush(connection)
@@ -68,9 +72,10 @@ def tell_connected(connection: Tcb) -> None:
 
 def tell_window_opened(connection: Tcb) -> None:
     """The send buffer has room again."""
+    handler = connection.handler
     connection.in_upcall = True
     try:
-        connection.handler.send_window_opened()
+        handler.send_window_opened()
     finally:
         connection.in_upcall = False
     flush(connection)
@@ -82,9 +87,10 @@ def tell_peer_closed(connection: Tcb) -> None:
         connection.peer_closed_due = True
         return
     connection.peer_closed_due = False
+    handler = connection.handler
     connection.in_upcall = True
     try:
-        connection.handler.peer_closed()
+        handler.peer_closed()
     finally:
         connection.in_upcall = False
 

@@ -88,8 +88,9 @@ def test_what_is_put_is_counted_and_its_digest_told(network, server, client, len
     "wrong",
     [bytes(24), request(3, 1), request(GET, (1 << 50) + 1), request(GET, (1 << 64) - 1), request(GET, 1, 1, 2)],
 )
-def test_what_is_no_request_ends_the_connection(network, server, client, wrong):
-    say(network, client, wrong)
+@pytest.mark.parametrize("more", [b"", bytes(100)])  # which comes with it, for a session that has ended by then
+def test_what_is_no_request_ends_the_connection(network, server, client, wrong, more):
+    say(network, client, wrong + more)
     network.run(lambda: client.reason != "")
     assert server.statistics()["problems"] == {"not a request": 1}
     assert server.statistics()["connections"] == 0
