@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-LINKTYPE_ETHERNET = 1
+from captures.link_layers import ETHERNET
 
 BLOCK_SECTION = 0x0A0D0D0A
 BLOCK_INTERFACE = 1
@@ -53,6 +53,7 @@ class Packet(NamedTuple):
     time_ns: int  # nanoseconds since 1970
     frame: bytes  # what was captured of it
     length: int  # what it was on the wire; more than len(frame) when the packet was cut
+    link_type: int = ETHERNET  # what the frame begins with: see ``link_layers``
 
 
 class Interface(NamedTuple):
@@ -100,7 +101,7 @@ def _read_pcap(data: bytes, order: str, nanoseconds: int) -> Iterator[Packet]:
 
 
 def _check(linktype: int, captured: int, length: int, number: int) -> None:
-    if linktype != LINKTYPE_ETHERNET:
+    if linktype != ETHERNET:
         raise CaptureError(f"link type {linktype} is not Ethernet (1); capture on one interface, not on 'any'", number)
     if captured > length:
         raise CaptureError(f"claims {captured} bytes captured of {length} on the wire", number)
@@ -213,8 +214,8 @@ def write_pcapng(
         about = _options((OPTION_COMMENT, comment.encode()), (OPTION_USER_APPLICATION, b"netlab capture"))
         file.write(_pack_block(BLOCK_SECTION, section + about))
         described = _options((OPTION_NAME, interface.encode()), (OPTION_TIME_RESOLUTION, b"\x09"))
-        file.write(_pack_block(BLOCK_INTERFACE, struct.pack("<HHI", LINKTYPE_ETHERNET, 0, 0) + described))
-        for _, last_ns, frame, length in packets:
+        file.write(_pack_block(BLOCK_INTERFACE, struct.pack("<HHI", ETHERNET, 0, 0) + described))
+        for _, last_ns, frame, length, _ in packets:
             header = struct.pack("<IIIII", 0, last_ns >> 32, last_ns & 0xFFFF_FFFF, len(frame), length)
             file.write(_pack_block(BLOCK_ENHANCED_PACKET, header + frame))
             count += 1

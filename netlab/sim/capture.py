@@ -7,7 +7,7 @@ every byte.
 import struct
 from pathlib import Path
 
-from captures.files import LINKTYPE_ETHERNET
+from captures.link_layers import ETHERNET
 
 _MAGIC = 0xA1B23C4D  # nanoseconds
 _SNAPLEN = 1 << 18
@@ -22,7 +22,7 @@ class Capture:
         self.path = path
         self.frames = 0
         self._file = path.open("wb")
-        self._file.write(_FILE_HEADER.pack(_MAGIC, 2, 4, 0, 0, _SNAPLEN, LINKTYPE_ETHERNET))
+        self._file.write(_FILE_HEADER.pack(_MAGIC, 2, 4, 0, 0, _SNAPLEN, ETHERNET))
 
     def write(self, frame: bytes, now: int) -> None:
         """Write a frame that enters a link at ``now`` ns."""
