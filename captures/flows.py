@@ -6,7 +6,8 @@ segment is a retransmission, out of order, a keep-alive or a duplicate ACK is de
 analysis, so that the counts mean what their readers know and tshark can judge them.
 
 What keeps a stream from being complete (a hole, a cut packet, no handshake) is recorded with the packet that shows it,
-never raised: statistics of such a capture are still of use, only a replay must refuse it.
+never raised: statistics of such a capture are still of use, only a replay must refuse it. What is no TCP, or cannot be
+read, is counted by its reason (``Trace.left_out``), so that whoever judges a capture can say what the verdict covers.
 """
 
 import heapq
@@ -14,16 +15,30 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import inet_ntoa
+from socket import AF_INET, AF_INET6, inet_ntop
 from typing import NamedTuple
 
-from captures.files import Packet, read_packets
-from captures.segments import ACK, FIN, RST, SYN, Malformed, Options, Segment, flag_names, parse_options, parse_segment
+from captures.files import CaptureError, Packet, read_packets
+from captures.segments import (
+    ACK,
+    FIN,
+    RST,
+    SYN,
+    Endpoint,
+    Ends,
+    Malformed,
+    NotTcp,
+    Options,
+    Segment,
+    flag_names,
+    parse_options,
+    parse_segment,
+)
 
 FAST_RETRANSMIT_NS = 20_000_000  # after a duplicate ACK, as Wireshark has it
+MAX_NAMED = 4  # kinds of packets without TCP that are told by name
 REORDER_NS = 3_000_000  # how late a segment may be out of order when the round trip is unknown, as Wireshark has it
-
-Endpoint = tuple[bytes, int]
+Pair = tuple[Endpoint, Endpoint, tuple[int, ...]]  # of one direction; the VLANs belong to it
 
 
 class Problem(NamedTuple):
@@ -31,6 +46,20 @@ class Problem(NamedTuple):
 
     packet: int
     reason: str
+
+
+class Lost(NamedTuple):
+    """A packet that cannot be read, and whose it may be: its addresses and ports, as far as it tells them."""
+
+    packet: int
+    reason: str
+    ends: Ends
+    ports: frozenset[int]
+
+    def may_be_of(self, connection: "Connection") -> bool:
+        """Whether it may have carried a part of this connection."""
+        client, server = connection.client.source, connection.server.source
+        return self.ends == {client[0], server[0]} and self.ports in (set(), {client[1], server[1]})
 
 
 class Chunk(NamedTuple):
@@ -74,6 +103,7 @@ class Direction:
     retransmissions: int = 0
     out_of_order: int = 0
     keep_alives: int = 0
+    keep_alive_acks: int = 0
     duplicate_acks: int = 0
     zero_windows: int = 0
     resets: int = 0
@@ -91,6 +121,7 @@ class Direction:
     last_ack_ns: int = 0
     last_window: int = -1
     duplicates: int = 0  # of last_ack, in a row
+    probing: bool = False  # its last segment was a keep-alive
     unseen_ack: tuple[int, int] | None = None  # (acknowledgement, packet): of bytes the capture does not have
 
     def hole(self) -> Problem | None:
@@ -120,7 +151,10 @@ class Connection:
     server: Direction
     syn_ns: int | None = None
     round_trip_ns: int = 0  # of the handshake as the capture's place saw it; 0: not known
-    finished: bool = False
+    # Until its SYN is answered, what belongs to the connection that these endpoints had before goes there: a client
+    # that lost it and opens anew is told by a challenge ACK, and ends it with a reset (RFC 9293 section 3.5.1).
+    answered: bool = True
+    previous: "Connection | None" = None
 
     def problem(self) -> Problem | None:
         """Why the two streams are not known to be complete up to their ends; the earliest reason, or None."""
@@ -147,7 +181,9 @@ class Trace:
     connections: list[Connection] = field(default_factory=list)
     packets: int = 0
     tcp_packets: int = 0
-    malformed: list[Problem] = field(default_factory=list)
+    malformed: list[Lost] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)  # what was no TCP, by name
+    damage: CaptureError | None = None  # where the file could be read no further
     first_ns: int = 0
     last_ns: int = 0
 
@@ -155,45 +191,113 @@ class Trace:
         """The connections whose server's port it is."""
         return [connection for connection in self.connections if connection.server.source[1] == port]
 
+    def left_out(self, port: int) -> list[str]:
+        """In words, what of the capture no verdict on the connections to ``port`` covers; empty: nothing."""
+        said = []
+        if self.damage is not None:
+            said.append(f"what follows packet {self.packets}, where the file is damaged ({self.damage})")
+        if self.malformed:
+            first = self.malformed[0]
+            said.append(
+                f"{_counted(len(self.malformed), 'unreadable packet')} (packet {first.packet}: {first.reason})"
+            )
+        elsewhere = len(self.connections) - len(self.to_port(port))
+        if elsewhere:
+            said.append(f"{_counted(elsewhere, 'connection')} to other ports")
+        if self.others:
+            named = ", ".join(f"{count} {name}" for name, count in self.others.most_common(MAX_NAMED))
+            more = "" if len(self.others) <= MAX_NAMED else f" and {len(self.others) - MAX_NAMED} other kinds"
+            said.append(f"{_counted(self.others.total(), 'packet')} without TCP ({named}{more})")
+        return said
+
+
+def _counted(count: int, thing: str) -> str:
+    """``1 packet``, ``2 packets``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
 
 def endpoint_name(endpoint: Endpoint) -> str:
-    """``10.0.0.1:11211``."""
-    return f"{inet_ntoa(endpoint[0])}:{endpoint[1]}"
+    """``10.0.0.1:11211`` or ``[fd00::1]:11211``."""
+    address, port = endpoint
+    return f"{inet_ntop(AF_INET, address)}:{port}" if len(address) == 4 else f"[{inet_ntop(AF_INET6, address)}]:{port}"
 
 
-def read_trace(path: Path) -> Trace:
-    """The connections of a pcap or pcapng file; CaptureError when it cannot be read."""
-    return follow(read_packets(path))
+def read_trace(path: Path, port: int | None = None) -> Trace:
+    """The connections of a capture file.
+
+    ``port``: of a connection whose beginning was not captured, the side with this port is the server. CaptureError
+    when nothing of the file can be read; damage behind the first packet ends the trace there (``Trace.damage``).
+    """
+    return follow(read_packets(path), port)
 
 
-def follow(packets: Iterable[Packet]) -> Trace:
-    """The connections of ``packets``."""
+def follow(packets: Iterable[Packet], port: int | None = None) -> Trace:
+    """The connections of ``packets``; see `read_trace`."""
     trace = Trace()
-    live: dict[tuple[Endpoint, Endpoint], Connection] = {}
-    for packet in packets:
+    live: dict[Pair, Connection] = {}
+    try:
+        for packet in packets:
+            if trace.packets == 0:
+                trace.first_ns = packet.time_ns
+            trace.packets += 1
+            trace.last_ns = packet.time_ns
+            _follow_packet(trace, live, packet, port)
+    except CaptureError as damage:
         if not trace.packets:
-            trace.first_ns = packet.time_ns
-        trace.packets += 1
-        trace.last_ns = packet.time_ns
-        try:
-            segment = parse_segment(packet)
-        except Malformed as verdict:
-            trace.malformed.append(Problem(packet.number, str(verdict)))
-            continue
-        if segment is None:
-            continue
-        trace.tcp_packets += 1
-        connection = live.get((segment.source, segment.destination))
-        if connection is None or _opens_anew(connection, segment):
-            connection = _open(segment)
-            trace.connections.append(connection)
-            live[segment.source, segment.destination] = connection
-            live[segment.destination, segment.source] = connection
-        if segment.source == connection.client.source:
-            _take(connection, connection.client, connection.server, segment)
-        else:
-            _take(connection, connection.server, connection.client, segment)
+            raise
+        trace.damage = damage
     return trace
+
+
+def _follow_packet(trace: Trace, live: dict[Pair, Connection], packet: Packet, port: int | None) -> None:
+    """Give the packet to its connection, or count it among what is left out."""
+    try:
+        segment = parse_segment(packet)
+    except NotTcp as verdict:
+        trace.others[str(verdict)] += 1
+        return
+    except Malformed as verdict:
+        trace.malformed.append(Lost(packet.number, str(verdict), verdict.ends, verdict.ports))
+        return
+    trace.tcp_packets += 1
+    pair = (segment.source, segment.destination, segment.vlans)
+    connection = live.get(pair)
+    if connection is None or _opens_anew(connection, segment):
+        opened = _open(segment, port)
+        if connection is not None:
+            opened.previous = connection if connection.answered else connection.previous or connection
+        connection = live[pair] = live[segment.destination, segment.source, segment.vlans] = opened
+        trace.connections.append(connection)
+    if not connection.answered:
+        connection = _whose(trace, connection, segment)
+    if segment.source == connection.client.source:
+        _take(connection, connection.client, connection.server, segment)
+    else:
+        _take(connection, connection.server, connection.client, segment)
+
+
+def _whose(trace: Trace, connection: Connection, segment: Segment) -> Connection:
+    """The connection, whose SYN is unanswered, or the one before it, if it is to that one that the segment belongs."""
+    if segment.flags & (SYN | ACK) == SYN:
+        return connection
+    client = connection.client
+    assert client.next_seq is not None
+    if segment.source == client.source:
+        belongs = segment.seq == client.next_seq or connection.previous is None
+    else:
+        # Text in a SYN may be acknowledged or not (RFC 7413 section 4.2.2).
+        belongs = bool(segment.flags & ACK) and 0 <= difference(client.next_seq, segment.ack) <= len(client.stream)
+        if not belongs and connection.previous is None:
+            if segment.flags != ACK or segment.length:
+                belongs = True  # the capture lacks what came before it
+            else:
+                connection.previous = Connection(segment.packet, Direction(client.source), Direction(segment.source))
+                trace.connections.append(connection.previous)
+    if belongs:
+        connection.answered, connection.previous = True, None
+        return connection
+    assert connection.previous is not None
+    return connection.previous
 
 
 def _opens_anew(connection: Connection, segment: Segment) -> bool:
@@ -209,14 +313,18 @@ def _initial(side: Direction) -> int | None:
     return None if side.next_seq is None else (side.next_seq - len(side.stream) - 1) & 0xFFFF_FFFF
 
 
-def _open(segment: Segment) -> Connection:
-    """A connection from the first segment seen of it: without a SYN, the lower port is taken to be the server."""
+def _open(segment: Segment, port: int | None) -> Connection:
+    """A connection from the first segment seen of it: without a SYN, ``port`` serves, or else the lower port."""
     from_server = segment.flags & SYN and segment.flags & ACK
     if not segment.flags & SYN:
-        from_server = segment.source[1] < segment.destination[1]
+        source, destination = segment.source[1], segment.destination[1]
+        from_server = (
+            source == port if port in (source, destination) and source != destination else source < destination
+        )
     if from_server:
         return Connection(segment.packet, Direction(segment.destination), Direction(segment.source))
-    return Connection(segment.packet, Direction(segment.source), Direction(segment.destination))
+    answered = segment.flags & (SYN | ACK) != SYN
+    return Connection(segment.packet, Direction(segment.source), Direction(segment.destination), answered=answered)
 
 
 def _take(connection: Connection, side: Direction, other: Direction, segment: Segment) -> None:
@@ -230,7 +338,7 @@ def _take(connection: Connection, side: Direction, other: Direction, segment: Se
             connection.round_trip_ns = segment.time_ns - connection.syn_ns
     _count(side, segment)
     keep_alive = _analyse(connection, side, other, segment)
-    if segment.length and not keep_alive:
+    if segment.length and not keep_alive and not segment.flags & RST:  # a reset's text is a reason, not the stream's
         if segment.length > len(segment.payload) and side.cut is None:
             captured = len(segment.payload)
             side.cut = Problem(segment.packet, f"was cut: {captured} of {segment.length} payload bytes captured")
@@ -251,12 +359,13 @@ def _take_syn(connection: Connection, side: Direction, segment: Segment) -> None
 
 def _count(side: Direction, segment: Segment) -> None:
     side.segments += 1
-    side.data_segments += segment.length > 0
-    side.payload_bytes += segment.length
     side.wire_bytes += segment.wire_bytes
     side.flags[flag_names(segment.flags)] += 1
     if segment.flags & RST:
         side.resets += 1
+    else:
+        side.data_segments += segment.length > 0
+        side.payload_bytes += segment.length
     if not segment.flags & (SYN | FIN | RST):
         if segment.window == 0:
             side.zero_windows += 1
@@ -266,7 +375,7 @@ def _count(side: Direction, segment: Segment) -> None:
 
 def _analyse(connection: Connection, side: Direction, other: Direction, segment: Segment) -> bool:
     """Classify the segment by Wireshark's rules; returns whether it is a keep-alive."""
-    occupies = segment.length + (1 if segment.flags & (SYN | FIN) else 0)
+    occupies = 0 if segment.flags & RST else segment.length + (1 if segment.flags & (SYN | FIN) else 0)
     end = (segment.seq + occupies) & 0xFFFF_FFFF
     highest = side.highest
     keep_alive = False
@@ -275,7 +384,7 @@ def _analyse(connection: Connection, side: Direction, other: Direction, segment:
         keep_alive = ahead == -1 and segment.length <= 1
         side.keep_alives += keep_alive
         if ahead == 0 and segment.length == 0 and segment.flags & ACK:
-            _note_duplicate_ack(side, segment)
+            _note_duplicate_ack(side, other, segment)
     if occupies and highest is not None and not keep_alive:
         # A segment that begins on the last byte sent and is longer continues after a zero-window probe.
         probe = segment.length > 1 and difference(segment.seq, highest) == -1
@@ -293,13 +402,18 @@ def _analyse(connection: Connection, side: Direction, other: Direction, segment:
         side.highest = end
         side.highest_ns = segment.time_ns
     side.last_window = segment.window
+    side.probing = keep_alive
     return keep_alive
 
 
-def _note_duplicate_ack(side: Direction, segment: Segment) -> None:
+def _note_duplicate_ack(side: Direction, other: Direction, segment: Segment) -> None:
+    """A repeated acknowledgement, unless it answers a keep-alive."""
     if segment.window and segment.window == side.last_window and segment.ack == side.last_ack:
-        side.duplicate_acks += 1
-        side.duplicates += 1
+        if other.probing:
+            side.keep_alive_acks += 1
+        else:
+            side.duplicate_acks += 1
+            side.duplicates += 1
 
 
 def _is_out_of_order(connection: Connection, side: Direction, other: Direction, segment: Segment, end: int) -> bool:

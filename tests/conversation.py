@@ -4,7 +4,8 @@ import struct
 from pathlib import Path
 
 from scapy.layers.inet import IP, TCP
-from scapy.layers.l2 import Ether
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 
@@ -85,6 +86,20 @@ class Conversation:
         self.add(False, self.sent[False], flags="FA")
         self.sent[False] += 1
         return self.add(True, self.sent[True])
+
+
+def over_ipv6(packet: Packet) -> Packet:
+    """The same segment over IPv6, from and to addresses that end as the IPv4 ones do."""
+    ends = Ether(src=packet.src, dst=packet.dst)
+    return ends / IPv6(src=f"fd00::{packet[IP].src}", dst=f"fd00::{packet[IP].dst}") / packet[TCP].copy()
+
+
+def in_vlans(packet: Packet, *vlans: int) -> Packet:
+    """The same packet with VLAN tags, outermost first."""
+    tagged = Ether(src=packet.src, dst=packet.dst)
+    for vlan in vlans:
+        tagged /= Dot1Q(vlan=vlan)
+    return tagged / packet.payload.copy()
 
 
 def save(path: Path, packets: list[Packet], times_ns: list[int] | None = None) -> Path:

@@ -1,26 +1,27 @@
 from pathlib import Path
 
 import pytest
-from scapy.layers.inet import IP, TCP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
 from captures.files import Packet
 from captures.flows import Connection, Trace, difference, follow, read_trace
 from captures.segments import Malformed, Options, parse_options, parse_segment
-from tests.conversation import EVERY_NS, Conversation, save
+from tests.conversation import EVERY_NS, Conversation, in_vlans, over_ipv6, save
 
 MS = 1_000_000
 
 
-def trace_of(conversation: Conversation, times_ns: list[int] | None = None) -> Trace:
+def trace_of(conversation: Conversation, times_ns: list[int] | None = None, port: int | None = None) -> Trace:
     frames = [bytes(packet) for packet in conversation.packets]
     times = times_ns or [index * EVERY_NS for index in range(len(frames))]
-    return follow(
+    packets = (
         Packet(number, when, frame, len(frame))
         for number, (when, frame) in enumerate(zip(times, frames, strict=True), start=1)
     )
+    return follow(packets, port)
 
 
 def only(trace: Trace) -> Connection:
@@ -233,9 +234,20 @@ def test_ethernet_padding_is_no_payload() -> None:
 
 
 def test_other_protocols_are_passed_over() -> None:
-    frames = [bytes(Ether() / ARP()), bytes(Ether() / IPv6(dst="fd00::1") / TCP()), bytes(Ether() / IP() / Raw(b"x"))]
+    packets = [
+        Ether() / ARP(),
+        Ether() / IPv6(dst="fd00::1") / UDP(),
+        Ether() / IP(dst="10.0.0.1") / UDP(),
+        Ether() / IP(dst="10.0.0.1", proto=89) / Raw(b"x"),
+        Ether(type=0x9999) / Raw(bytes(50)),
+    ]
+    frames = [bytes(packet) for packet in packets]
     trace = follow(Packet(i, 0, frame, len(frame)) for i, frame in enumerate(frames, start=1))
-    assert (trace.packets, trace.tcp_packets, trace.connections, trace.malformed) == (3, 0, [], [])
+    assert (trace.packets, trace.tcp_packets, trace.connections, trace.malformed) == (5, 0, [], [])
+    assert trace.others == {"ARP": 1, "UDP": 2, "IP protocol 89": 1, "ethertype 0x9999": 1}
+    assert trace.left_out(11211) == [
+        "5 packets without TCP (2 UDP, 1 ARP, 1 IP protocol 89, 1 ethertype 0x9999)",
+    ]
 
 
 def damaged(at: int, value: bytes) -> bytes:
@@ -289,3 +301,152 @@ def test_interleaved_connections_from_a_file(tmp_path: Path) -> None:
     trace = read_trace(save(tmp_path / "two.pcap", packets))
     assert [bytes(connection.client.stream) for connection in trace.connections] == [b"from 40000", b"from 40001"]
     assert trace.to_port(80) == []
+
+
+# -- what carries TCP
+
+
+def test_ipv6() -> None:
+    conversation = Conversation().handshake().client(b"hello").server(b"world").close()
+    conversation.packets = [over_ipv6(packet) for packet in conversation.packets]
+    connection = only(trace_of(conversation))
+    assert connection.name() == "[fd00::c612:1]:40000 -> [fd00::c612:2]:11211"
+    assert (bytes(connection.client.stream), bytes(connection.server.stream)) == (b"hello", b"world")
+    assert connection.problem() is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        IPv6ExtHdrHopByHop(),
+        IPv6ExtHdrDestOpt() / IPv6ExtHdrDestOpt(),
+        IPv6ExtHdrRouting(addresses=["fd00::9"], segleft=0),
+        IPv6ExtHdrFragment(id=7),  # atomic: whole
+    ],
+)
+def test_extension_headers_before_tcp(headers: object) -> None:
+    packet = over_ipv6(Conversation().segment(True, 0, b"abc"))
+    frame = bytes(Ether() / IPv6(src=packet[IPv6].src, dst=packet[IPv6].dst) / headers / packet[TCP])
+    assert parse_segment(Packet(1, 0, frame, len(frame))).payload == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        (IPv6ExtHdrFragment(m=1), "fragment"),
+        (IPv6ExtHdrFragment(offset=9), "fragment"),
+        (IPv6ExtHdrHopByHop(len=200), "too short for an IPv6 extension header"),
+    ],
+)
+def test_what_an_ipv6_packet_hides_is_malformed_with_its_ends(headers: object, reason: str) -> None:
+    frame = bytes(Ether() / IPv6(src="fd00::1", dst="fd00::2") / headers / IPv6ExtHdrDestOpt() / TCP())
+    with pytest.raises(Malformed, match=reason) as caught:
+        parse_segment(Packet(1, 0, frame, len(frame)))
+    assert caught.value.ends == {bytes.fromhex("fd00" + 27 * "0" + n) for n in "12"}
+
+
+def test_a_chain_of_extension_headers_ends_somewhere() -> None:
+    frame = bytes(Ether() / IPv6(nh=60, plen=65535)) + b"\x3c\0\1\4\0\0\0\0" * 5000
+    with pytest.raises(Malformed, match="more than 64"):
+        parse_segment(Packet(1, 0, frame, 1 << 17))
+
+
+@pytest.mark.parametrize("vlans", [(7,), (7, 9), (4095, 0, 3)])
+def test_vlan_tags_are_taken_off(vlans: tuple[int, ...]) -> None:
+    conversation = Conversation().handshake().client(b"hello").server(b"world").close()
+    conversation.packets = [in_vlans(packet, *vlans) for packet in conversation.packets]
+    connection = only(trace_of(conversation))
+    assert (bytes(connection.client.stream), connection.problem()) == (b"hello", None)
+
+
+def test_the_same_addresses_in_another_vlan_are_others() -> None:
+    conversation = Conversation().handshake().client(b"one")
+    other = Conversation().handshake().client(b"two")
+    conversation.packets += [in_vlans(packet, 5) for packet in other.packets]
+    streams = [bytes(connection.client.stream) for connection in trace_of(conversation).connections]
+    assert streams == [b"one", b"two"]
+
+
+# -- who is the server, and what is a stream's
+
+
+def test_the_port_says_who_serves_when_no_syn_was_seen() -> None:
+    conversation = Conversation(client_port=80).server(b"abc").client(b"def")
+    assert only(trace_of(conversation)).server.source[1] == 80
+    connection = only(trace_of(conversation, port=11211))
+    assert (connection.server.source[1], bytes(connection.server.stream)) == (11211, b"abc")
+
+
+def test_the_text_of_a_reset_is_no_part_of_the_stream() -> None:
+    conversation = Conversation().handshake().server(b"abc").add(False, 3, b"no such service", flags="RA")
+    server = only(trace_of(conversation)).server
+    assert (bytes(server.stream), server.payload_bytes, server.data_segments, server.resets) == (b"abc", 3, 1, 1)
+    assert (server.retransmissions, server.out_of_order) == (0, 0)
+
+
+def rebooted(known: bool, isn: int = 700_000) -> Conversation:
+    """A client that forgot its connection and opens it anew: SYN, challenge ACK, RST, SYN (RFC 9293, figure 10)."""
+    old, new = Conversation().handshake().client(b"old"), Conversation(client_isn=700_000, server_isn=33)
+    opening = [
+        new.segment(True, -1, flags="S", ack=0),
+        Conversation(client_isn=isn).segment(True, -1, flags="S", ack=0),
+    ]
+    challenge, reset = old.segment(False, 0), old.segment(True, 3, flags="R", ack=0)
+    new = Conversation(client_isn=isn, server_isn=33).handshake().client(b"new").server(b"yes").close()
+    old.packets = [*(old.packets if known else []), opening[0], challenge, reset, *new.packets]
+    return old
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["captured", "not captured"])
+def test_a_client_that_rebooted_opens_one_new_connection(known: bool) -> None:
+    old, new = sorted(trace_of(rebooted(known)).connections, key=lambda each: bytes(each.client.stream) == b"new")
+    assert bytes(old.client.stream) == (b"old" if known else b"")
+    assert (old.client.resets, new.client.resets, new.server.pure_acks) == (1, 0, 0)
+    assert (bytes(new.client.stream), bytes(new.server.stream), new.problem()) == (b"new", b"yes", None)
+
+
+def test_a_client_that_rebooted_may_choose_another_number_the_second_time() -> None:
+    trace = trace_of(rebooted(True, isn=900_000))
+    assert [bytes(each.client.stream) for each in trace.connections] == [b"old", b"", b"new"]
+    assert trace.connections[2].problem() is None
+
+
+def test_a_refused_syn_is_answered() -> None:
+    conversation = Conversation().add(True, -1, flags="S", ack=0).add(False, -1, flags="RA")
+    assert only(trace_of(conversation)).server.resets == 1
+
+
+def test_answers_to_keep_alives_are_no_duplicate_acks() -> None:
+    conversation = Conversation().handshake().client(b"abc").add(False, 0)
+    for _ in range(5):
+        conversation.add(True, 2).add(False, 0)  # one below what was sent, and its answer
+    conversation.add(True, 3).add(False, 0)  # a window update, and a duplicate
+    server = only(trace_of(conversation)).server
+    assert (server.keep_alive_acks, server.duplicate_acks) == (5, 1)
+
+
+# -- files
+
+
+def test_damage_ends_the_trace_where_it_is(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.pcap", Conversation().handshake().client(b"abc").client(b"def").packets)
+    path.write_bytes(path.read_bytes()[:-3])
+    trace = read_trace(path)
+    assert (trace.packets, bytes(only(trace).client.stream)) == (4, b"abc")
+    assert trace.damage is not None
+    assert trace.damage.packet == 5
+    assert "what follows packet 4" in trace.left_out(11211)[0]
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    conversation = Conversation().handshake().client(b"abc")
+    fragment = bytearray(bytes(conversation.packets[3]))
+    fragment[20:22] = b"\x20\0"
+    conversation.packets += [Ether(bytes(fragment)), Ether() / ARP()]
+    trace = trace_of(conversation)
+    assert trace.left_out(80) == [
+        "1 unreadable packet (packet 5: an IP fragment: TCP inside fragments is not reassembled)",
+        "1 connection to other ports",
+        "1 packet without TCP (1 ARP)",
+    ]
+    assert trace.left_out(11211) == [trace.left_out(80)[0], trace.left_out(80)[2]]

@@ -5,15 +5,17 @@ import json
 import random
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from scapy.packet import Packet
 
 from captures.diff import summarise, total
 from captures.flows import read_trace
 from captures.record import requests_of
 from captures.replay_plan import plan_replay
-from tests.conversation import EVERY_NS, Conversation, save
+from tests.conversation import EVERY_NS, Conversation, in_vlans, over_ipv6, save
 
 REFERENCE = Path(__file__).parents[2] / "captures" / "reference" / "memcached-linux.pcapng"
 MS = 1_000_000
@@ -25,6 +27,7 @@ FIELDS = (
     "tcp.analysis.duplicate_ack",
     "tcp.analysis.zero_window",
     "tcp.analysis.keep_alive",
+    "tcp.analysis.keep_alive_ack",
     "tcp.flags.reset",
 )
 
@@ -50,6 +53,7 @@ def our_counts(path: Path) -> dict[str, int]:
         "tcp.analysis.duplicate_ack": total(sides, "duplicate_acks"),
         "tcp.analysis.zero_window": total(sides, "zero_windows"),
         "tcp.analysis.keep_alive": total(sides, "keep_alives"),
+        "tcp.analysis.keep_alive_ack": total(sides, "keep_alive_acks"),
     }
 
 
@@ -92,17 +96,18 @@ def troubled() -> tuple[Conversation, list[int]]:
     talk.add(False, 10, window=0)
     talk.add(True, 499, b"").add(True, 499, bytes(1))  # 17, 18: keep-alives
     talk.add(False, 10, window=600)
-    talk.client(bytes(100)).client(bytes(100))  # 20, 21
-    talk.add(True, 500, bytes(200), "PA")  # 22: after a time-out, both together
-    talk.add(False, 0, bytes(10), "PA")  # 23
-    talk.add(True, 900, bytes(10), "PA")  # 24
-    talk.add(True, 700, bytes(200), "PA")  # 25: late
+    talk.add(True, 499, b"").add(False, 10, window=600)  # 20, 21: a keep-alive and its answer
+    talk.client(bytes(100)).client(bytes(100))  # 22, 23
+    talk.add(True, 500, bytes(200), "PA")  # 24: after a time-out, both together
+    talk.add(False, 0, bytes(10), "PA")  # 25
+    talk.add(True, 900, bytes(10), "PA")  # 26
+    talk.add(True, 700, bytes(200), "PA")  # 27: late
     talk.sent[True] = 910
     talk.add(False, 10).add(False, 10, flags="R")
     times = [index * EVERY_NS for index in range(len(talk.packets))]
-    for index in range(21, len(times)):
+    for index in range(23, len(times)):
         times[index] += 300 * MS
-    for index in range(24, len(times)):
+    for index in range(26, len(times)):
         times[index] += 50 * MS
     return talk, times
 
@@ -114,6 +119,15 @@ def test_tshark_counts_the_same_in_a_troubled_connection(tmp_path: Path) -> None
     ours = our_counts(path)
     assert ours == tshark_counts(path)
     assert all(ours.values()), f"the capture lacks one of the troubles: {ours}"
+
+
+@needs_tshark
+@pytest.mark.parametrize("rewrite", [over_ipv6, lambda packet: in_vlans(packet, 7, 9)], ids=["IPv6", "QinQ"])
+def test_tshark_counts_the_same_whatever_carries_it(tmp_path: Path, rewrite: Callable[[Packet], Packet]) -> None:
+    talk, times = troubled()
+    path = save(tmp_path / "troubled.pcap", [rewrite(packet) for packet in talk.packets], times)
+    assert our_counts(path) == tshark_counts(path)
+    assert all(our_counts(path).values())
 
 
 @needs_tshark
