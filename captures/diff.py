@@ -1,21 +1,28 @@
-"""Compare two captures by meaning: how each stack shakes hands, what it sends for a request, and what went wrong.
+"""Compare two captures by meaning: what was asked and answered, then how each stack shakes hands, what it sends for a
+request, and what went wrong.
 
-Initial sequence numbers, ports, addresses, times and identification fields never count, and the captures need not be
-of the same length: traffic is set in relation to memcached requests, trouble to segments. A figure *differs* when it
-is more than ``tolerance`` (a share of the larger one) apart, a word when it is another word, and trouble (a
-retransmission, a reset, a zero window) also when one capture has some and the other none.
+The application's bytes come first: two captures are not equal if a request of one is missing in the other, or the same
+question (``answers``) got other bytes in reply. CAS and opaque never count, nor do initial sequence numbers, ports,
+addresses, times and identification fields. The captures need not be of the same length: traffic is set in relation to
+memcached requests, trouble to segments. A figure *differs* when it is more than ``tolerance`` (a share of the larger
+one) apart, a word when it is another word, and trouble (a retransmission, a reset, a zero window) also when only one
+capture has some.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from captures import memcached_binary as protocol
+from captures.answers import Answers, answered_apart
+from captures.files import CaptureError
 from captures.flows import Connection, Direction, Trace, read_trace
-from captures.memcached_binary import ProtocolError
+from captures.replay_plan import Step, connection_steps
 
 TOLERANCE = 0.05
+MAX_TOLD = 3  # problems, or answers apart, that are told one by one
 NEGLIGIBLE = 0.01  # of an event per request: below it two figures are the same
 
 Value = int | float | str
@@ -34,7 +41,7 @@ class Row:
 
 @dataclass(slots=True)
 class Comparison:
-    """Two captures side by side. ``notes`` says what of them could not be read, with the packet's number."""
+    """Two captures side by side. ``notes`` says what the rows do not cover, with the packet's number."""
 
     a: str
     b: str
@@ -55,6 +62,7 @@ class Summary:
     seconds: float
     requests: int = 0
     commands: Counter[str] = field(default_factory=Counter)  # "GET not found" -> replies
+    answers: Answers = field(default_factory=Answers)
     notes: list[str] = field(default_factory=list)
 
     def clients(self) -> list[Direction]:
@@ -67,11 +75,16 @@ class Summary:
 
 
 def compare(a: Path, b: Path, *, port: int = 11211, tolerance: float = TOLERANCE) -> Comparison:
-    """Compare the connections to ``port`` in two captures; CaptureError when one cannot be read."""
-    one, other = summarise(read_trace(a), port), summarise(read_trace(b), port)
+    """Compare the connections to ``port`` in two captures.
+
+    CaptureError when one cannot be read, or has no request: then there is nothing that could be equal.
+    """
+    one, other = _summary_of(a, port), _summary_of(b, port)
     result = Comparison(str(a), str(b), tolerance)
-    result.notes = [f"{a.name}: {note}" for note in one.notes] + [f"{b.name}: {note}" for note in other.notes]
     result.rows += _totals(one, other)
+    result.rows += _application(one.answers, other.answers)
+    result.notes = [f"{a.name}: {note}" for note in one.notes] + [f"{b.name}: {note}" for note in other.notes]
+    result.notes += _told_apart(one.answers, other.answers, (a.name, b.name))
     for who, side in (("client", Summary.clients), ("server", Summary.servers)):
         result.rows += _handshake(f"{who}'s handshake", side(one), side(other))
     for who, side in (("client sends", Summary.clients), ("server sends", Summary.servers)):
@@ -81,26 +94,78 @@ def compare(a: Path, b: Path, *, port: int = 11211, tolerance: float = TOLERANCE
     return result
 
 
+def _summary_of(path: Path, port: int) -> Summary:
+    """The capture's summary; CaptureError when it holds nothing to compare."""
+    trace = read_trace(path, port)
+    summary = summarise(trace, port)
+    if not summary.connections:
+        others = sorted({connection.server.source[1] for connection in trace.connections})
+        seen = f"those of its {trace.packets} packets go to {_listed(others)}" if others else "there is no TCP in it"
+        raise CaptureError(f"{path}: no connection to port {port}, {seen}; name the server's port with --port")
+    if not summary.requests:
+        reasons = "".join(f"; {note}" for note in summary.notes)
+        where = f"{len(summary.connections)} connections to port {port}"
+        raise CaptureError(f"{path}: no answered request of memcached's binary protocol in its {where}{reasons}")
+    return summary
+
+
+def _listed(ports: Sequence[int]) -> str:
+    """``port 80``, or the first ones of several."""
+    shown = ", ".join(map(str, ports[:MAX_TOLD])) + (", ..." if len(ports) > MAX_TOLD else "")
+    return f"port {shown}" if len(ports) == 1 else f"ports {shown}"
+
+
 def summarise(trace: Trace, port: int) -> Summary:
     """Add up the trace's connections to ``port``."""
     summary = Summary(trace.to_port(port), (trace.last_ns - trace.first_ns) / 1e9)
-    summary.notes += [f"packet {packet}: {reason}" for packet, reason in trace.malformed[:1]]
-    if not summary.connections:
-        summary.notes.append(f"no connection to port {port}; name the server's port with --port")
-    for connection in summary.connections:
+    summary.notes += [f"left out: {what}" for what in trace.left_out(port)]
+    problems = []
+    steps: list[Step] = []
+    unanswered = 0
+    for index, connection in enumerate(summary.connections):
         problem = connection.problem()
-        if problem is not None and len(summary.notes) < 3:
-            summary.notes.append(f"packet {problem.packet}: {problem.reason}")
+        if problem is not None:
+            problems.append(str(CaptureError(problem.reason, problem.packet)))
         try:
-            requests = protocol.split(connection.client.stream, protocol.REQUEST_MAGIC)
-            replies = protocol.split(connection.server.stream, protocol.REPLY_MAGIC)
-        except ProtocolError as error:
-            summary.notes.append(f"{connection.name()} is not memcached's binary protocol: {error}")
+            taken, left = connection_steps(index, connection)
+        except CaptureError as error:
+            problems.append(f"left out: {connection.name()}, {error}")
             continue
-        summary.requests += len(requests)
-        for reply in replies:
-            summary.commands[f"{protocol.opcode_name(reply.opcode)} {protocol.status_name(reply.status)}"] += 1
+        steps += taken
+        unanswered += left
+        for exchange in (exchange for step in taken for exchange in step.exchanges):
+            summary.requests += 1
+            for reply in exchange.replies:
+                summary.commands[f"{protocol.opcode_name(reply.opcode)} {protocol.status_name(reply.status)}"] += 1
+    summary.answers.add(summary.connections, steps)
+    summary.notes += problems[:MAX_TOLD]
+    if len(problems) > MAX_TOLD:
+        summary.notes.append(f"and {len(problems) - MAX_TOLD} more connections with such a problem")
+    if unanswered:
+        summary.notes.append(f"left out: {unanswered} requests whose replies the capture does not have")
+    if summary.answers.statistics:
+        summary.notes.append(f"not compared: the replies to {summary.answers.statistics} STAT requests")
     return summary
+
+
+def _application(one: Answers, other: Answers) -> Iterator[Row]:
+    """What was asked and what was answered, byte for byte."""
+    section = "application bytes"
+    a, b = one.requests, other.requests
+    yield Row(section, "distinct requests", len(a), len(b), False)
+    yield Row(section, "... that the other lacks", len(a - b), len(b - a), a != b)
+    common = len(one.by_question.keys() & other.by_question.keys())
+    apart = sum(1 for _ in answered_apart(one, other))
+    yield Row(section, "questions in both", common, common, False)
+    yield Row(section, "... answered otherwise", apart, apart, apart > 0)
+
+
+def _told_apart(one: Answers, other: Answers, names: tuple[str, str]) -> Iterator[str]:
+    """The first answers that differ, each with its packets."""
+    for apart in islice(answered_apart(one, other), MAX_TOLD):
+        opcode = protocol.opcode_name(apart.opcode)
+        a, b = (f"packet {packet} of {name}" for packet, name in zip(apart.packets, names, strict=True))
+        yield f"{opcode} answered otherwise: {apart.what} ({a}, {b})"
 
 
 def _totals(one: Summary, other: Summary) -> Iterator[Row]:

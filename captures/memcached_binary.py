@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 HEADER = struct.Struct(">BBHBBHIIQ")
 HEADER_LENGTH = 24
-CAS_START, CAS_END = 16, 24  # where the header holds it
+OPAQUE_START = 12  # where the header holds it
+CAS_START, CAS_END = 16, 24
 REQUEST_MAGIC = 0x80
 REPLY_MAGIC = 0x81
 
@@ -123,6 +124,19 @@ def match(requests: Sequence[Message], replies: Sequence[Message]) -> list[Excha
         if not continues(reply):
             at += 1
     return exchanges
+
+
+def first_difference(a: bytes, b: bytes) -> tuple[str, str, str]:
+    """What two unequal messages differ in first, and what each has there: ``("status:", "ok", "not found")``."""
+    one, other = HEADER.unpack_from(a), HEADER.unpack_from(b)
+    if one[5] != other[5]:
+        return "status:", status_name(one[5]), status_name(other[5])
+    names = ("magic", "opcode", "key length", "extras length", "data type", "status", "body length", "opaque")
+    for name, mine, theirs in zip(names, one, other, strict=False):
+        if mine != theirs:
+            return f"{name}:", str(mine), str(theirs)
+    at = next(at for at in range(HEADER_LENGTH, len(a)) if a[at] != b[at])
+    return f"body: byte {at - HEADER_LENGTH} is", f"0x{a[at]:02x}", f"0x{b[at]:02x}"
 
 
 def continues(reply: Message) -> bool:

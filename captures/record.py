@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from captures import memcached_binary as protocol
+from captures.reach import OutsideLabError, require_lab
 
 GET, SET = 0x00, 0x01
 SET_EVERY = 10
@@ -121,6 +122,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--payload", type=int, default=32, help="bytes of a value")
     given = parser.parse_args()
+    try:
+        require_lab(given.address)
+    except OutsideLabError as error:
+        parser.error(f"{error}; run this inside one: netlab exec HOST -- COMMAND")
     result = record(
         given.address,
         given.port,

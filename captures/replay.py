@@ -6,6 +6,9 @@ free to choose: it is masked in replies, and a recorded CAS in a request is repl
 where the capture's server gave that. STAT's figures are the server's own: only their end is waited for.
 
 The live store must be in the state the captured one was in before the first packet, for instance both empty.
+
+A live server that keeps talking without answering is given up, too: for one reply it gets ten timeouts, and as many
+bytes as all recorded replies have together, and 16 MiB.
 """
 
 import selectors
@@ -17,11 +20,15 @@ from pathlib import Path
 
 from captures import memcached_binary as protocol
 from captures.flows import Connection, read_trace
-from captures.memcached_binary import CAS_END, CAS_START, HEADER_LENGTH, Exchange, Message
+from captures.memcached_binary import CAS_END, CAS_START, Exchange, Message
+from captures.reach import OutsideLabError, require_lab
 from captures.replay_plan import Plan, Step, packet_at, pieces, plan_replay
 
 DIFFERENCES_KEPT = 20
+SURPLUS_KEPT = 3  # of them, replies to nothing: they must not crowd out what came of them
 HEX_BYTES = 96  # of a reply shown in a difference
+MAX_TIMEOUTS = 10  # that one reply may take, when bytes keep coming
+SPARE_BYTES = 16 << 20  # that a server may send for one reply beyond all that was recorded
 
 
 class ReplayError(Exception):
@@ -55,6 +62,7 @@ class ReplayResult:
     not_closed: int = 0  # connections that the captured server closed and the live one did not
     seconds: float = 0.0
     differences: list[Difference] = field(default_factory=list)  # the first ones
+    left_out: list[str] = field(default_factory=list)  # in words, what of the capture was not replayed
 
     def all_equal(self) -> bool:
         """Whether the live server did all that the captured one did."""
@@ -64,10 +72,14 @@ class ReplayResult:
 def replay(capture: Path, address: str, to_port: int, *, port: int = 11211, timeout: float = 5.0) -> ReplayResult:
     """Replay the capture's connections to ``port`` to the server at ``address`` and ``to_port``.
 
-    ``timeout``: seconds without progress after which a connection is given up. CaptureError when the capture cannot be
-    replayed, with the packet that shows why; ReplayError when the server cannot be reached.
+    ``timeout``: seconds without a byte after which a connection is given up. CaptureError when the capture cannot be
+    replayed, with the packet that shows why; ReplayError when the server cannot be reached, or must not (``reach``).
     """
-    plan = plan_replay(read_trace(capture), port)
+    try:
+        require_lab(address)
+    except OutsideLabError as error:
+        raise ReplayError(str(error)) from error
+    plan = plan_replay(read_trace(capture, port), port)
     started = time.monotonic()
     with Replayer(plan, (address, to_port), timeout) as replayer:
         for step in plan.steps:
@@ -77,9 +89,9 @@ def replay(capture: Path, address: str, to_port: int, *, port: int = 11211, time
 
 
 class LiveConnection:
-    """One connection to the live server."""
+    """One connection to the live server, which gets ``timeout`` and ``max_bytes`` as the module's text says."""
 
-    def __init__(self, address: tuple[str, int], timeout: float) -> None:
+    def __init__(self, address: tuple[str, int], timeout: float, max_bytes: int) -> None:
         try:
             self.socket = socket.create_connection(address, timeout)
         except OSError as error:
@@ -89,9 +101,17 @@ class LiveConnection:
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.socket, selectors.EVENT_READ)
         self.timeout = timeout
+        self.max_bytes = max_bytes
         self.received = bytearray()
         self.to_send: deque[memoryview] = deque()
         self.failure = ""
+        self.timed_out = False
+        self.await_reply()
+
+    def await_reply(self) -> None:
+        """Time and bytes for the next reply begin to count."""
+        self.give_up_at = time.monotonic() + MAX_TIMEOUTS * self.timeout
+        self.bytes_left = self.max_bytes
 
     def send(self, data: bytes) -> None:
         """Queue bytes and send what the kernel takes now."""
@@ -105,6 +125,9 @@ class LiveConnection:
                 self.failure = f"not a reply: it begins with 0x{self.received[0]:02x}"
                 break
             length = protocol.message_length(self.received, 0)
+            if length is not None and length > self.max_bytes:
+                self.failure = f"begins a reply of {length} bytes; at most {self.max_bytes} are taken"
+                break
             if length is not None and length <= len(self.received):
                 message = bytes(self.received[:length])
                 del self.received[:length]
@@ -113,12 +136,14 @@ class LiveConnection:
         return None
 
     def progress(self) -> None:
-        """Wait until bytes can be moved and move them."""
+        """Wait until bytes can be moved and move them; give up when the server's time or bytes are used up."""
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.to_send else 0)
         self.selector.modify(self.socket, events)
-        ready = self.selector.select(self.timeout)
+        left = self.give_up_at - time.monotonic()
+        ready = self.selector.select(min(self.timeout, left)) if left > 0 else []
         if not ready:
-            self.failure = "timed out"
+            self.timed_out = True
+            self.failure = "timed out" if left > 0 else "timed out, though the server kept talking"
             return
         if ready[0][1] & selectors.EVENT_WRITE:
             self._write()
@@ -149,6 +174,9 @@ class LiveConnection:
         if not data:
             self.failure = "the server closed the connection"
         self.received += data
+        self.bytes_left -= len(data)
+        if self.bytes_left < 0:
+            self.failure = f"the server sent more than {self.max_bytes} bytes instead of the reply"
 
     def finish(self) -> bool:
         """Say that no more will be sent and take what still comes; whether the server then closed, too."""
@@ -156,9 +184,10 @@ class LiveConnection:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
             return True  # it is closed already
+        self.await_reply()
         while not self.failure:
             self.progress()
-        return self.failure != "timed out"
+        return not self.timed_out and self.bytes_left >= 0
 
     def close(self) -> None:
         """Give the socket back."""
@@ -173,6 +202,7 @@ class Replayer:
         self.plan = plan
         self.address = address
         self.timeout = timeout
+        self.max_bytes = SPARE_BYTES + sum(len(connection.server.stream) for connection in plan.connections)
         self.live: dict[int, LiveConnection] = {}
         self.steps_left: dict[int, int] = {}
         self.cas: dict[int, int] = {}  # recorded -> live
@@ -180,7 +210,9 @@ class Replayer:
         for step in plan.steps:
             requests += len(step.exchanges)
             self.steps_left[step.connection] = self.steps_left.get(step.connection, 0) + 1
-        self.result = ReplayResult(len(self.steps_left), requests, unanswered=plan.unanswered)
+        self.result = ReplayResult(len(self.steps_left), requests)
+        self.result.unanswered = plan.unanswered
+        self.result.left_out = plan.left_out
 
     def __enter__(self) -> "Replayer":
         return self
@@ -193,11 +225,12 @@ class Replayer:
         """Send the step's requests, take and judge the replies; after its connection's last step, close it."""
         live = self.live.get(step.connection)
         if live is None:
-            live = self.live[step.connection] = LiveConnection(self.address, self.timeout)
+            live = self.live[step.connection] = LiveConnection(self.address, self.timeout, self.max_bytes)
         recorded = self.plan.connections[step.connection]
         if live.failure:
             self.result.not_sent += len(step.exchanges)
         else:
+            live.await_reply()
             for piece in self._requests(recorded, step):
                 live.send(piece)
             Judge(self, recorded, live, step).run()
@@ -265,7 +298,8 @@ class Judge:
         message = protocol.split(data, protocol.REPLY_MAGIC)[0] if _consistent(data) else None
         if message is None or not self._advance_to(message):
             self.result.surplus += 1
-            self._note(self.waiting[0], "a reply to nothing that was asked", b"", data)
+            if self.result.surplus <= SURPLUS_KEPT:
+                self._note(self.waiting[0], "a reply to nothing that was asked", b"", data)
             return
         exchange = self.waiting[0]
         if exchange.request.opcode == protocol.STAT and message.status == 0:
@@ -278,7 +312,8 @@ class Judge:
             reply = exchange.replies[self.taken]
             old = bytes(self.recorded.server.stream[reply.offset : reply.end])
             if data[:CAS_START] != old[:CAS_START] or data[CAS_END:] != old[CAS_END:]:
-                self._differs(exchange, _what_differs(old, data), old, data)
+                what, before, now = protocol.first_difference(old, data)
+                self._differs(exchange, f"{what} {before} recorded, {now} live", old, data)
             elif reply.cas:
                 self.replayer.cas[reply.cas] = message.cas
         self.taken += 1
@@ -324,6 +359,7 @@ class Judge:
         else:
             self.result.different += 1
         self.waiting.popleft()
+        self.live.await_reply()
         self.taken = 0
         self.same = True
 
@@ -333,7 +369,7 @@ class Judge:
         reply = exchange.replies[0]
         old = bytes(self.recorded.server.stream[reply.offset : reply.end])
         self._note(exchange, self.live.failure, old, bytes(self.live.received))
-        if self.live.failure == "timed out":
+        if self.live.timed_out:
             self.result.timed_out += len(self.waiting)
         else:
             self.result.different += len(self.waiting)
@@ -347,16 +383,3 @@ def _consistent(data: bytes) -> bool:
     """Whether the reply's lengths agree, so that it can be split."""
     _, _, key_length, extras_length, _, _, body, _, _ = protocol.HEADER.unpack_from(data)
     return bool(key_length + extras_length <= body)
-
-
-def _what_differs(old: bytes, new: bytes) -> str:
-    """In words, the first thing in which two replies differ."""
-    before, after = protocol.HEADER.unpack_from(old), protocol.HEADER.unpack_from(new)
-    if before[5] != after[5]:
-        return f"status: {protocol.status_name(before[5])} recorded, {protocol.status_name(after[5])} live"
-    names = ("magic", "opcode", "key length", "extras length", "data type", "status", "body length", "opaque")
-    for name, a, b in zip(names, before, after, strict=False):
-        if a != b:
-            return f"{name}: {a} recorded, {b} live"
-    first = next(at for at in range(HEADER_LENGTH, len(old)) if old[at] != new[at])
-    return f"body: byte {first - HEADER_LENGTH} is 0x{old[first]:02x} recorded, 0x{new[first]:02x} live"

@@ -36,16 +36,19 @@ class Plan:
     connections: list[Connection]
     steps: list[Step] = field(default_factory=list)
     unanswered: int = 0  # requests at the streams' ends whose replies the capture does not have: they are not sent
+    left_out: list[str] = field(default_factory=list)  # in words, what of the capture is no part of it
 
 
 def plan_replay(trace: Trace, port: int) -> Plan:
     """The plan for the capture's connections to the server's ``port``; CaptureError when it cannot be replayed."""
-    if trace.malformed:
-        raise CaptureError(trace.malformed[0].reason, trace.malformed[0].packet)
+    if trace.damage is not None:
+        raise trace.damage
     connections = trace.to_port(port)
     if not connections:
+        if trace.malformed:
+            raise CaptureError(trace.malformed[0].reason, trace.malformed[0].packet)
         raise CaptureError(f"no connection to port {port} in {trace.packets} packets; name the server's with --port")
-    problems = [problem for connection in connections if (problem := _problem(connection))]
+    problems = [problem for connection in connections if (problem := _problem(connection, trace))]
     if problems:
         first = min(problems)
         raise CaptureError(first.reason, first.packet)
@@ -53,24 +56,31 @@ def plan_replay(trace: Trace, port: int) -> Plan:
     if not speaking:
         packet = connections[0].first_packet
         raise CaptureError(f"no TCP payload from any client of port {port}: there is nothing to replay", packet)
-    plan = Plan(speaking)
+    plan = Plan(speaking, left_out=trace.left_out(port))
     for index, connection in enumerate(speaking):
-        _plan_connection(plan, index, connection)
+        steps, unanswered = connection_steps(index, connection)
+        plan.steps += steps
+        plan.unanswered += unanswered
     plan.steps.sort(key=attrgetter("reply_packet"))
     plan.steps = _join_pipelined(plan)
     return plan
 
 
-def _problem(connection: Connection) -> Problem | None:
+def _problem(connection: Connection, trace: Trace) -> Problem | None:
     """Why this connection cannot be replayed. One without payload, as at a bounded capture's end, does no harm."""
     client, server = connection.client, connection.server
     if not client.payload_bytes and not server.payload_bytes and not (client.handshake and server.handshake):
         return None
-    return connection.problem()
+    lost = next((each for each in trace.malformed if each.may_be_of(connection)), None)
+    found = (connection.problem(), lost and Problem(lost.packet, lost.reason))
+    return min((problem for problem in found if problem), default=None)
 
 
-def _plan_connection(plan: Plan, index: int, connection: Connection) -> None:
-    """Add the connection's steps, one for each answered request and the quiet ones before it."""
+def connection_steps(index: int, connection: Connection) -> tuple[list[Step], int]:
+    """A connection's steps, one for each answered request and the quiet ones before it; and the requests left out.
+
+    ``index``: what the steps name the connection by. CaptureError where a stream is not memcached's binary protocol.
+    """
     client, server = connection.client, connection.server
     requests = _split(client, protocol.REQUEST_MAGIC)
     replies = _split(server, protocol.REPLY_MAGIC)
@@ -78,22 +88,24 @@ def _plan_connection(plan: Plan, index: int, connection: Connection) -> None:
         exchanges = protocol.match(requests, replies)
     except ProtocolError as error:
         raise CaptureError(f"{server.name()}: {error}", packet_at(server, error.offset)) from error
+    steps: list[Step] = []
     waiting: list[Exchange] = []
-    at = 0
+    unanswered = at = 0
     for exchange in exchanges:
         waiting.append(exchange)
         if exchange.replies and not protocol.continues(exchange.replies[-1]):
             at = max(at, packet_at(server, exchange.replies[0].offset))
-            plan.steps.append(Step(index, waiting, at))
+            steps.append(Step(index, waiting, at))
             waiting = []
     # After the last reply: quiet requests are known to have none only when the server was seen to close.
     silent = all(exchange.request.opcode in protocol.QUIET for exchange in waiting)
     if waiting and silent and server.fin_packet is not None:
         at = max(at, packet_at(client, waiting[0].request.offset))
-        plan.steps.append(Step(index, waiting, at))
+        steps.append(Step(index, waiting, at))
     else:
-        plan.unanswered += len(waiting)
-    plan.unanswered += (requests[-1].end if requests else 0) < len(client.stream)
+        unanswered = len(waiting)
+    unanswered += (requests[-1].end if requests else 0) < len(client.stream)
+    return steps, unanswered
 
 
 def _split(side: Direction, magic: int) -> list[Message]:

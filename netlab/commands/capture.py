@@ -1,6 +1,8 @@
 """``netlab capture``, ``netlab diff`` and ``netlab replay``: the command line of ``captures``."""
 
 import contextlib
+import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -37,8 +39,9 @@ Examples:
 REPLAY_EPILOG = """
 Examples:
 
-    netlab replay out/linux.pcapng --to 127.0.0.1:11311
-    netlab exec client -- netlab replay captures/reference/memcached-linux.pcapng --to 198.18.0.3 --json
+    netlab replay out/linux.pcapng --from client --to 198.18.0.3     # in the lab that runs, from its client
+    netlab replay captures/reference/memcached-linux.pcapng --lab lab1 --from client --to 198.18.0.3 --json
+    netlab replay out/linux.pcapng --to 127.0.0.1:11311              # a server on this machine
 """
 
 
@@ -105,8 +108,11 @@ def diff(
 ) -> None:
     """Compare two captures of memcached by meaning: handshakes, segments and bytes per request, what went wrong.
 
-    Initial sequence numbers, ports, addresses and times are no difference. Exit status: 0 when nothing differs, 1 when
-    something does, 2 when a capture cannot be read.
+    What was asked and answered comes first, byte for byte, but for CAS and opaque. Initial sequence numbers, ports,
+    addresses and times are no difference. What the rows do not cover is said below them.
+
+    Exit status: 0 when nothing differs, 1 when something does, 2 when a capture cannot be read or nothing in it could
+    be compared.
     """
     from captures.diff import compare
     from captures.files import CaptureError
@@ -126,25 +132,39 @@ def diff(
 def replay(
     path: Annotated[Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file of binary memcached.")],
     to: Annotated[str, typer.Option(help="The live server: ADDRESS or ADDRESS:PORT.")],
+    lab_name: Annotated[
+        str | None, typer.Option("--lab", help="The server's lab (default: the one that runs).")
+    ] = None,
+    origin: Annotated[str | None, typer.Option("--from", help="The host of the lab to send from.")] = None,
     port: PortOption = PORT,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for a reply.", min=0.01)] = 5.0,
+    timeout: Annotated[float, typer.Option(help="Seconds without a byte before giving up.", min=0.01)] = 5.0,
     as_json: JsonOption = False,
 ) -> None:
     """Replay the clients of a memcached capture to a live server, and check its replies byte for byte (CAS masked).
 
+    To an address of a lab it is sent from a host of that lab only: name it with --from, or run this inside one.
+
     The live store must be as the captured one was before the first packet: start both empty and capture from the first
-    packet on. A capture that begins with a filled store cannot make its GETs hit again.
+    packet on. A capture that begins with a filled store cannot make its GETs hit again. A server that keeps talking
+    without answering is given up after ten times --timeout for one reply, or 16 MiB more than was recorded.
 
     Exit status: 0 when all replies are equal, 1 when any differs or is missing, 2 when the capture cannot be replayed
     (a hole, a cut packet, no handshake: the packet is named) or the server not be reached.
     """
     from captures.files import CaptureError
+    from captures.reach import OutsideLabError, require_lab
     from captures.replay import ReplayError
     from captures.replay import replay as run
 
     try:
         address, to_port = parse_address(to)
+        if lab_name is not None or origin is not None:
+            options = ["--to", to, "--port", str(port), "--timeout", str(timeout), *(["--json"] if as_json else [])]
+            _again_in(lab_name, origin, ["replay", str(path), *options])
+        require_lab(address)
         result = run(path, address, to_port, port=port, timeout=timeout)
+    except OutsideLabError as error:
+        _fail(f"{error}\nName the host that sends: --from HOST, and --lab when several labs run.")
     except (CaptureError, ReplayError, ValueError) as error:
         _fail(str(error))
     if as_json:
@@ -153,6 +173,19 @@ def replay(
         _show_replay(result)
     if not result.all_equal():
         raise typer.Exit(DIFFERENT)
+
+
+def _again_in(lab_name: str | None, origin: str | None, arguments: list[str]) -> NoReturn:
+    """Run this program again with ``arguments``, in a host of the lab: the named one, or its first."""
+    privilege.acquire()
+    from netlab import namespaces
+    from netlab.lab import Lab
+
+    lab = Lab.open(only_lab() if lab_name is None else lab_name)
+    host = lab.host(next(iter(lab.hosts), "switch") if origin is None else origin)
+    argv = [sys.executable, "-P", "-m", "netlab.cli", *arguments]
+    argv = namespaces.command_in(host.namespace, argv, dies_with_parent=False)
+    os.execvp(argv[0], argv)
 
 
 def parse_address(text: str) -> tuple[str, int]:
@@ -204,6 +237,8 @@ def _show_replay(result: "ReplayResult") -> None:
         "without a recorded reply, left out": result.unanswered,
     }
     also = "".join(f", {count} {what}" for what, count in troubles.items() if count)
+    for what in result.left_out:
+        typer.echo(f"left out: {what}")
     typer.echo(
         f"{result.connections} connections, {result.requests} requests in {result.seconds:.1f} s: "
         f"{result.equal} equal, {result.different} different{also}"

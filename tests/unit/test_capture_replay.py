@@ -1,3 +1,4 @@
+import itertools
 import json
 import socket
 import struct
@@ -7,12 +8,15 @@ from pathlib import Path
 
 import pytest
 import typer
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.l2 import Ether
+from scapy.packet import Raw
 from typer.testing import CliRunner
 
 from captures import memcached_binary as protocol
 from captures.files import CaptureError, Packet, write_pcapng
 from captures.flows import read_trace
-from captures.replay import ReplayError, ReplayResult, replay
+from captures.replay import LiveConnection, ReplayError, ReplayResult, replay
 from captures.replay_plan import Step, pieces, plan_replay
 from netlab.commands.capture import parse_address, register
 from tests.conversation import (
@@ -24,6 +28,7 @@ from tests.conversation import (
     SETQ,
     STAT,
     Conversation,
+    over_ipv6,
     reply,
     request,
     save,
@@ -83,7 +88,10 @@ class Store:
             messages = protocol.split(received, protocol.REQUEST_MAGIC)
             for message in messages:
                 self.seen.append(received[message.offset : message.end])
-                connection.sendall(self.answer(message, received[message.offset : message.end]))
+                try:
+                    connection.sendall(self.answer(message, received[message.offset : message.end]))
+                except OSError:  # the client has gone
+                    return
             if messages:
                 received = received[messages[-1].end :]
         if self.close_with_client:
@@ -371,6 +379,104 @@ def test_an_opened_connection_at_the_captures_end_does_no_harm(tmp_path: Path) -
     plan = plan_replay(read_trace(save(tmp_path / "a.pcap", set_get().packets + late)), 11211)
     assert len(plan.connections) == 1
     assert all(isinstance(step, Step) for step in plan.steps)
+
+
+# -- what else is in the capture
+
+
+def fragment(source: str, destination: str, proto: int = 6) -> Ether:
+    return Ether() / IP(src=source, dst=destination, proto=proto, flags="MF", id=9) / Raw(bytes(64))
+
+
+def test_both_versions_of_ip_are_replayed(tmp_path: Path, store: Store) -> None:
+    four = set_get().close()
+    six = set_get(Conversation(40001)).close()
+    path = save(tmp_path / "a.pcap", four.packets + [over_ipv6(packet) for packet in six.packets])
+    result = run(path, store)
+    assert (result.connections, result.requests, result.equal, result.left_out) == (2, 6, 6, [])
+
+
+def test_what_is_of_other_flows_is_left_out_and_said(tmp_path: Path, store: Store) -> None:
+    bad = Ether() / IP(src="198.18.0.1", dst="198.18.0.2") / TCP(sport=1, dport=2, dataofs=15)
+    others = [
+        fragment("10.0.0.1", "10.0.0.2"),
+        bad,
+        fragment("198.18.0.1", "198.18.0.2", proto=17),
+        Ether() / IP() / UDP(),
+    ]
+    result = run(save(tmp_path / "a.pcap", set_get().close().packets + others), store)
+    assert result.all_equal()
+    assert result.left_out == [
+        "2 unreadable packets (packet 13: an IP fragment: TCP inside fragments is not reassembled)",
+        "2 packets without TCP (2 UDP)",
+    ]
+
+
+def test_a_fragment_that_may_be_of_a_replayed_connection_is_refused(tmp_path: Path) -> None:
+    packets = set_get().close().packets
+    packets.insert(5, fragment("198.18.0.1", "198.18.0.2"))
+    error = refused(save(tmp_path / "a.pcap", packets))
+    assert (error.packet, error.reason) == (6, "an IP fragment: TCP inside fragments is not reassembled")
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.pcap", set_get().close().packets)
+    path.write_bytes(path.read_bytes()[:-3])
+    assert refused(path).packet == 12
+
+
+# -- a server that keeps talking
+
+
+def endless(store: Store, piece: bytes) -> None:
+    """Have the server answer the first request with this, again and again, until the client goes."""
+
+    def answer(message: protocol.Message, data: bytes) -> bytes:
+        connection = store.accepted[-1]
+        for _ in itertools.count():
+            try:
+                connection.sendall(piece)
+            except OSError:
+                return b""
+
+    store.answer = answer
+
+
+@pytest.mark.parametrize(
+    ("piece", "reason"),
+    [
+        (reply(NOOP, opaque=99) * 1000, "instead of the reply"),
+        (reply(STAT, b"1", key=b"pid") * 1000, "instead of the reply"),
+        (
+            struct.pack(">BBHBBHIIQ", 0x81, SET, 0, 0, 0, 0, 0xFFFFFFFF, 1, 0) + bytes(4096),
+            "begins a reply of 4294967319",
+        ),
+    ],
+    ids=["replies to nothing", "statistics", "one reply"],
+)
+def test_a_server_that_never_stops_is_given_up(tmp_path: Path, store: Store, piece: bytes, reason: str) -> None:
+    endless(store, piece)
+    conversation = Conversation().handshake().client(request(STAT)).server(reply(STAT, b"9", key=b"pid") + reply(STAT))
+    if b"pid" not in piece:
+        conversation = set_get()
+    result = run(save(tmp_path / "a.pcap", conversation.close().packets), store)
+    assert result.equal == 0
+    assert result.different >= 1
+    assert any(reason in difference.reason for difference in result.differences), result.differences
+
+
+def test_a_server_that_drips_is_given_up(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = itertools.count()
+    monkeypatch.setattr("captures.replay.time.monotonic", lambda: float(next(now)))  # a second for each look
+    endless(store, reply(NOOP, opaque=99))
+    monkeypatch.setattr("captures.replay.LiveConnection._read", one_byte)
+    result = run(save(tmp_path / "a.pcap", set_get().close().packets), store, timeout=5.0)
+    assert (result.timed_out, result.not_sent) == (1, 2)
+    assert any("timed out, though the server kept talking" in each.reason for each in result.differences)
+
+
+def one_byte(live: LiveConnection) -> None:
+    live.received += live.socket.recv(1)
 
 
 # -- the command line
