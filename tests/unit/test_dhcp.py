@@ -292,3 +292,145 @@ def test_whatever_a_server_says_is_counted(noise: bytes, at: int, chance: random
     client.give(Ether(src=PEER_LINK, dst=BROADCAST_LINK) / packet)
     counted = client.dhcp.statistics()["0"]
     assert counted["received"] == sum(counted[name] for name in ("malformed", "not_ours", "unusable", "used")) == 1
+
+
+# What was said before holds until it is changed
+
+
+def without(*left_out: str) -> list[Any]:
+    return [option for option in LEASE if option[0] not in left_out]
+
+
+def test_an_acknowledgment_without_a_mask_keeps_the_offers() -> None:
+    client = Client()
+    client.heard()
+    client.answer("offer")
+    client.answer("ack", without("subnet_mask", "router", "name_server"))
+    while client.client.state == "checking":
+        client.next()
+    assert client.listener.told == [(IPv4Interface(f"{NODE}/15"), IPv4Address(SERVER))]
+    assert client.client.lease is not None
+    assert client.client.lease.dns == (IPv4Address("198.18.0.53"),)
+
+
+@pytest.mark.parametrize("left_out", [("subnet_mask",), ("router",), ("subnet_mask", "router", "name_server")])
+def test_a_renewal_that_leaves_something_out_changes_nothing(left_out: tuple[str, ...]) -> None:
+    client = Client()
+    client.bind()
+    for _ in range(2):  # what one renewal left out, the next may leave out too
+        while client.client.state != "renewing":
+            client.next()
+        client.answer("ack", without(*left_out))
+    assert (client.client.state, client.counter("renewed")) == ("bound", 2)
+    assert set(client.listener.told) == {(IPv4Interface(f"{NODE}/15"), IPv4Address(SERVER))}
+    route = client.machine.stack.routes.find(0x08080808)
+    assert route is not None
+    assert IPv4Address(route.gateway) == IPv4Address(SERVER)
+
+
+def test_a_renewal_may_change_mask_and_router() -> None:
+    client = Client()
+    client.bind()
+    while client.client.state != "renewing":
+        client.next()
+    client.answer(
+        "ack", [*without("subnet_mask", "router"), ("subnet_mask", "255.255.255.0"), ("router", "198.18.0.7")]
+    )
+    assert client.client.state == "bound"
+    assert client.listener.told[-1] == (IPv4Interface(f"{NODE}/24"), IPv4Address("198.18.0.7"))
+    interface = client.machine.interface
+    assert IPv4Address(interface.ipv4_mask) == IPv4Address("255.255.255.0")
+    assert IPv4Address(client.machine.stack.routes.find(0x08080808).gateway) == IPv4Address("198.18.0.7")
+
+
+def test_another_offer_begins_with_nothing_said() -> None:
+    client = Client()
+    client.answer("offer")
+    client.answer("nak", [("server_id", SERVER)])
+    client.next()
+    client.answer("offer", without("subnet_mask", "router"))
+    client.answer("ack", without("subnet_mask", "router"))
+    while client.client.state == "checking":
+        client.next()
+    assert client.listener.told[-1] == (IPv4Interface(f"{NODE}/32"), None)
+
+
+# A network of one
+
+
+ALONE = [*without("subnet_mask", "router"), ("subnet_mask", "255.255.255.255"), ("router", "10.0.0.1")]
+
+
+def arp(client: Client, **fields: object) -> list[Packet]:
+    """Give the node an ARP packet of the router's; what it sends then."""
+    client.machine.device.frames()
+    client.give(Ether(src=PEER_LINK, dst=BROADCAST_LINK) / ARP(hwsrc=PEER_LINK, psrc="10.0.0.1", **fields))
+    return [Ether(frame) for frame in client.machine.device.frames()]
+
+
+def test_a_router_outside_a_network_of_one_is_on_the_link() -> None:
+    client = Client()
+    client.bind(ALONE)
+    assert client.listener.told == [(IPv4Interface(f"{NODE}/32"), IPv4Address("10.0.0.1"))]
+    (answer,) = arp(client, op=1, pdst=NODE)
+    assert (answer[ARP].op, answer[ARP].psrc, answer.dst) == (2, NODE, PEER_LINK)
+    while client.client.state != "renewing":
+        client.next()
+    renewal = client.heard()
+    assert (renewal.dst, renewal[IP].dst) == (PEER_LINK, SERVER), "not sent through the router"
+
+
+def test_a_stranger_outside_a_network_of_one_is_not() -> None:
+    client = Client()
+    client.bind(ALONE)
+    client.machine.device.frames()
+    request = ARP(op=1, hwsrc=PEER_LINK, psrc="10.0.0.2", pdst=NODE)
+    client.give(Ether(src=PEER_LINK, dst=BROADCAST_LINK) / request)
+    assert client.machine.device.frames() == []
+
+
+def test_a_router_that_is_given_up_is_no_longer_on_the_link() -> None:
+    client = Client()
+    client.bind(ALONE)
+    while client.client.lease is not None:
+        client.next()
+    assert client.machine.interface.arp.gateways == set()
+
+
+# A server that sends to the address which we are to have (RFC 2131 section 4.1)
+
+
+def unicast(client: Client, kind: str, to: str = NODE, link: str = NODE_MAC.hex(":"), dport: int = 68) -> None:
+    header = {"op": 2, "xid": client.client._xid, "yiaddr": NODE, "chaddr": NODE_MAC}
+    payload = BOOTP(**header) / DHCP(options=[("message-type", kind), *LEASE, "end"])
+    client.give(Ether(src=PEER_LINK, dst=link) / IP(src=SERVER, dst=to) / UDP(sport=67, dport=dport) / payload)
+
+
+def test_what_is_sent_to_the_address_we_are_to_have_is_taken() -> None:
+    client = Client()
+    unicast(client, "offer")
+    assert client.client.state == "requesting"
+    unicast(client, "ack")
+    assert client.client.state == "checking"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"to": "127.0.0.1"}, {"to": "0.0.0.0"}, {"to": "240.0.0.1"}, {"link": BROADCAST_LINK}, {"dport": 69}]
+)
+def test_nothing_else_is_taken_without_an_address(fields: dict[str, Any]) -> None:
+    client = Client()
+    client.heard()
+    unicast(client, "offer", **fields)
+    assert client.client.state == "selecting"
+    assert client.machine.device.frames() == [], "an error was sent from no address"
+
+
+def test_with_an_address_only_that_one_is_ours() -> None:
+    client = Client()
+    client.bind()
+    while client.client.state != "renewing":
+        client.next()
+    unicast(client, "ack", to="198.18.0.99")
+    assert client.counter("renewed") == 0
+    unicast(client, "ack")
+    assert client.counter("renewed") == 1
