@@ -1,7 +1,10 @@
 """Capture packets with tcpdump into a pcapng file with a sidecar that says what made it.
 
-tcpdump copies packets through a ring that the kernel fills; Python never sees one before the capture has ended. Its
-nanosecond pcap file is then rewritten as pcapng, with the interface's name, a comment and the kernel's drop counters.
+tcpdump copies packets through a ring that the kernel fills and gives them to a process of ours, ``pcapng_writer``.
+That writes them to ``PATH.part``, a pcapng file that is whole at any time, and gives the file its name when tcpdump has
+ended; it outlives this process if need be, so that no signal can take away what was captured. After a SIGKILL only
+the sidecar and the kernel's counters are missing. Were the writer killed too, ``PATH.part`` is what it had written:
+rename it.
 
 Two things about tcpdump shape this module. It listens from the moment it says so on its standard error, so ``start``
 returns then. And the kernel hands packets over in blocks, up to a second late, so ``stop`` asks it (SIGUSR1) how many
@@ -12,29 +15,33 @@ a thousand packets and a burst overruns it.)
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
-from captures.files import CaptureError, read_packets, write_pcapng
+from captures import pcapng_writer
+from captures.files import CaptureError
 
 BUFFER_KIB = 64 * 1024
 START_TIMEOUT = 10.0  # seconds
 CATCH_UP_TIMEOUT = 5.0
 STOP_TIMEOUT = 10.0
 WATCH_INTERVAL = 0.05  # how often the bounds in bytes and seconds are looked at
+PART = ".part"  # what a file's name ends in until it is complete
 
 _COUNT = re.compile(r"(\d+) packets? (captured|received by filter|dropped by kernel|dropped by interface)")
 
-Popen = Callable[..., "subprocess.Popen[str]"]
+Popen = Callable[..., "subprocess.Popen[Any]"]
 
 
 @dataclass(slots=True)
@@ -47,7 +54,8 @@ class CaptureResult:
     received: int  # by the kernel's filter; more than ``packets`` when a bound ended the capture under traffic
     dropped: int  # by the kernel, for want of room in the ring
     seconds: float
-    ended_by: str  # stop, packets, bytes, seconds, or tcpdump itself
+    ended_by: str  # stop or what `end` was told, packets, bytes, seconds, tcpdump itself, or output (see ``problem``)
+    problem: str = ""  # what could not be written, and why; the packets that are counted are in ``path``
 
 
 class Capture:
@@ -55,8 +63,9 @@ class Capture:
 
     ``popen`` starts a process like ``subprocess.Popen``: inside another namespace if it likes. ``packets``,
     ``max_bytes`` (of file, looked at twenty times a second) and ``seconds`` bound the capture; None: no such bound.
-    ``filter`` is tcpdump's expression. ``note`` goes into the sidecar, ``path`` with the suffix ``.json``: say there
-    what produced the traffic. CaptureError when tcpdump cannot capture, with what it said.
+    ``filter`` is tcpdump's expression. ``note`` goes into the sidecar, ``path`` with ``.json`` appended: say there
+    what produced the traffic. An older capture of that name is replaced when the new one has ended; a file that is no
+    capture of ours is not. CaptureError when ``path`` cannot be written or tcpdump cannot capture, with what it said.
     """
 
     def __init__(
@@ -78,14 +87,15 @@ class Capture:
         self.filter = filter
         self.note = dict(note or {})
         self.result: CaptureResult | None = None
-        self._raw = path.with_name(path.name + ".part")
         self._packets = packets
         self._popen = popen
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[Any] | None = None
+        self._writer: _WriterProcess | None = None
         self._said: list[str] = []
         self._counts: dict[str, int] = {}
         self._changed = threading.Condition()
         self._ended_by = ""
+        self._hurry = False
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
         self._started = 0.0
@@ -96,7 +106,12 @@ class Capture:
         tie = ["setpriv", "--pdeathsig", "INT"] if shutil.which("setpriv") else []
         options = ["-i", self.interface, "-n", "-s", "0", "-B", str(BUFFER_KIB), "--nano", "-Z", "root"]
         bound = ["-c", str(self._packets)] if self._packets is not None else []
-        return [*tie, "tcpdump", *options, *bound, "-w", str(self._raw), *self.filter.split()]
+        return [*tie, "tcpdump", *options, *bound, "-w", "-", "--", *self.filter.split()]
+
+    @property
+    def sidecar(self) -> Path:
+        """Where it is written what made the capture."""
+        return self.path.with_name(self.path.name + ".json")
 
     def __enter__(self) -> "Capture":
         self.start()
@@ -109,50 +124,77 @@ class Capture:
         """Begin; returns when tcpdump listens. Call it from a thread that outlives the capture."""
         if shutil.which("tcpdump") is None:
             raise CaptureError("tcpdump is not installed; run: apt-get install tcpdump")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Its own session: Ctrl-C reaches only us, and we end it after it has caught up.
-        self._process = self._popen(
-            self.command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self._thread(self._listen)
+        if self.interface == "any":
+            raise CaptureError(
+                "a capture on 'any' has each packet once for every interface it passes; name one of them"
+            )
+        require_place(self.path, self.sidecar)
+        comment = json.dumps({"filter": self.filter, **self.note})
+        heard, said = os.pipe()
         try:
-            with self._changed:
-                self._changed.wait_for(lambda: self._listening() or self._exited(), START_TIMEOUT)
-                if not self._listening():
-                    said = " ".join(self._said) or f"no word from it within {START_TIMEOUT:.0f} s"
-                    raise CaptureError(f"tcpdump does not listen on {self.interface}: {said}")
+            # The writer has this end of tcpdump's standard error too: written to with no reader left, a pipe would
+            # kill tcpdump before it has passed on the last packets.
+            self._writer = _WriterProcess(self.path.resolve(), self.interface, comment, keep_open=heard)
+            # Its own session: Ctrl-C reaches only us, and we end it after it has caught up.
+            self._process = self._popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._writer.input,
+                stderr=said,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(heard)
+            if self._writer is not None:
+                self._writer.finish()
+            raise
+        finally:
+            os.close(said)
+        self._writer.input.close()
+        self._thread(lambda: self._listen(heard))
+        try:
+            self._await_listening()
         except BaseException:
             self._end_process()
-            self._raw.unlink(missing_ok=True)
+            self._writer.finish()
             raise
         self._started = time.monotonic()
         self._thread(self._watch)
 
+    def _await_listening(self) -> None:
+        """Return when tcpdump listens or the capture was told to end; CaptureError when it will not."""
+        deadline = time.monotonic() + START_TIMEOUT
+        with self._changed:
+            while not self._listening() and not self._ended_by:
+                if self._exited() or time.monotonic() > deadline:
+                    said = " ".join(self._said) or f"no word from it within {START_TIMEOUT:.0f} s"
+                    raise CaptureError(f"tcpdump does not listen on {self.interface}: {said}")
+                self._changed.wait(WATCH_INTERVAL)
+
+    def end(self, by: str) -> None:
+        """Make `wait` return, and `stop` make haste if it has begun. A signal's handler may call this."""
+        self._hurry = self._hurry or bool(self._ended_by)
+        self._ended_by = self._ended_by or by
+
     def wait(self) -> None:
-        """Until a bound is reached or tcpdump ends by itself."""
-        assert self._process is not None
-        self._ending.wait()
+        """Return when the capture has ended by itself, or was told to by `end`."""
+        while not self._ended_by and not self._ending.wait(WATCH_INTERVAL):
+            pass
 
     def stop(self) -> CaptureResult:
-        """End the capture, write the file and its sidecar; a second call returns the same result."""
+        """End the capture, complete the file and write its sidecar; a second call returns the same result."""
         if self.result is not None:
             return self.result
         assert self._process is not None, "stop before start"
+        assert self._writer is not None
         elapsed = time.monotonic() - self._started
         self._end("stop")
         try:
-            try:
-                self._catch_up()
-            finally:
-                self._end_process()
-            self.result = self._finish(elapsed)
+            self._catch_up()
         finally:
-            self._raw.unlink(missing_ok=True)
+            self._end_process()
+            written = self._writer.finish()
+        self.result = self._finish(written, elapsed)
         return self.result
 
     # -- tcpdump ---------------------------------------------------------------------------------------------------
@@ -162,16 +204,16 @@ class Capture:
         thread.start()
         self._threads.append(thread)
 
-    def _listen(self) -> None:
+    def _listen(self, heard: int) -> None:
         """Take what tcpdump says until it ends."""
         assert self._process is not None
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            with self._changed:
-                self._said.append(line.strip())
-                for number, what in _COUNT.findall(line):
-                    self._counts[what] = int(number)
-                self._changed.notify_all()
+        with open(heard, errors="replace") as lines:
+            for line in lines:
+                with self._changed:
+                    self._said.append(line.strip())
+                    for number, what in _COUNT.findall(line):
+                        self._counts[what] = int(number)
+                    self._changed.notify_all()
         self._process.wait()
         self._end("packets" if self._packets == self._counts.get("captured") else "tcpdump")
         with self._changed:
@@ -189,7 +231,7 @@ class Capture:
         while not self._ending.wait(WATCH_INTERVAL):
             if self.seconds is not None and time.monotonic() - self._started >= self.seconds:
                 self._end("seconds")
-            elif self.max_bytes is not None and self._raw.exists() and self._raw.stat().st_size >= self.max_bytes:
+            elif self.max_bytes is not None and self._writer is not None and self._writer.size() >= self.max_bytes:
                 self._end("bytes")
                 self._interrupt()  # at once: catching up would let it grow on
 
@@ -200,11 +242,11 @@ class Capture:
 
     def _catch_up(self) -> None:
         """Let tcpdump write all packets that its filter had received when this was called."""
-        if self._ended_by not in ("stop", "seconds"):
+        if self._ended_by in ("packets", "bytes", "tcpdump"):
             return
         wanted: int | None = None
         deadline = time.monotonic() + CATCH_UP_TIMEOUT
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._hurry:
             self._counts.clear()
             if not self._signal(signal.SIGUSR1):
                 return
@@ -243,30 +285,128 @@ class Capture:
         self._ending.set()
         for thread in self._threads:
             thread.join()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
 
     # -- the file --------------------------------------------------------------------------------------------------
 
-    def _finish(self, elapsed: float) -> CaptureResult:
+    def _finish(self, written: dict[str, Any], elapsed: float) -> CaptureResult:
+        assert self._process is not None
+        assert self._writer is not None
         received, dropped = self._counts.get("received by filter", 0), self._counts.get("dropped by kernel", 0)
-        comment = json.dumps({"filter": self.filter, **self.note})
-        packets = write_pcapng(
-            self.path,
-            read_packets(self._raw),
-            interface=self.interface,
-            comment=comment,
-            received=received,
-            dropped=dropped,
-        )
-        sidecar = self.path.with_suffix(".json")
-        result = CaptureResult(self.path, sidecar, packets, received, dropped, round(elapsed, 3), self._ended_by)
-        write_sidecar(result, {"command": self.command, "interface": self.interface, "filter": self.filter}, self.note)
+        path, ended_by, problem = self.path, self._ended_by, written.get("error", "")
+        if problem:
+            ended_by = "output"
+        elif ended_by == "tcpdump" and self._process.returncode:
+            problem = f"tcpdump failed: {self._said[-1] if self._said else self._process.returncode}"
+        if "path" not in written:
+            if not self._writer.part.exists():
+                raise CaptureError(f"nothing was captured: {problem or f'ended by {ended_by} before tcpdump began'}")
+            path, problem = self._writer.part, "the process that wrote the file was killed"
+        elif written["path"] != str(self.path.resolve()):
+            path = Path(written["path"])
+        if not problem:
+            problem = _append_statistics(path, written["last_ns"], received, dropped)
+        packets = written.get("packets", 0)
+        result = CaptureResult(path, self.sidecar, packets, received, dropped, round(elapsed, 3), ended_by, problem)
+        made_by = {"command": self.command, "interface": self.interface, "filter": self.filter}
+        result.problem = result.problem or write_sidecar(result, made_by, self.note)
         return result
 
 
-def write_sidecar(result: CaptureResult, made_by: Mapping[str, Any], note: Mapping[str, Any]) -> None:
-    """Write what made a capture beside it, as JSON."""
+class _WriterProcess:
+    """``pcapng_writer`` as a process; what is written to ``input`` is to be tcpdump's pcap."""
+
+    def __init__(self, path: Path, interface: str, comment: str, keep_open: int) -> None:
+        self.part = path.with_name(path.name + PART)
+        command = [sys.executable, "-I", "-S", pcapng_writer.__file__, str(self.part), str(path), interface, comment]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, start_new_session=True, pass_fds=[keep_open]
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self.input: IO[bytes] = self._process.stdin
+        self._output: IO[bytes] = self._process.stdout
+        reason = self._heard().get("error", "")
+        if reason:
+            self.finish()
+            raise CaptureError(reason)
+
+    def _heard(self) -> dict[str, Any]:
+        with contextlib.suppress(ValueError):
+            heard = json.loads(self._output.readline())
+            if isinstance(heard, dict):
+                return heard
+        return {}
+
+    def size(self) -> int:
+        """Bytes in the file so far."""
+        with contextlib.suppress(OSError):
+            return self.part.stat().st_size
+        return 0
+
+    def finish(self) -> dict[str, Any]:
+        """Wait for its end, which the end of its input brings, and return what it says of its work."""
+        self.input.close()
+        with self._output:
+            told = self._heard()
+        self._process.wait()
+        return told
+
+
+def require_place(path: Path, sidecar: Path) -> None:
+    """CaptureError, and nothing changed but that the folder is made, unless a capture can be written to ``path``.
+
+    What is there may be an older capture of ours with its sidecar, and nothing else.
+    """
+    part = path.with_name(path.name + PART)
+    try:
+        if path.is_dir():
+            raise CaptureError(f"{path} is a folder; name a file in it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for each, is_ours in ((path, _is_capture_of_ours), (sidecar, lambda found: _is_sidecar_of(path, found))):
+            if each.exists() and not (each.is_file() and is_ours(each)):
+                raise CaptureError(f"{each} exists and is not what an earlier netlab capture wrote; name another file")
+        if part.exists():
+            raise CaptureError(
+                f"{part} exists: a capture that runs is writing it, or it is what one that was killed had written; "
+                "rename it to keep it, or remove it"
+            )
+    except OSError as error:
+        raise CaptureError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _is_capture_of_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        begin = file.read(1 << 17)
+    length = int.from_bytes(begin[4:8], "little")
+    section = pcapng_writer.BLOCK_SECTION.to_bytes(4, "big")
+    return begin.startswith(section) and pcapng_writer.APPLICATION in begin[:length]
+
+
+def _is_sidecar_of(path: Path, sidecar: Path) -> bool:
+    try:
+        about = json.loads(sidecar.read_bytes())
+    except ValueError:
+        return False
+    return isinstance(about, dict) and about.get("capture") == path.name
+
+
+def _append_statistics(path: Path, last_ns: int, received: int, dropped: int) -> str:
+    """Write the kernel's counters at the end of the file; why not, if that fails, which leaves it as it was."""
+    block = pcapng_writer.statistics_block(last_ns, received, dropped)
+    try:
+        with path.open("r+b", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            if file.write(block) == len(block):
+                return ""
+            file.truncate(end)
+            return f"no room in {path} for the kernel's counters"
+    except OSError as error:
+        return f"the kernel's counters could not be written to {path}: {error.strerror}"
+
+
+def write_sidecar(result: CaptureResult, made_by: Mapping[str, Any], note: Mapping[str, Any]) -> str:
+    """Write what made a capture beside it, as JSON, whole or not at all; why not, if that fails."""
     about = {
         "capture": result.path.name,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -275,12 +415,20 @@ def write_sidecar(result: CaptureResult, made_by: Mapping[str, Any], note: Mappi
         "tcpdump": tcpdump_version(),
         "note": dict(note),
     }
-    result.sidecar.write_text(json.dumps(about, indent=2) + "\n")
+    part = result.sidecar.with_name(result.sidecar.name + PART)
+    try:
+        part.write_text(json.dumps(about, indent=2) + "\n")
+        part.replace(result.sidecar)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        return f"the sidecar {result.sidecar} could not be written: {error.strerror}"
+    return ""
 
 
 def tcpdump_version() -> str:
     """The first lines of ``tcpdump --version``, in one; empty when there is no tcpdump."""
     with contextlib.suppress(OSError):
-        said = subprocess.run(["tcpdump", "--version"], capture_output=True, text=True, check=False)
+        said = subprocess.run(["tcpdump", "--version"], capture_output=True, text=True, start_new_session=True)
         return ", ".join((said.stdout or said.stderr).splitlines()[:2])
     return ""

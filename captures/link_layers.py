@@ -8,6 +8,8 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from captures.link_types import described
+
 # As they stand in files (LINKTYPE_ at tcpdump.org). Raw IP has three: 101 is right, and BSD systems wrote their own.
 NULL = 0
 ETHERNET = 1
@@ -28,7 +30,7 @@ MIN_ETHERTYPE = 0x0600  # what is below is the length of an LLC frame
 VLAN_ETHERTYPES = frozenset((0x8100, 0x88A8, 0x9100, 0x9200))  # 802.1Q, 802.1ad, and two from before 802.1ad
 
 # Address families as they stand before a packet of a loopback interface: version 6 has another number on each system
-# (Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS).
+# (Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS). 23 is IPX on some of them, 10 and 28 other things on others.
 AF_INET = 2
 AF_INET6 = frozenset((10, 23, 24, 28, 30))
 
@@ -56,12 +58,17 @@ def network_packet(link_type: int, frame: bytes) -> NetworkPacket | str:
     ``len(frame) - len(result.packet)`` is the length of the link layer's header with all tags.
     """
     read = _READERS.get(link_type)
-    return f"of link type {link_type}" if read is None else read(frame)
+    return unreadable(link_type) if read is None else read(frame)
 
 
 def is_readable(link_type: int) -> bool:
     """Whether ``network_packet`` knows the link type."""
     return link_type in _READERS
+
+
+def unreadable(link_type: int) -> str:
+    """Why nothing can be read of a link type that ``network_packet`` does not know."""
+    return f"link type {described(link_type)} is not read"
 
 
 def _ethernet(frame: bytes) -> NetworkPacket | str:
@@ -159,7 +166,7 @@ def _loopback(frame: bytes) -> NetworkPacket | str:
     family = min(int.from_bytes(frame[:4], "little"), int.from_bytes(frame[:4], "big"))
     if family == AF_INET:
         return NetworkPacket(ETHERTYPE_IPV4, frame[4:], ())
-    if family in AF_INET6:
+    if family in AF_INET6 and frame[4:5] and frame[4] >> 4 == 6:
         return NetworkPacket(ETHERTYPE_IPV6, frame[4:], ())
     return f"address family {family}"
 

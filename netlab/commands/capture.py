@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -14,6 +16,7 @@ from netlab.commands.lab import only_lab
 from netlab.errors import NetlabError
 
 if TYPE_CHECKING:
+    from captures.capture import CaptureResult
     from captures.diff import Comparison, Value
     from captures.replay import ReplayResult
 
@@ -54,7 +57,9 @@ def register(app: typer.Typer) -> None:
 
 def capture(
     host: Annotated[str, typer.Argument(help="A host of the lab, or `switch`, where the bridge and the TAPs are.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The pcapng file; a .json sidecar goes beside it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The pcapng file; a sidecar, FILE.json, goes beside it.")
+    ],
     interface: Annotated[str | None, typer.Option(help="The host's only one, or the bridge, without.")] = None,
     lab_name: Annotated[str | None, typer.Option("--lab", help="Which lab; may be left out when one runs.")] = None,
     packets: Annotated[int, typer.Option(help="End after so many packets.", min=1)] = 1_000_000,
@@ -63,7 +68,10 @@ def capture(
     expression: Annotated[str, typer.Option("--filter", help="tcpdump's filter expression.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Capture packets in a lab with tcpdump, into a pcapng file. Ctrl-C ends it early and keeps the file.
+    """Capture packets in a lab with tcpdump, into a pcapng file. Ctrl-C or SIGTERM ends it early and keeps the file.
+
+    An earlier capture of the same name is replaced when this one has ended; any other file is left alone. Until then
+    the packets are in FILE.part, a pcapng file too: after a crash, rename it.
 
     A capture that is to be replayed must begin before its first connection does.
     """
@@ -82,14 +90,33 @@ def capture(
         seconds=seconds,
         filter=expression,
     )
+    with _signals_to(wanted.end):
+        try:
+            with wanted:
+                typer.echo(f"Listening on {wanted.interface} of {host}; Ctrl-C ends.", err=True)
+                wanted.wait()
+        except CaptureError as error:
+            raise NetlabError(str(error)) from error
+        assert wanted.result is not None
+        _show_capture(wanted.result, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _signals_to(end: Callable[[str], None]) -> Iterator[None]:
+    """Give the names of the signals that end a program to ``end`` instead: what runs is completed, not torn."""
+    before = {
+        number: signal.signal(number, lambda number, _: end(signal.Signals(number).name))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is not signal.SIG_IGN  # as nohup has it
+    }
     try:
-        with wanted, contextlib.suppress(KeyboardInterrupt):
-            typer.echo(f"Listening on {wanted.interface} of {host}; Ctrl-C ends.", err=True)
-            wanted.wait()
-    except CaptureError as error:
-        raise NetlabError(str(error)) from error
-    result = wanted.result
-    assert result is not None
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _show_capture(result: "CaptureResult", *, as_json: bool) -> None:
     if as_json:
         _print_json({**asdict(result), "path": str(result.path), "sidecar": str(result.sidecar)})
     else:
@@ -97,6 +124,8 @@ def capture(
             f"{result.packets} packets in {result.seconds:.1f} s, {result.dropped} dropped by the kernel "
             f"(ended by: {result.ended_by}): {result.path}"
         )
+    if result.problem:
+        raise NetlabError(result.problem, f"The {result.packets} packets captured are in {result.path}.")
 
 
 def diff(

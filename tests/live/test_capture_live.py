@@ -115,12 +115,12 @@ def test_the_sidecar_says_what_made_it(tmp_path: Path, lab: Lab) -> None:
     ) as taken:
         record(lab, 100, seed=3)
     assert taken.result is not None
-    about = json.loads((tmp_path / "a.json").read_text())
+    about = json.loads((tmp_path / "a.pcapng.json").read_text())
     assert about["note"] == {"seed": 3}
     assert about["packets"] == taken.result.packets == len(list(read_packets(tmp_path / "a.pcapng")))
     assert "tcpdump" in about["command"]
     assert about["tcpdump"].startswith("tcpdump version")
-    assert {path.name for path in tmp_path.iterdir()} == {"a.pcapng", "a.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a.pcapng", "a.pcapng.json"}
 
 
 @pytest.mark.usefixtures("memcached")

@@ -99,7 +99,9 @@ def test_other_protocols_keep_their_ethertype() -> None:
         (113, bytes(15), "ends inside its link-layer header"),
         (113, b"\0\0\x03\x38" + bytes(12), "a netlink message"),
         (276, bytes(19), "ends inside its link-layer header"),
-        (105, bytes(90), "of link type 105"),
+        (0, b"\x17\0\0\0" + bytes(30), "address family 23"),  # IPX where it was captured
+        (105, bytes(90), "link type IEEE802_11 (105) is not read"),
+        (4711, bytes(90), "link type 4711 (which has no name) is not read"),
     ],
 )
 def test_what_carries_no_packet_says_why(link_type: int, frame: bytes, reason: str) -> None:
