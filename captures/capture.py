@@ -1,10 +1,10 @@
 """Capture packets with tcpdump into a pcapng file with a sidecar that says what made it.
 
 tcpdump copies packets through a ring that the kernel fills and gives them to a process of ours, ``pcapng_writer``.
-That writes them to ``PATH.part``, a pcapng file that is whole at any time, and gives the file its name when tcpdump has
-ended; it outlives this process if need be, so that no signal can take away what was captured. After a SIGKILL only
-the sidecar and the kernel's counters are missing. Were the writer killed too, ``PATH.part`` is what it had written:
-rename it.
+That writes them to ``PATH.part``, a pcapng file that is whole at any time, and gives the file its name when tcpdump
+has ended; it outlives this process if need be, so that no signal can take away what was captured. After a SIGKILL
+only the sidecar and the kernel's counters are missing. Were the writer killed too, ``PATH.part`` is what it had
+written: rename it.
 
 Two things about tcpdump shape this module. It listens from the moment it says so on its standard error, so ``start``
 returns then. And the kernel hands packets over in blocks, up to a second late, so ``stop`` asks it (SIGUSR1) how many
@@ -95,6 +95,7 @@ class Capture:
         self._counts: dict[str, int] = {}
         self._changed = threading.Condition()
         self._ended_by = ""
+        self._told = ""  # by `end`
         self._hurry = False
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -165,7 +166,7 @@ class Capture:
         """Return when tcpdump listens or the capture was told to end; CaptureError when it will not."""
         deadline = time.monotonic() + START_TIMEOUT
         with self._changed:
-            while not self._listening() and not self._ended_by:
+            while not self._listening() and not self._told:
                 if self._exited() or time.monotonic() > deadline:
                     said = " ".join(self._said) or f"no word from it within {START_TIMEOUT:.0f} s"
                     raise CaptureError(f"tcpdump does not listen on {self.interface}: {said}")
@@ -173,12 +174,12 @@ class Capture:
 
     def end(self, by: str) -> None:
         """Make `wait` return, and `stop` make haste if it has begun. A signal's handler may call this."""
-        self._hurry = self._hurry or bool(self._ended_by)
-        self._ended_by = self._ended_by or by
+        self._hurry = self._hurry or bool(self._told or self._ended_by)
+        self._told = self._told or by
 
     def wait(self) -> None:
         """Return when the capture has ended by itself, or was told to by `end`."""
-        while not self._ended_by and not self._ending.wait(WATCH_INTERVAL):
+        while not self._told and not self._ending.wait(WATCH_INTERVAL):
             pass
 
     def stop(self) -> CaptureResult:
@@ -188,9 +189,10 @@ class Capture:
         assert self._process is not None, "stop before start"
         assert self._writer is not None
         elapsed = time.monotonic() - self._started
-        self._end("stop")
+        self._end(self._told or "stop")
         try:
-            self._catch_up()
+            if self._listening():  # before that, the signal that asks it for its counters would kill it
+                self._catch_up()
         finally:
             self._end_process()
             written = self._writer.finish()
