@@ -374,7 +374,7 @@ def require_place(path: Path, sidecar: Path) -> None:
                 "rename it to keep it, or remove it"
             )
     except OSError as error:
-        raise CaptureError(f"cannot write {path}: {error.strerror}") from error
+        raise CaptureError(f"cannot write {path}: {error.filename}: {error.strerror}") from error
 
 
 def _is_capture_of_ours(path: Path) -> bool:

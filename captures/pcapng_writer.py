@@ -108,7 +108,8 @@ class Writer:
                 fitting += len(block)
                 self._count(block)
             self._size += fitting
-            os.ftruncate(self._descriptor, self._size)
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                os.ftruncate(self._descriptor, self._size)
             raise
         self._size += written
         for block in blocks:
