@@ -96,7 +96,6 @@ class Capture:
         self._changed = threading.Condition()
         self._ended_by = ""
         self._told = ""  # by `end`
-        self._hurry = False
         self._ending = threading.Event()
         self._threads: list[threading.Thread] = []
         self._started = 0.0
@@ -173,8 +172,7 @@ class Capture:
                 self._changed.wait(WATCH_INTERVAL)
 
     def end(self, by: str) -> None:
-        """Make `wait` return, and `stop` make haste if it has begun. A signal's handler may call this."""
-        self._hurry = self._hurry or bool(self._told or self._ended_by)
+        """Make `start` and `wait` return. A signal's handler may call this, at any time and more than once."""
         self._told = self._told or by
 
     def wait(self) -> None:
@@ -248,7 +246,7 @@ class Capture:
             return
         wanted: int | None = None
         deadline = time.monotonic() + CATCH_UP_TIMEOUT
-        while time.monotonic() < deadline and not self._hurry:
+        while time.monotonic() < deadline:
             self._counts.clear()
             if not self._signal(signal.SIGUSR1):
                 return

@@ -126,10 +126,10 @@ def test_what_tcpdump_had_written_is_kept(tmp_path: Path, lab: str, seed: int) -
             listened = "Listening" in process.stderr.readline()
             assert listened
             time.sleep(chance.uniform(0, 1.5))
+        written = written_by_tcpdump(path)  # now: asked for its counters at the end, it writes much that is no packet
         if step == STEPS[2]:
             process.send_signal(signal.SIGINT)
             time.sleep(chance.uniform(0, 0.6))
-        written = written_by_tcpdump(path)
         for number in SIGNALS[name]:
             process.send_signal(number)
             time.sleep(chance.uniform(0, 0.1))
@@ -146,13 +146,13 @@ def test_what_tcpdump_had_written_is_kept(tmp_path: Path, lab: str, seed: int) -
         assert path.exists(), about
         if name != "SIGKILL":
             assert str(path) in said, about
-            assert process.returncode == 0 or step == STEPS[2], about  # where the second may come after the last word
+            assert process.returncode in (0, -SIGNALS[name][-1]), about  # it may come behind the last word
     if path.exists():
         packets = list(read_packets(path))
         found = numbers(packets)
         assert found == list(range(found[0], found[0] + len(found))) if found else True, about
         kept = 24 + sum(16 + len(packet.frame) for packet in packets)
-        messages = 300  # what of the bytes written was said, and not packets
+        messages = 120  # bytes by which tcpdump says that it listens
         print(f"{about}: {len(found)} packets, {kept} bytes kept of {written}")  # for a run by hand, with -rA
         assert kept >= written - messages, about
     else:
