@@ -27,6 +27,7 @@ from netlab.bench.targets import CLIENT, Target
 from netlab.errors import NetlabError
 from netlab.findings import Failure, Findings
 from netlab.lab import Lab
+from netlab.whole_file import write_whole
 
 CPU_MODE = "own-core"
 SMALL_VALUE = 32
@@ -127,7 +128,7 @@ class Demo:
         self._save_rows()
         figures = plot.draw(self.findings.rows, self._out)
         self.findings.seconds = time.monotonic() - self._started
-        (self._out / "report.html").write_text(report.render(self.findings, figures), encoding="utf-8")
+        write_whole(self._out / "report.html", report.render(self.findings, figures))
         self._advance(1.0, "done")
         return self.findings
 
@@ -184,7 +185,7 @@ class Demo:
         self._advance((self._done + share * _WEIGHTS[step]) / sum(_WEIGHTS.values()), what)
 
     def _save_rows(self) -> None:
-        (self._out / plot.RESULTS).write_text(to_csv(self._runner.rows))
+        write_whole(self._out / plot.RESULTS, to_csv(self._runner.rows))
 
     def _save(self, name: str, document: Any) -> None:
-        (self._out / name).write_text(json.dumps(document, indent=2) + "\n")
+        write_whole(self._out / name, json.dumps(document, indent=2) + "\n")

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from netlab.whole_file import write_whole
+
 
 def write_statistics(path: Path, statistics: dict[str, Any]) -> None:
     """Write them as JSON, whole or not at all: who reads the file never sees half of it."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(statistics, indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(statistics, indent=1) + "\n")
 
 
 def summed(cores: list[dict[str, Any]]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def record(lab: Lab, target: Target, path: Path, scratch: Path) -> CaptureResult
         raise SamplingError(f"recording {target.name}: {error}") from error
     result = capture.result
     assert result is not None
-    if result.dropped or result.ended_by != "stop":
+    if result.dropped or result.problem or result.ended_by != "stop":
         raise SamplingError(f"the capture of {target.name} is not whole: {result}")
     if report.errors():
         raise SamplingError(f"{report.errors()} replies of {target.name} were not the stored values")

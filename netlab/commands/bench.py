@@ -9,6 +9,7 @@ import typer
 
 from netlab import privilege
 from netlab.errors import NetlabError
+from netlab.whole_file import write_whole
 
 if TYPE_CHECKING:
     from netlab.bench.figures import Outcome
@@ -268,6 +269,6 @@ def _numbers(option: str, text: str) -> list[int]:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text)
+        write_whole(path, text)
     except OSError as error:
         raise NetlabError(f"cannot write {path}: {error.strerror}", "Name a file in a folder that exists.") from error

@@ -7,6 +7,7 @@ import typer
 
 from netlab import privilege
 from netlab.errors import NetlabError
+from netlab.whole_file import write_whole
 
 EPILOG = """
 Examples:
@@ -86,6 +87,6 @@ def script(
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text)
+        write_whole(path, text)
     except OSError as error:
         raise NetlabError(f"cannot write {path}: {error.strerror}", "Name a file in a folder that exists.") from error

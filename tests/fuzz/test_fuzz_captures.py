@@ -1,6 +1,7 @@
 """Whatever a capture file holds, reading, comparing and planning a replay end normally or in CaptureError."""
 
 import contextlib
+import gzip
 import struct
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from captures.diff import compare
 from captures.files import CaptureError, Packet, write_pcapng
 from captures.flows import read_trace
+from captures.link_layers import network_packet
 from captures.memcached_binary import REPLY_MAGIC, REQUEST_MAGIC, ProtocolError, match, split
 from captures.replay_plan import plan_replay
 from tests.conversation import GET, SET, Conversation, reply, request
+from tests.fuzz.targets import LINK_TYPES
 
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -91,6 +94,31 @@ def test_shuffled_damaged_and_cut_conversations(
     path = tmp_path / "shuffled.pcapng"
     packets = zip(frames, lengths, strict=True)
     write_pcapng(path, [Packet(i, i * 1000, bytes(frame), length) for i, (frame, length) in enumerate(packets)])
+    use(path)
+
+
+@MANY
+@given(
+    link_type=st.sampled_from(LINK_TYPES),
+    start=st.sampled_from([b"", FRAMES[0], FRAMES[4]]),
+    frame=st.binary(max_size=90),
+)
+def test_random_frames_on_every_link(tmp_path: Path, link_type: int, start: bytes, frame: bytes) -> None:
+    frame = frame[:24] + start + frame[24:]
+    carried = network_packet(link_type, frame)
+    assert carried if isinstance(carried, str) else frame.endswith(carried.packet)
+    path = tmp_path / "random.pcapng"
+    write_pcapng(path, [Packet(1, 0, frame, len(frame), link_type)])
+    use(path)
+
+
+@MANY
+@given(
+    content=st.binary(max_size=400), kept=st.integers(0, 400), start=st.sampled_from([b"", PCAP, PCAPNG + INTERFACE])
+)
+def test_random_compressed_files(tmp_path: Path, content: bytes, kept: int, start: bytes) -> None:
+    path = tmp_path / "random.gz"
+    path.write_bytes(gzip.compress(start + content, 1)[: 20 + kept])
     use(path)
 
 

@@ -179,3 +179,48 @@ def test_the_killer_sees_what_tcpdump_writes(tmp_path: Path, lab: str, traffic: 
         process.wait()
     end_of(path)
     assert len(list(read_packets(path))) > 90
+
+
+@pytest.mark.usefixtures("traffic")
+def test_a_full_disk_keeps_and_names_what_fitted(tmp_path: Path, lab: str) -> None:
+    path = tmp_path / "a.pcapng"
+    limited = ["prlimit", "--fsize=20000", *NETLAB, "capture", "client", "--lab", lab, "-o", str(path)]
+    done = subprocess.run(limited, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "ended by: output" in done.stdout
+    assert "File too large" in done.stderr
+    assert f"packets captured are in {path}." in done.stderr
+    assert "Traceback" not in done.stderr
+    packets = list(read_packets(path))
+    assert f"{len(packets)} packets in" in done.stdout
+    assert len(packets) > 100
+    end_of(path)
+
+
+@pytest.mark.usefixtures("traffic")
+def test_timeout_ends_it_with_its_file(tmp_path: Path, lab: str) -> None:
+    path = tmp_path / "a.pcapng"
+    command = ["timeout", "8", *NETLAB, "capture", "client", "--lab", lab, "-o", str(path)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 124  # timeout's own
+    assert "ended by: SIGTERM" in done.stdout
+    assert len(list(read_packets(path))) > 100
+    end_of(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["-o", "."], ". is a folder; name a file in it"),
+        (["-o", "a.pcapng", "--interface", "any"], "a capture on 'any'"),
+        (["-o", "notes.txt"], "notes.txt exists and is not what an earlier netlab capture wrote"),
+    ],
+)
+def test_it_is_refused_before_anything_is_captured(tmp_path: Path, lab: str, options: list[str], reason: str) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    command = [*NETLAB, "capture", "client", "--lab", lab, *options]
+    done = subprocess.run(command, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert "Listening" not in done.stderr
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("notes.txt", "mine")]

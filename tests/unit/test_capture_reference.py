@@ -61,7 +61,7 @@ needs_tshark = pytest.mark.skipif(shutil.which("tshark") is None, reason="tshark
 
 
 def test_the_reference_is_what_its_sidecar_says() -> None:
-    about = json.loads(REFERENCE.with_suffix(".json").read_text())
+    about = json.loads(REFERENCE.with_name(REFERENCE.name + ".json").read_text())
     trace = read_trace(REFERENCE)
     assert trace.packets == about["packets"]
     assert about["dropped"] == 0
