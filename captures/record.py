@@ -1,7 +1,7 @@
 """A small memcached client whose requests a seed fixes: it makes recordings, for ``reference/`` and for live tests.
 
 Every connection has one request outstanding. Nine of ten requests are GETs of the binary protocol, the tenth a SET;
-keys come from one small pool shared by all connections. ``python -m captures.record --help`` runs it.
+keys come from one small pool shared by all connections. ``python -P -m captures.record --help`` runs it.
 """
 
 import argparse

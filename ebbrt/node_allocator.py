@@ -94,13 +94,22 @@ class NodeAllocator:
         raise NotImplementedError
 
 
+def _program_folder() -> str:
+    """Where the running program's own modules are: beside it; "" when it was started as an installed module."""
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", None)  # there is none where Python reads what is typed
+    if main.__spec__ is None and file is not None:
+        return str(Path(file).absolute().parent)
+    return "" if sys.flags.safe_path else str(Path(sys.path[0]).absolute())
+
+
 class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
     """The front-end's representative: numbers the nodes, and has the provider boot them.
 
     secret: what the Messengers of this application's nodes prove to each other that they have. argv: what this process
-    was started with, for the nodes' Command Line Ebb. path: where nodes look for the application's modules first; by
-    default where this process does. ``on_ready`` is told of every node that is ready, ``on_lost`` number and reason of
-    every one that died or was freed.
+    was started with, for the nodes' Command Line Ebb. path: where nodes look for the application's modules; by default
+    the folder of the program that this process runs. ``on_ready`` is told of every node that is ready, ``on_lost``
+    number and reason of every one that died or was freed.
     """
 
     def __init__(
@@ -119,7 +128,7 @@ class FrontEndNodeAllocator(NodeAllocator, MessageHandler, ProviderListener):
         self._argv = tuple(argv)
         self.on_ready: Callable[[NodeId], object] = _nobody
         self.on_lost: Callable[[int, str], object] = messenger.node_lost
-        self._path = str(Path(sys.path[0]).absolute()) if path is None else path
+        self._path = _program_folder() if path is None else path
         self._nodes: dict[int, AllocatedNode] = {}
         self._ending: dict[int, Future[None]] = {}
         self._asked_by: dict[int, tuple[NodeId, int]] = {}  # the back-end that a node was allocated for, its token

@@ -42,7 +42,7 @@ class Boot(NamedTuple):
     """What a node is told when it stops being nobody's.
 
     application: "package.module:function", called on the node as ``function(runtime)``. argv: what the front-end was
-    started with. path: the directory where modules are looked for first. secret: what the nodes of this application
+    started with. path: a directory where modules are looked for too. secret: what the nodes of this application
     prove to each other that they have. cores, memory (bytes): the node's shape; None for what the provider thinks fit.
     """
 

@@ -10,7 +10,7 @@ import sys
 import typer
 from rich.console import Console
 
-from netlab import privilege
+from netlab import privilege, python
 from netlab.commands import bench, capture, demo, doctor, frontend, iaas, lab, link, node, plot, run, script, sim
 from netlab.errors import NetlabError
 
@@ -32,6 +32,7 @@ for module in COMMANDS:
 
 def main() -> None:
     """Run the command line and exit."""
+    python.forget_current_folder()
     try:
         app()
     except NetlabError as error:

@@ -5,10 +5,12 @@ against payload on links of 1 Gb/s. Numbering follows the paper. Every point is 
 least and the greatest round.
 """
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
+with contextlib.chdir("/"):  # a matplotlibrc in the current folder is not meant for us
+    import matplotlib
 
 matplotlib.use("Agg")
 

@@ -19,10 +19,11 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from netlab import registry
+from netlab import python, registry
 from netlab.errors import NetlabError
 
 INSIDE = "NETLAB_USER_NAMESPACE"  # set in the environment of what `acquire` runs inside
+COMMAND_LINE = "netlab.cli"  # the module behind the installed `netlab`
 TUN = Path("/dev/net/tun")
 
 
@@ -54,7 +55,13 @@ def require() -> None:
 
 def sudo_command() -> str:
     """The command line of this process, under sudo."""
-    return "sudo " + shlex.join([sys.executable, *sys.orig_argv[1:]])
+    return "sudo " + shlex.join(_this_command())
+
+
+def _this_command() -> list[str]:
+    """What starts this program again."""
+    spec = sys.modules["__main__"].__spec__
+    return python.module_command(COMMAND_LINE if spec is None else spec.name, *sys.argv[1:])
 
 
 def acquire() -> None:
@@ -92,7 +99,7 @@ def _enter(keeper: int) -> NoReturn:
     enter = ["nsenter", f"--target={keeper}", "--user", "--net", "--mount", "--preserve-credentials", "--"]
     environment = {**os.environ, INSIDE: str(_keeper_file())}
     back_here = ["sh", "-c", 'cd "$0" && exec "$@"', os.getcwd()]  # entering a mount namespace leads to its root
-    os.execvpe(enter[0], [*enter, *back_here, sys.executable, *sys.orig_argv[1:]], environment)
+    os.execvpe(enter[0], [*enter, *back_here, *_this_command()], environment)
 
 
 def _keeper_file() -> Path:
@@ -133,7 +140,7 @@ def _start_keeper() -> int:
 
 
 def main() -> None:
-    """``python -m netlab.privilege COMMAND...``: run it with the rights to make labs if they can be had."""
+    """``python -P -m netlab.privilege COMMAND...``: run it with the rights to make labs if they can be had."""
     with contextlib.suppress(PrivilegeError):
         acquire()
     try:

@@ -1,6 +1,6 @@
 """The paper's Figure 2: an event that is spawned, and the Event Manager's counts of such events.
 
-    python -m apps.examples.figure2
+    python -P -m apps.examples.figure2
 
 The Event Manager is an Ebb, so ``event_manager`` means, wherever the code runs, the representative of the core that
 runs it. It counts the functions it has dispatched; the counts of the node and of the whole application are gathered

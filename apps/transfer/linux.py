@@ -1,8 +1,8 @@
 """A transfer's end as an ordinary Linux program: blocking sockets, and nothing of ours but the protocol.
 
-    python -m apps.transfer.linux serve
-    python -m apps.transfer.linux get 198.18.0.3 100000000 --seed 7
-    python -m apps.transfer.linux put 198.18.0.3 100000000
+    python -P -m apps.transfer.linux serve
+    python -P -m apps.transfer.linux get 198.18.0.3 100000000 --seed 7
+    python -P -m apps.transfer.linux put 198.18.0.3 100000000
 
 The server takes one connection after the other, and prints a line, beginning with ``ready``, once it listens. A client
 prints its outcome as JSON, and has exit status 1 when the digests differ or the connection has ended too early.

@@ -8,7 +8,6 @@ Times are told, but this is no benchmark: nothing is pinned or paired, see ``tra
 import contextlib
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.transfer.protocol import OPERATIONS
+from netlab import python
 from netlab.bench import environment
 from netlab.bench.environment import Environment
 from netlab.bench.targets import CLIENT, START_TIMEOUT, Target
@@ -162,11 +162,11 @@ class Ends:
         before = self.dropped(server.machine)
         argv = [case.operation, server.address, str(case.bytes)]
         if kind == "linux":
-            client, start = [sys.executable, "-m", "apps.transfer.linux"], self.lab.hosts[CLIENT].popen
+            client, start = python.module_command("apps.transfer.linux"), self.lab.hosts[CLIENT].popen
         else:
             tap = self.lab.taps[NODE_CLIENT.name]
-            client = [sys.executable, "-m", "netlab.cli", "node", "run", "transfer", "--tap", tap.name]
-            client += ["--ip", f"{tap.address}/{tap.prefix_length}"]
+            attached = ["--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}"]
+            client = python.module_command("netlab.cli", "node", "run", "transfer", *attached)
             start = self.lab.switch.popen
         time_limit = LEAST_TIME + case.bytes * 8 / LEAST_RATE
         process = start([*client, *argv], stdin=subprocess.DEVNULL, stdout=-1, stderr=-1, text=True)

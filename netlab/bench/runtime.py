@@ -3,9 +3,9 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 
+from netlab import python
 from netlab.bench import environment, memory_costs, runtime_core
 from netlab.bench.figures import Figure, Outcome, compared, figure
 from netlab.bench.runner import CLIENT_CPU, SERVER_CPU
@@ -87,13 +87,13 @@ def between_nodes(rounds: int) -> list[Figure]:
         lab.steer("echo", SERVER_CPU)
         echo_host = lab.hosts["echo"]
         echo = echo_host.popen(
-            [sys.executable, "-m", MODULE, "echo", echo_host.address], stdout=subprocess.PIPE, text=True
+            python.module_command(MODULE, "echo", echo_host.address), stdout=subprocess.PIPE, text=True
         )
         assert echo.stdout is not None
         echo.stdout.readline()
         front_end = lab.hosts["front-end"]
         done = front_end.run(
-            [sys.executable, "-m", MODULE, str(rounds), echo_host.address],
+            python.module_command(MODULE, str(rounds), echo_host.address),
             timeout=NODES_TIMEOUT,
             env={**os.environ, **launch.environment_of(lab, front_end)},
             capture_output=True,

@@ -1,6 +1,6 @@
 """What the runtime costs between nodes: a front-end program that measures in a lab, and prints JSON, a line a figure.
 
-    python -m netlab.bench.runtime_nodes ROUNDS ECHO_ADDRESS
+    python -P -m netlab.bench.runtime_nodes ROUNDS ECHO_ADDRESS
 
 A message's round trip is a call from one back-end to another, each on a CPU of its own. It is held against that of as
 many bytes over one TCP connection of the kernel, from this process to the ``echo`` program on another host of the

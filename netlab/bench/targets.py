@@ -4,10 +4,10 @@ A target is made by one function here; `STARTERS` names them. All targets of a r
 on one core: one that is not asked anything only sleeps, and both pay the same for sharing the caches.
 """
 
+import os
 import select
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from netlab import namespaces
+from netlab import namespaces, python
 from netlab.bench import health
 from netlab.errors import NetlabError
 from netlab.lab import Host, Lab
@@ -155,14 +155,15 @@ def boot_node(
 ) -> Target:
     """Boot a node behind the lab's TAP `name`; returns when it says that its application serves."""
     tap = lab.taps[name]
-    command = [sys.executable, "-m", "netlab.cli", "node", "run", application]
-    command += ["--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}", *options]
+    attached = ["--tap", tap.name, "--ip", f"{tap.address}/{tap.prefix_length}"]
+    command = python.module_command("netlab.cli", "node", "run", application, *attached, *options)
     complaints = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the target)
     process = lab.node_popen(
         name,
         command,
         cpu=cpu,
-        cwd=checkout,  # the first place where `python -m` looks
+        cwd=checkout,
+        env=None if checkout is None else {**os.environ, "PYTHONPATH": str(checkout)},  # before what is installed
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=complaints,

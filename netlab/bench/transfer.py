@@ -15,7 +15,6 @@ import socket
 import statistics
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -26,6 +25,7 @@ from typing import Any
 
 from apps.transfer.linux import Sender, receive_message, transfer
 from apps.transfer.protocol import BLOCK, DIGEST_LENGTH, GET, OPERATIONS, Request
+from netlab import python
 from netlab.bench import cpu, environment, runner
 from netlab.bench.figures import Figure, Outcome, compared, figure
 from netlab.bench.session import PlanError
@@ -74,7 +74,7 @@ def start_linux(lab: Lab, core: int | None) -> Target:
     host = lab.hosts["server"]
     complaints = tempfile.TemporaryFile()  # noqa: SIM115  (it lives as long as the target)
     process = host.popen(
-        [sys.executable, "-m", "apps.transfer.linux", "serve", "--address", host.address],
+        python.module_command("apps.transfer.linux", "serve", "--address", host.address),
         cpu=core,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -28,7 +28,7 @@ Examples:
     netlab exec switch -- netlab node run memcached --tap node --ip 198.18.0.3/16 --lookup list
 
     netlab exec switch -- netlab node run transfer --tap node --ip 198.18.0.3/16
-    netlab exec client -- python -m apps.transfer.linux get 198.18.0.3 100000000
+    netlab exec client -- python -P -m apps.transfer.linux get 198.18.0.3 100000000
 
     netlab exec switch -- netlab node run transfer --tap node --ip 198.18.0.3/16 put 198.18.0.1 100000000
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlab import privilege
+from netlab import privilege, python
 from netlab.commands.iaas import PoolOption
 from netlab.errors import NetlabError
 from netlab.topology import Machine, Topology
@@ -53,7 +53,7 @@ def run(
     privilege.acquire()
     from netlab.lab import Lab
 
-    argv = [sys.executable, str(script), *(arguments or ())]
+    argv = python.module_command("netlab.program", str(script), *(arguments or ()))
     if lab_name is not None:
         signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as a lab of our own has it
         lab = Lab.open(lab_name)

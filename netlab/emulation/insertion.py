@@ -12,17 +12,17 @@ import json
 import select
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from pyroute2 import IPRoute
 
-from netlab import namespaces, wiring
+from netlab import namespaces, python, wiring
 from netlab.emulation.relay import READY, control_address
 from netlab.errors import NetlabError
 
+RELAY = "netlab.emulation.relay"  # the module that is its program
 QUEUE_LENGTH = 20_000  # frames that wait for the relay: a burst of a large window's
 START_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
@@ -68,7 +68,7 @@ def insert(
 
     Raises EmulationError when it does not start; then the machine's link is as it was.
     """
-    argv = [sys.executable, "-m", "netlab.emulation.relay", place.machine, place.near, place.far, str(seed)]
+    argv = python.module_command(RELAY, place.machine, place.near, place.far, str(seed))
     process = start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None

@@ -11,7 +11,6 @@ import logging
 import os
 import socket
 import struct
-import sys
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Interface
@@ -22,6 +21,7 @@ from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
 from ebbrt.messages import NodeId
 from ebbrt.runtime import MESSENGER_PORT, Identity, Runtime, start
+from netlab import python
 from netlab.errors import NetlabError
 from netlab.iaas.zygote import die_with
 from netlab.node import Node, NodeConfig
@@ -75,9 +75,9 @@ def join_bridge(tap: str, bridge: str) -> None:
 
 
 def prepare(uid: int, gid: int, path: str) -> None:
-    """On every core: look in ``path`` for modules first, and go on as the node's user, whose code is about to run."""
+    """On every core: let modules in ``path`` be found, and go on as the node's user, whose code is about to run."""
     if path:
-        sys.path.insert(0, path)
+        python.let_in(path)
     if uid != os.geteuid():
         os.setgroups([])
         os.setresgid(gid, gid, gid)

@@ -4,7 +4,7 @@ It runs in the namespace of the lab's switch and listens on a Unix socket. Read,
 front-end can ask; ``machines.py``, the states of a machine; ``pool.py``, the dormant ones; ``hypervisor.py``,
 ``zygote.py`` and ``backend.py``, from the request of a node to the node.
 
-    python -m netlab.iaas.daemon '{"socket": "/run/netlab/lab1.iaas", ...}'
+    python -P -m netlab.iaas.daemon '{"socket": "/run/netlab/lab1.iaas", ...}'
 
 It prints ``ready`` when it serves. SIGTERM ends it and its nodes; whatever ends it, its nodes end too.
 """

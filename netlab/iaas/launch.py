@@ -4,11 +4,11 @@ import contextlib
 import json
 import socket
 import subprocess
-import sys
 from typing import Any
 
 from ebbrt.lines import encode
 from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE
+from netlab import python
 from netlab.errors import NetlabError
 from netlab.iaas.config import DaemonConfig
 from netlab.lab import Host, Lab
@@ -34,7 +34,7 @@ def config_of(lab: Lab, **choices: Any) -> DaemonConfig:
 
 def start(lab: Lab, config: DaemonConfig) -> "subprocess.Popen[bytes]":
     """Start a daemon in the lab's switch; it serves when this returns. Raises IaasError."""
-    argv = [sys.executable, "-m", "netlab.iaas.daemon", config.text()]
+    argv = python.module_command("netlab.iaas.daemon", config.text())
     process = lab.switch.popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     assert process.stdout is not None
     said = process.stdout.readline()  # it ends with the process, at the latest
