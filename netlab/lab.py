@@ -12,7 +12,6 @@ Read next: ``topology.py`` for the shape, ``wiring.py`` for how it is made, ``li
 
 import atexit
 import contextlib
-import functools
 import shutil
 import signal
 import subprocess
@@ -51,19 +50,17 @@ class Host:
     cpu: int | None = None  # where its programs run by default, while the lab is in own-core mode
     processes: list["subprocess.Popen[Any]"] = field(default_factory=list, repr=False)
 
-    def popen(
-        self, argv: list[str], cpu: int | None = None, *, dies_with_parent: bool = True, **keywords: Any
-    ) -> "subprocess.Popen[Any]":
+    def popen(self, argv: list[str], cpu: int | None = None, **keywords: Any) -> "subprocess.Popen[Any]":
         """Start ``argv`` inside the machine and return at once; keywords are those of `subprocess.Popen`.
 
         The process is pinned to ``cpu``, or to the CPU the machine is steered to. It is in a session of its own, so
-        a Ctrl-C at the keyboard reaches the lab's owner only, and dies when its owner does, unless told not to; with
-        the lab it always ends. Raises LabError when there is no such program.
+        a Ctrl-C at the keyboard reaches the lab's owner only, and dies when this one does, or with the lab. Raises
+        LabError when there is no such program.
         """
         require_program(argv[0])
         keywords.setdefault("start_new_session", True)
         where = self.cpu if cpu is None else cpu
-        command = namespaces.command_in(self.namespace, argv, where, dies_with_parent=dies_with_parent)
+        command = namespaces.command_in(self.namespace, argv, where)
         process = subprocess.Popen(command, **keywords)
         self.processes.append(process)
         return process
@@ -116,14 +113,16 @@ class Lab:
             node.name: Tap(node.name, node.address, length, mac_address(node.address), ipv6_address(node.address))
             for node in topology.nodes
         }
-        self._handlers: dict[signal.Signals, Any] = {}
+        self._handlers: dict[signal.Signals, Any] = {}  # what SIGTERM and SIGHUP did before
+        self._outlives = False
         self._relays: dict[str, subprocess.Popen[Any]] = {}  # by machine, of those that this process has started
 
     @classmethod
     def create(cls, topology: Topology | None = None, name: str | None = None, *, detached: bool = False) -> "Lab":
         """Make a lab, after removing what labs whose owner died have left.
 
-        ``name`` None takes the first free of lab1, lab2... A ``detached`` lab outlives this process, until `delete`.
+        ``name`` None takes the first free of lab1, lab2... A ``detached`` lab is to outlive this process: it does from
+        `detach` on, which says that it is finished.
         Raises PrivilegeError without the rights, RegistryError when the name is taken, NetlabError when the kernel
         lacks something; whatever it raises, nothing stays behind.
         """
@@ -131,11 +130,11 @@ class Lab:
         topology = default_topology() if topology is None else topology
         with registry.locked():
             _clean_locked()
-            record = registry.claim(name, topology, None if detached else Owner.current())
+            record = registry.claim(name, topology, Owner.current())
         lab = cls(record)
-        if not detached:
-            atexit.register(lab.delete)
-            lab._catch_signals()
+        lab._outlives = detached
+        atexit.register(lab.delete)
+        lab._catch_signals()
         try:
             lab._build()
         except BaseException:
@@ -151,6 +150,14 @@ class Lab:
             raise LabError(f"the process that owned the lab {name!r} has died", "netlab clean removes what it left.")
         return cls(record)
 
+    def detach(self) -> None:
+        """A lab made ``detached`` is finished: from now on it belongs to no process, and stays until `delete`."""
+        with _deferred_signals():
+            self.record.owner = None
+            self.record.save()
+            atexit.unregister(self.delete)
+        self._restore_signals()
+
     def __enter__(self) -> "Lab":
         return self
 
@@ -162,6 +169,10 @@ class Lab:
     def delete(self) -> None:
         """End every process in the lab and remove its namespaces and its record. Does nothing the second time."""
         with _deferred_signals():
+            if self.record.owner is None:  # should this process be killed, the rest of the lab is known for a rest
+                self.record.owner = Owner.current()
+                with contextlib.suppress(registry.RegistryError):  # what cannot be written can still be removed
+                    self.record.save()
             machines = (self.switch, *self.hosts.values())
             processes = [process for machine in machines for process in machine.processes]
             for process in processes:  # one that has only just begun is in none of the namespaces yet
@@ -242,16 +253,16 @@ class Lab:
         place = self._place(machine)
         with registry.locked():  # or two might insert one each
             if not insertion.is_there(place):
-                start = functools.partial(self.switch.popen, dies_with_parent=self.record.owner == Owner.current())
-                self._relays[machine] = insertion.insert(place, wiring.alias_of(self.name), seed, start)
+                outlives = self._outlives or self.record.owner != Owner.current()
+                alias = wiring.alias_of(self.name)
+                self._relays[machine] = insertion.insert(place, alias, seed, self.switch.popen, outlives=outlives)
         insertion.ask(place, **settings)
 
     def unemulate(self, machine: str) -> None:
         """Join the machine's port to the bridge again, if its link is emulated; frames on their way are dropped."""
         place = self._place(machine)
         with registry.locked():
-            if insertion.is_there(place):
-                insertion.remove(place)
+            insertion.remove(place)
         if machine in self._relays:
             relay = self._relays.pop(machine)
             relay.wait()
@@ -310,11 +321,8 @@ class Lab:
             raise LabError(f"the lab {self.name!r} has no node {node!r}", f"It has {', '.join(self.taps) or 'none'}.")
 
     def _catch_signals(self) -> None:
-        """Turn SIGTERM and SIGHUP into SystemExit, so that they end the ``with`` as an exception does."""
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) is signal.SIG_DFL:
-                    self._handlers[number] = signal.signal(number, _exit_by_signal)
+        """Let SIGTERM and SIGHUP end the ``with`` as an exception does."""
+        self._handlers = end_by_exception()
 
     def _restore_signals(self) -> None:
         for number, handler in self._handlers.items():
@@ -324,41 +332,74 @@ class Lab:
 
 
 def running() -> list[Record]:
-    """The records of all labs, those whose owner died among them."""
-    return [registry.load(name) for name in registry.names()]
+    """The records of all labs that can be read, those whose owner died among them."""
+    return registry.load_all()[0]
 
 
 def clean() -> list[str]:
-    """Remove what labs whose owner died have left; returns their names. Labs that run are not touched."""
+    """Remove what labs whose owner died have left, and labs whose record is damaged; returns their names.
+
+    Labs that run are not touched. Raises NetlabError, when all that can be removed is, for one that cannot.
+    """
     privilege.require()
     with registry.locked():
-        return _clean_locked()
+        removed, failures = _clean_locked()
+        for error in registry.load_all()[1]:
+            if not error.in_use:
+                delete_unreadable(error.name)
+                removed.append(error.name)
+    if failures:
+        raise failures[0]
+    return removed
 
 
-def _clean_locked() -> list[str]:
-    abandoned = [record for record in running() if record.is_abandoned]
-    for record in abandoned:
-        _delete_recorded(record)
-    return [record.name for record in abandoned]
+def delete_unreadable(name: str) -> None:
+    """Remove a lab whose record cannot be read: the namespaces that bear its name, and the record."""
+    namespaces.remove_with_processes(namespaces.names_with(registry.prefix(name)))
+    registry.forget(name)
+
+
+def _clean_locked() -> tuple[list[str], list[NetlabError]]:
+    """Names of the labs that were removed; what stood in the way of others."""
+    removed: list[str] = []
+    failures: list[NetlabError] = []
+    registry.forget_unfinished()
+    for record in running():
+        if record.is_abandoned:
+            try:
+                _delete_recorded(record)
+            except NetlabError as error:
+                failures.append(error)
+            else:
+                removed.append(record.name)
+    return removed, failures
 
 
 def _delete_recorded(record: Record) -> None:
     """Delete exactly what is on record."""
-    namespaces.end_processes_in(record.namespaces)
-    for name in list(record.namespaces):
-        namespaces.remove(name)
-        record.namespaces.remove(name)
+    namespaces.remove_with_processes(record.namespaces)
+    record.namespaces.clear()
     record.forget()
 
 
 def _namespace(lab: str, machine: str) -> str:
-    return f"netlab.{lab}.{machine}"  # neither name may have a dot, so no two labs can mean the same
+    return f"{registry.prefix(lab)}{machine}"
 
 
 def require_program(program: str) -> None:
     """Raise LabError unless ``program`` can be started."""
     if shutil.which(program) is None:
         raise LabError(f"there is no program {program!r}", "netlab doctor names the Debian package of those we use.")
+
+
+def end_by_exception() -> dict[signal.Signals, Any]:
+    """Turn SIGTERM and SIGHUP into SystemExit where they would just end the process; returns what they did before."""
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, _exit_by_signal)
+    return before
 
 
 def _exit_by_signal(number: int, frame: FrameType | None) -> None:

@@ -153,29 +153,57 @@ def command_in(name: str, argv: list[str], cpu: int | None = None, *, dies_with_
     return command + argv
 
 
+def names_with(prefix: str) -> list[str]:
+    """Names of the namespaces that begin like this."""
+    return sorted(path.name for path in DIRECTORY.glob("*") if path.name.startswith(prefix))
+
+
 def processes_in(names: list[str]) -> list[int]:
     """Pids of the processes that live in one of these namespaces, the calling one excepted."""
-    inodes = {path_of(name).stat().st_ino for name in names if exists(name)}
+    return _processes_of({_identity(path_of(name).stat()) for name in names if exists(name)})
+
+
+def remove_with_processes(names: list[str]) -> None:
+    """Remove these namespaces, with every process and every device in them.
+
+    A namespace is the lab's own, so whatever lives in it belongs to the lab: children of children too, and
+    programs whose start was interrupted before anybody could note their pid. Looked for once more when the names are
+    gone, since one may have been about to enter. Raises NamespaceError when a process does not end.
+    """
+    with contextlib.ExitStack() as opened:  # while they are open no other namespace can have their numbers
+        identities = set()
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                descriptor = os.open(path_of(name), os.O_RDONLY | os.O_CLOEXEC)
+                opened.callback(os.close, descriptor)
+                identities.add(_identity(os.fstat(descriptor)))
+        _end_processes_of(identities)
+        for name in names:
+            remove(name)
+        _end_processes_of(identities)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _processes_of(identities: set[tuple[int, int]]) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                if (entry / "ns/net").stat().st_ino in inodes:
+                if _identity((entry / "ns/net").stat()) in identities:
                     found.append(int(entry.name))
             except OSError:
                 continue  # it has ended, or is somebody else's
     return found
 
 
-def end_processes_in(names: list[str]) -> list[int]:
-    """End every process in these namespaces: SIGTERM, and SIGKILL a second later. Returns the pids found.
-
-    A namespace is the lab's own, so whatever lives in it belongs to the lab: children of children too, and
-    programs whose start was interrupted before anybody could note their pid.
-    """
+def _end_processes_of(identities: set[tuple[int, int]]) -> None:
+    """SIGTERM, and SIGKILL a second later."""
     found: set[int] = set()
     deadline = time.monotonic() + GRACE_SECONDS
-    while living := [pid for pid in processes_in(names) if not _is_zombie(pid)]:
+    while living := [pid for pid in _processes_of(identities) if not _is_zombie(pid)]:
         late = time.monotonic() > deadline
         for pid in living:
             if late or pid not in found:
@@ -184,7 +212,16 @@ def end_processes_in(names: list[str]) -> list[int]:
         if time.monotonic() > deadline + GRACE_SECONDS:
             raise NamespaceError(f"processes {living} do not end, not even by SIGKILL")
         time.sleep(0.005)
-    return sorted(found)
+
+
+def kill(pid: int) -> None:
+    """Kill a process and wait until it is gone, if it has not gone by itself. Raises NamespaceError after a second."""
+    _signal(pid, signal.SIGKILL)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while not _is_zombie(pid):
+        if time.monotonic() > deadline:
+            raise NamespaceError(f"process {pid} does not end, not even by SIGKILL")
+        time.sleep(0.005)
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -193,6 +230,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _is_zombie(pid: int) -> bool:
+    """Whether the process has ended, be it that nobody has waited for it yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:

@@ -3,13 +3,18 @@
 A record names the lab's owner (pid and start time, which together no other process has in one run of the machine) and
 its namespaces. A lab is deleted by its record and by nothing else: a name that merely looks like ours is left alone.
 A record whose owner is gone is what a killed process left behind. A detached lab (``netlab up``) has no owner and
-stays until ``netlab down``.
+stays until ``netlab down``; but only when it is finished. While it is built, and again while it is removed, the process
+that does so owns it, so that what was begun and never finished is told from what is meant to stay.
+
+A record that cannot be read says nothing, but the names of a lab's namespaces begin with the lab's, in which there is
+no dot: those are what is removed with it, when ``netlab clean`` is told to.
 
 Records live in ``/run/netlab``, which a reboot empties, as it ends the namespaces. In a lab made without root,
 ``/run`` is that of the user's own mount namespace (``privilege.py``), and goes when it does.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -24,10 +29,26 @@ from netlab.topology import Topology, TopologyError, document_of, topology_from
 
 DIRECTORY = Path("/run/netlab")
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+VERSION = 1  # of a record's form
+START_TIME = 22 - 3  # among the fields that `_stat` gives
 
 
 class RegistryError(NetlabError):
     """A lab that is not there, is there already, or whose record cannot be read."""
+
+
+class RecordError(RegistryError):
+    """A record that is there and cannot be used. ``name`` is its lab's; ``in_use`` whether that may well run."""
+
+    def __init__(self, name: str, reason: str, in_use: bool) -> None:
+        remedy = (
+            f"netlab down {name} removes the lab."
+            if in_use
+            else "netlab clean removes it, and what is left of the lab."
+        )
+        super().__init__(f"the lab {name!r} cannot be used: its record {_path(name)} {reason}", remedy)
+        self.name = name
+        self.in_use = in_use
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +64,26 @@ class Owner:
         return cls(os.getpid(), start_ticks(os.getpid()))
 
     def is_alive(self) -> bool:
-        """Whether that very process still runs."""
+        """Whether that very process still runs. One that has ended, and that nobody has waited for, does not."""
         try:
-            return start_ticks(self.pid) == self.start_ticks
+            fields = _stat(self.pid)
         except (FileNotFoundError, ProcessLookupError):
             return False
+        return fields[0] not in ("Z", "X") and int(fields[START_TIME]) == self.start_ticks
 
 
 def start_ticks(pid: int) -> int:
-    """When process ``pid`` started, in clock ticks since boot: field 22 of ``/proc/PID/stat``, proc(5)."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    """When process ``pid`` started, in clock ticks since boot."""
+    return int(_stat(pid)[START_TIME])
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of ``/proc/PID/stat`` behind the name, in the order of proc(5): the first is the state, number 3."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _path(name: str) -> Path:
+    return DIRECTORY / f"{name}.json"
 
 
 @dataclass(slots=True)
@@ -69,7 +100,7 @@ class Record:
     @property
     def path(self) -> Path:
         """The record's file."""
-        return DIRECTORY / f"{self.name}.json"
+        return _path(self.name)
 
     @property
     def iaas_socket(self) -> Path:
@@ -84,6 +115,7 @@ class Record:
     def document(self) -> dict[str, Any]:
         """The record as JSON has it."""
         return {
+            "version": VERSION,
             "name": self.name,
             "owner": None if self.owner is None else {"pid": self.owner.pid, "start_ticks": self.owner.start_ticks},
             "topology": document_of(self.topology),
@@ -93,15 +125,39 @@ class Record:
         }
 
     def save(self) -> None:
-        """Write the record; a reader sees the old one or the new one, never a part."""
+        """Write the record; a reader sees the old one or the new one, never a part. Raises RegistryError."""
         temporary = self.path.with_suffix(".new")
-        temporary.write_text(json.dumps(self.document(), indent=1) + "\n")
-        temporary.replace(self.path)
+        try:
+            temporary.write_text(json.dumps(self.document(), indent=1) + "\n")
+            temporary.replace(self.path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _unwritable(self.path, error) from error
 
     def forget(self) -> None:
         """Remove the record: the lab is gone."""
-        self.iaas_socket.unlink(missing_ok=True)  # of a daemon that was killed
-        self.path.unlink(missing_ok=True)
+        forget(self.name)
+
+
+def forget(name: str) -> None:
+    """Remove the record of lab ``name``, and what a daemon or a writer that was killed has left beside it."""
+    for suffix in (".iaas", ".new", ".json"):
+        (DIRECTORY / f"{name}{suffix}").unlink(missing_ok=True)
+
+
+def forget_unfinished() -> None:
+    """Remove what was written of records that never came to be. The registry must be `locked`."""
+    for path in DIRECTORY.glob("*.new"):
+        if not path.with_suffix(".json").exists():
+            path.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> RegistryError:
+    if isinstance(error, PermissionError):
+        return RegistryError(f"cannot write to {path}: {error.strerror}", "A lab needs root: use sudo.")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RegistryError(f"cannot write {path}: {error.strerror}", f"Make room there: df {path.parent}")
+    return RegistryError(f"cannot write {path}: {error.strerror}", f"Labs are put on record in {DIRECTORY}.")
 
 
 @contextlib.contextmanager
@@ -110,8 +166,8 @@ def locked() -> Iterator[None]:
     try:
         DIRECTORY.mkdir(mode=0o755, exist_ok=True)
         descriptor = os.open(DIRECTORY / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except PermissionError as error:
-        raise RegistryError(f"cannot write to {DIRECTORY}: {error.strerror}", "A lab needs root: use sudo.") from error
+    except OSError as error:
+        raise _unwritable(DIRECTORY, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -120,34 +176,65 @@ def locked() -> Iterator[None]:
 
 
 def names() -> list[str]:
-    """Names of the labs on record."""
-    return sorted(path.stem for path in DIRECTORY.glob("*.json"))
+    """Names of the labs on record, of those that cannot be read too. Other files are none of ours."""
+    return sorted(path.stem for path in DIRECTORY.glob("*.json") if LAB_NAME.fullmatch(path.stem))
+
+
+def load_all() -> tuple[list[Record], list[RecordError]]:
+    """The records of all labs, and what is wrong with those that cannot be used: they stand in nobody's way."""
+    records, errors = [], []
+    for name in names():
+        try:
+            records.append(load(name))
+        except RecordError as error:
+            errors.append(error)
+        except RegistryError:
+            continue  # it has been removed meanwhile
+    return records, errors
 
 
 def load(name: str) -> Record:
     """The record of lab ``name``. Raises RegistryError when there is none, or it cannot be read."""
     if not LAB_NAME.fullmatch(name):
         raise RegistryError(f"{name!r} cannot name a lab", "Use up to 31 of a-z, 0-9 and '-', a letter first.")
-    path = DIRECTORY / f"{name}.json"
     try:
-        return _record_from(json.loads(path.read_text()))
+        document = json.loads(_path(name).read_text())
+        version, owner = document.get("version", VERSION), _owner_from(document["owner"])
+        if version != VERSION:
+            in_use = owner is None or owner.is_alive()
+            raise RecordError(name, f"is of version {version!r}, written by another netlab", in_use)
+        return _record_from(name, document, owner)
     except FileNotFoundError as error:
         known = ", ".join(names()) or "none"
         raise RegistryError(f"there is no lab {name!r} (running: {known})", "netlab up starts one.") from error
-    except (KeyError, TypeError, ValueError, TopologyError) as error:
-        raise RegistryError(f"{path} is not a lab's record: {error!r}", f"Look at it, then remove {path}.") from error
+    except OSError as error:
+        raise RecordError(name, f"cannot be read ({error.strerror})", in_use=False) from error
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError, TopologyError) as error:
+        raise RecordError(name, "is damaged", in_use=False) from error
 
 
-def _record_from(document: dict[str, Any]) -> Record:
-    owner = document["owner"]
+def _owner_from(document: dict[str, Any] | None) -> Owner | None:
+    return None if document is None else Owner(int(document["pid"]), int(document["start_ticks"]))
+
+
+def _record_from(name: str, document: dict[str, Any], owner: Owner | None) -> Record:
+    """What the document says. Raises, of what `load` catches, whatever one that is none leads to."""
+    namespaces = list(document["namespaces"])
+    if document["name"] != name or not all(each.startswith(prefix(name)) for each in namespaces):
+        raise ValueError("it names what is another lab's")
     return Record(
-        name=document["name"],
+        name=name,
         topology=topology_from(document["topology"]),
-        owner=None if owner is None else Owner(owner["pid"], owner["start_ticks"]),
-        namespaces=list(document["namespaces"]),
-        cpus=dict(document["cpus"]),
-        shaped=dict(document["shaped"]),
+        owner=owner,
+        namespaces=namespaces,
+        cpus={machine: int(cpu) for machine, cpu in document["cpus"].items()},
+        shaped={machine: int(rate) for machine, rate in document["shaped"].items()},
     )
+
+
+def prefix(name: str) -> str:
+    """What the names of a lab's namespaces begin with. Neither name has a dot, so no two labs can mean the same."""
+    return f"netlab.{name}."
 
 
 def free_name() -> str:

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import pwd
-import signal
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -56,10 +54,10 @@ def run(
     limits = dict(_limit(text) for text in limit or ())
     privilege.acquire()
     from netlab.iaas import launch
-    from netlab.lab import Lab
+    from netlab.lab import Lab, end_by_exception
 
     lab = Lab.open(only_lab() if lab_name is None else lab_name)
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    end_by_exception()
     daemon = launch.start(lab, launch.config_of(lab, pool=pool, limits=limits))
     print(f"ready: {lab.record.iaas_socket}", flush=True)
     try:

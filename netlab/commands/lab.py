@@ -89,6 +89,7 @@ def up(
     try:
         for machine, to, from_ in links:
             lab.emulate(machine, to, from_)
+        lab.detach()
     except BaseException:
         lab.delete()
         raise
@@ -104,32 +105,45 @@ def down(
 ) -> None:
     """End a lab that `netlab up` started, with every process in it."""
     privilege.acquire()
-    from netlab.lab import Lab
-
-    lab = Lab.open(_only_detached() if name is None else name)
-    if lab.record.owner is not None:
-        raise NetlabError(
-            f"the lab {lab.name!r} belongs to process {lab.record.owner.pid}", "It ends when that process does."
-        )
-    lab.delete()
+    name = _only_detached() if name is None else name
+    _remove(name)
     if as_json:
-        typer.echo(json.dumps({"removed": [lab.name]}))
+        typer.echo(json.dumps({"removed": [name]}))
     else:
-        _console().print(f"removed {lab.name}")
+        _console().print(f"removed {name}")
+
+
+def _remove(name: str) -> None:
+    from netlab import lab, registry
+
+    try:
+        found = lab.Lab.open(name)
+    except registry.RecordError:
+        with registry.locked():
+            lab.delete_unreadable(name)
+        return
+    owner = found.record.owner
+    if owner is not None:
+        raise NetlabError(f"the lab {name!r} belongs to process {owner.pid}", "It ends when that process does.")
+    found.delete()
 
 
 def status(as_json: JsonOption = False) -> None:
     """Show the labs there are, and what is in them."""
     privilege.join()
-    from netlab import lab
+    from netlab import registry
 
-    records = lab.running()
+    records, errors = registry.load_all()
     if as_json:
-        typer.echo(json.dumps([_described(record) for record in records], indent=1))
-    elif records:
+        damaged = [{"name": error.name, "state": "unreadable", "reason": error.message} for error in errors]
+        typer.echo(json.dumps([*map(_described, records), *damaged], indent=1))
+        return
+    if records:
         _console().print(_table(records))
-    else:
+    elif not errors:
         _console().print("no lab runs; `netlab up` starts one")
+    for error in errors:
+        _console().print(f"{error.message}: {error.remedy}", markup=False)
 
 
 def execute(
@@ -163,13 +177,13 @@ def only_lab() -> str:
     """The name of the one lab that runs; NetlabError when there is none or several."""
     from netlab import registry
 
-    return _only([record for record in map(registry.load, registry.names()) if not record.is_abandoned])
+    return _only([record for record in registry.load_all()[0] if not record.is_abandoned])
 
 
 def _only_detached() -> str:
     from netlab import registry
 
-    return _only([record for record in map(registry.load, registry.names()) if record.owner is None])
+    return _only([record for record in registry.load_all()[0] if record.owner is None])
 
 
 def _only(records: "list[Record]") -> str:

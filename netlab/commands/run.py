@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,11 +50,11 @@ def run(
     if host is not None and lab_name is None:
         raise NetlabError("--host names a host of a lab that runs", "Say which one with --lab.")
     privilege.acquire()
-    from netlab.lab import Lab
+    from netlab.lab import Lab, end_by_exception
 
     argv = python.module_command("netlab.program", str(script), *(arguments or ()))
     if lab_name is not None:
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # as a lab of our own has it
+        end_by_exception()  # as a lab of our own does
         lab = Lab.open(lab_name)
         status = run_in(lab, lab.host(next(iter(lab.hosts), "switch") if host is None else host), argv, pool)
     else:
@@ -69,7 +68,7 @@ def run_in(lab: "Lab", host: "Host", argv: list[str], pool: int) -> int:
     from netlab.iaas import launch
 
     daemon = None
-    if not lab.record.iaas_socket.exists():
+    if not launch.serves(lab.record):
         daemon = launch.start(lab, launch.config_of(lab, pool=pool))
     process = host.popen(argv, env={**os.environ, **launch.environment_of(lab, host)})
     try:

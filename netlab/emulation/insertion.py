@@ -1,8 +1,10 @@
 """Puts a relay between a machine's port and the bridge of a running lab, takes it out again, and speaks to it.
 
-Nothing is written down: whether a machine's link is emulated is seen from its ``wire.N``, what the link does is asked
-of the relay. All of it is in the switch's namespace and goes with that. The machine does not notice: its port, and a
-node's TAP, stay as they are, and only change bridges.
+Nothing is written down: whether a machine's link is emulated is seen from the bridge that its port is on, what the
+link does is asked of the relay. All of it is in the switch's namespace and goes with that. The machine does not
+notice: its port, and a node's TAP, stay as they are, and only change bridges. That change is the last step in and the
+first one out, so wherever a command is killed the link either works or is as it was; what else it leaves the next one
+removes.
 
 Read first: ``relay.py``.
 """
@@ -14,12 +16,13 @@ import socket
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
 
 from netlab import namespaces, python, wiring
-from netlab.emulation.relay import READY, control_address
+from netlab.emulation.relay import OUTLIVES, READY, control_address
 from netlab.errors import NetlabError
 
 RELAY = "netlab.emulation.relay"  # the module that is its program
@@ -58,17 +61,27 @@ class Place:
 
 def is_there(place: Place) -> bool:
     """Whether the machine's link is emulated."""
-    return wiring.with_netlink(place.switch, lambda netlink: bool(netlink.link_lookup(ifname=place.wire)))
+
+    def on_its_wire(netlink: IPRoute) -> bool:
+        wires = netlink.link_lookup(ifname=place.wire)
+        port = netlink.get_links(wiring.index_of(netlink, place.machine))[0]
+        return bool(wires) and port.get_attr("IFLA_MASTER") == wires[0]
+
+    return wiring.with_netlink(place.switch, on_its_wire)
 
 
 def insert(
-    place: Place, alias: str, seed: int, start: Callable[..., "subprocess.Popen[Any]"]
+    place: Place, alias: str, seed: int, start: Callable[..., "subprocess.Popen[Any]"], *, outlives: bool
 ) -> "subprocess.Popen[Any]":
     """Start a relay by ``start`` (`Host.popen` of the switch) and put it in place; frames pass it unchanged at first.
 
-    Raises EmulationError when it does not start; then the machine's link is as it was.
+    It dies with this process, unless it ``outlives`` that, as it does once it is ready. Raises EmulationError when it
+    does not start; then the machine's link is as it was.
     """
+    _remove_remains(place)
     argv = python.module_command(RELAY, place.machine, place.near, place.far, str(seed))
+    if outlives:
+        argv.append(OUTLIVES)
     process = start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stderr is not None
@@ -92,17 +105,42 @@ def _join(netlink: IPRoute, place: Place, alias: str) -> None:
 
 
 def remove(place: Place) -> None:
-    """Join the machine's port to the bridge again and end the relay, if it has not ended. Frames on their way go."""
+    """Join the machine's port to the bridge again and end the relay, if there is one. Frames on their way go."""
 
     def part(netlink: IPRoute) -> None:
         netlink.link(
             "set", index=wiring.index_of(netlink, place.machine), master=wiring.index_of(netlink, wiring.BRIDGE)
         )
-        netlink.link("del", index=wiring.index_of(netlink, place.wire))
 
-    wiring.with_netlink(place.switch, part)
-    with contextlib.suppress(ConnectionRefusedError):  # it was killed
+    if is_there(place):
+        wiring.with_netlink(place.switch, part)
+    _remove_remains(place)
+
+
+def _remove_remains(place: Place) -> None:
+    """Of a machine whose port is on the lab's bridge: its wire, and its relay, which may have got no further."""
+
+    def remove_wire(netlink: IPRoute) -> None:
+        for wire in netlink.link_lookup(ifname=place.wire):
+            netlink.link("del", index=wire)
+
+    wiring.with_netlink(place.switch, remove_wire)
+    try:
         _ask(place, {"end": True})
+    except OSError:  # there is none, or it was killed, or does not answer (yet)
+        for pid in _relays(place):
+            namespaces.kill(pid)
+
+
+def _relays(place: Place) -> list[int]:
+    """Processes in the switch that are this machine's relay."""
+    found = []
+    for pid in namespaces.processes_in([place.switch]):
+        with contextlib.suppress(OSError):  # it has ended
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if [RELAY.encode(), place.machine.encode(), place.near.encode()] == words[3:6]:
+                found.append(pid)
+    return found
 
 
 def ask(place: Place, **request: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ Read first: ``link.py``.
 
 import argparse
 import contextlib
+import ctypes
 import fcntl
 import gc
 import heapq
@@ -37,6 +38,8 @@ from netlab.emulation.settings import LinkSettings, LinkSettingsError
 from netlab.wiring import IFF_NO_PI, IFF_TAP, TUNSETIFF
 
 READY = "ready"
+OUTLIVES = "--outlives"
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 DIRECTIONS = ("to", "from")  # towards the machine, and what it sends
 LARGEST_FRAME = 65536 + 18
 BATCH = 64  # frames read of one side before what is due is sent
@@ -180,6 +183,7 @@ def main() -> int:
     parser.add_argument("near", help="the TAP towards the machine")
     parser.add_argument("far", help="the TAP towards the bridge")
     parser.add_argument("seed", help="of what happens to frames")
+    parser.add_argument(OUTLIVES, action="store_true", help="once it is ready, it no more dies with its parent")
     arguments = parser.parse_args()
     near, far = open_tap(arguments.near), open_tap(arguments.far)
     towards, away = (Link(LinkSettings(), f"{arguments.seed}/{arguments.machine}/{way}") for way in DIRECTIONS)
@@ -188,6 +192,8 @@ def main() -> int:
     with contextlib.suppress(PermissionError):  # it may not in a user namespace
         os.nice(NICENESS)
     gc.disable()  # it makes no cycles, and a collection would hold frames up
+    if arguments.outlives:  # not before: until here nobody but the parent knew of it
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 0)
     print(READY, flush=True)
     run(relay, control)
     return 0

@@ -45,6 +45,16 @@ def start(lab: Lab, config: DaemonConfig) -> "subprocess.Popen[bytes]":
     return process
 
 
+def serves(record: Record) -> bool:
+    """Whether the lab has a daemon; one that was killed leaves its socket behind."""
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as connection:
+        try:
+            connection.connect(str(record.iaas_socket))
+        except OSError:
+            return False
+    return True
+
+
 def environment_of(lab: Lab, host: Host) -> dict[str, str]:
     """What a front-end on ``host`` finds in its environment, beside the rest: the daemon's socket, its own address."""
     return {SOCKET_VARIABLE: str(lab.record.iaas_socket), ADDRESS_VARIABLE: host.address}

@@ -41,7 +41,7 @@ def test_without_rights_the_exact_sudo_command_is_printed(command: str):
     result = run_as_nobody("600", f"$N {command}", *READ_ALL)
     assert result.returncode == 1
     assert "/dev/net/tun may not be opened by user 65534" in result.stderr
-    assert f"Run: sudo {sys.executable} -m netlab.cli {command}" in result.stderr
+    assert f"Run: sudo {sys.executable} -P -m netlab.cli {command}" in result.stderr
     assert "Traceback" not in result.stderr
 
 
