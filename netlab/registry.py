@@ -3,8 +3,8 @@
 A record names the lab's owner (pid and start time, which together no other process has in one run of the machine) and
 its namespaces. A lab is deleted by its record and by nothing else: a name that merely looks like ours is left alone.
 A record whose owner is gone is what a killed process left behind. A detached lab (``netlab up``) has no owner and
-stays until ``netlab down``; but only when it is finished. While it is built, and again while it is removed, the process
-that does so owns it, so that what was begun and never finished is told from what is meant to stay.
+stays until ``netlab down``; but only when it is finished. While it is built, and again while it is removed, the
+process that does so owns it, so that what was begun and never finished is told from what is meant to stay.
 
 A record that cannot be read says nothing, but the names of a lab's namespaces begin with the lab's, in which there is
 no dot: those are what is removed with it, when ``netlab clean`` is told to.
@@ -41,12 +41,10 @@ class RecordError(RegistryError):
     """A record that is there and cannot be used. ``name`` is its lab's; ``in_use`` whether that may well run."""
 
     def __init__(self, name: str, reason: str, in_use: bool) -> None:
-        remedy = (
-            f"netlab down {name} removes the lab."
-            if in_use
-            else "netlab clean removes it, and what is left of the lab."
+        remedy = f"netlab down {name}" if in_use else "netlab clean"
+        super().__init__(
+            f"the lab {name!r} cannot be used: its record {_path(name)} {reason}", f"{remedy} removes it."
         )
-        super().__init__(f"the lab {name!r} cannot be used: its record {_path(name)} {reason}", remedy)
         self.name = name
         self.in_use = in_use
 
