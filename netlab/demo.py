@@ -97,7 +97,9 @@ class Demo:
         self._advance(0.0, "boot: node and memcached")
         for start in (self._start_node, targets.start_linux):
             self._targets.append(start(self._lab, SERVER_CPU))
-        runner.apply_cpu_mode(self._lab, CPU_MODE, [target.machine for target in self._targets])
+        runner.apply_cpu_mode(
+            self._lab, self.findings.environment.cpu_mode, [target.machine for target in self._targets]
+        )
         self.findings.versions = {target.name: target.version for target in self._targets}
         self._save("environment.json", {**self.findings.environment.as_dict(), "servers": self.findings.versions})
         self._done += _WEIGHTS["boot"]

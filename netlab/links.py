@@ -19,6 +19,7 @@ which no host pays: it stays clear.
 **Shaping.** A token bucket (``tbf``) on the switch's port towards a machine: it limits what goes *to* that machine.
 """
 
+import os
 from pathlib import Path
 
 from pyroute2 import IPRoute
@@ -45,12 +46,19 @@ def steer_receive(namespace: str, interface: str, cpu: int | None) -> None:
     namespaces.run_in(namespace, lambda: write_masks(interface, mask))
 
 
+def can_steer() -> bool:
+    """Whether RPS masks may be set: the kernel wants CAP_NET_ADMIN of the machine, not of a user namespace."""
+    return Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)] and os.geteuid() == 0
+
+
 def write_masks(interface: str, mask: int) -> None:
     """Set the RPS mask of every receive queue (Documentation/networking/scaling.rst) and read each back.
 
     Of an interface in the calling thread's namespace. Raises LinkError when the kernel did not take it.
     """
     for path in _rps_files(interface):
+        if mask_value(path.read_text()) == mask:  # who may not write may leave it at that
+            continue
         try:
             path.write_text(mask_text(mask))
         except PermissionError as error:  # the kernel wants CAP_NET_ADMIN of the machine, not of a user namespace

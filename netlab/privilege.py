@@ -4,7 +4,8 @@ Making network namespaces, devices and TAPs needs CAP_NET_ADMIN and CAP_SYS_ADMI
 inside a user namespace where the kernel allows those, and can make a TAP there if ``/dev/net/tun`` may be opened by
 all. The command line then runs itself again inside one (`acquire`): user, network and mount namespace new, with an
 empty ``/run``, so that all that is on record there is the user's own. One keeper process holds these namespaces, and
-with them the labs that ``netlab up`` left running; it ends with the last lab.
+with them the labs that ``netlab up`` left running; it ends with the last lab. Should it be killed, what runs in those
+labs still holds them, and a new keeper is started there; where nothing runs, they are gone with it.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,6 +26,9 @@ from netlab.errors import NetlabError
 
 INSIDE = "NETLAB_USER_NAMESPACE"  # set in the environment of what `acquire` runs inside
 COMMAND_LINE = "netlab.cli"  # the module behind the installed `netlab`
+NEW_NAMESPACES = ("unshare", "--user", "--map-root-user", "--net", "--mount", "--")
+OWN_RUN = "mount -t tmpfs tmpfs /run && mkdir /run/netns /run/netlab"
+KEEP = "echo ready && read noted && exec sleep infinity </dev/null >/dev/null 2>&1"  # a shell script: a keeper's life
 TUN = Path("/dev/net/tun")
 
 
@@ -96,10 +101,14 @@ def release() -> None:
 
 
 def _enter(keeper: int) -> NoReturn:
-    enter = ["nsenter", f"--target={keeper}", "--user", "--net", "--mount", "--preserve-credentials", "--"]
+    enter = _enter_command(keeper, "--user", "--net", "--mount")
     environment = {**os.environ, INSIDE: str(_keeper_file())}
     back_here = ["sh", "-c", 'cd "$0" && exec "$@"', os.getcwd()]  # entering a mount namespace leads to its root
     os.execvpe(enter[0], [*enter, *back_here, *_this_command()], environment)
+
+
+def _enter_command(target: int, *of_it: str) -> list[str]:
+    return ["nsenter", f"--target={target}", *of_it, "--preserve-credentials", "--"]
 
 
 def _keeper_file() -> Path:
@@ -112,31 +121,67 @@ def _keeper(file: Path) -> int | None:
     try:
         if file.stat().st_uid != os.getuid():  # in a shared directory anybody could have put it there
             raise PrivilegeError(f"{file} belongs to somebody else", f"Run: {sudo_command()}")
-        keeper = registry.Owner(**json.loads(file.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        document = json.loads(file.read_text())
+        keeper = registry.Owner(document["pid"], document["start_ticks"])
+        user_namespace = document["user_namespace"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    return keeper.pid if keeper.is_alive() else None
+    if keeper.is_alive():
+        return keeper.pid
+    heir = _process_in(user_namespace)
+    if heir is not None:  # its network namespace is a machine's of a lab, and no place for a keeper
+        return _start_keeper([*_enter_command(heir, "--user", "--mount"), "unshare", "--net", "--", "sh", "-c", KEEP])
+    file.unlink(missing_ok=True)
+    print(f"netlab: process {keeper.pid}, which kept your labs, has been killed, and they are gone.", file=sys.stderr)
+    return None
 
 
-def _start_keeper() -> int:
-    """Start the process that holds the namespaces: it mounts its own ``/run`` and then sleeps."""
-    script = "mount -t tmpfs tmpfs /run && mkdir /run/netns && echo ready && exec sleep infinity"
-    process = subprocess.Popen(
-        ["unshare", "--user", "--map-root-user", "--net", "--mount", "--", "sh", "-c", script],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    if process.stdout.readline() != b"ready\n":
-        raise PrivilegeError("a user namespace could not be set up", f"Run: {sudo_command()}")
-    process.stdout.close()
-    owner = registry.Owner(process.pid, registry.start_ticks(process.pid))
+def _process_in(user_namespace: int) -> int | None:
+    """A process of this user in that user namespace, which sees the ``/run`` that a keeper has made for labs."""
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            if (
+                entry.name.isdigit()
+                and entry.stat().st_uid == os.getuid()
+                and (entry / "ns/user").stat().st_ino == user_namespace
+                and (entry / "root/run/netlab").is_dir()
+            ):
+                return int(entry.name)
+    return None
+
+
+def _start_keeper(command: Sequence[str] = (*NEW_NAMESPACES, "sh", "-c", f"{OWN_RUN} && {KEEP}")) -> int:
+    """Start the process that holds the namespaces, and note it; it ends again if this one does before it is noted.
+
+    It keeps nothing of its caller's: neither its output, which somebody may read to the end, nor its folder.
+    """
+    with tempfile.TemporaryFile() as complaints:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, cwd="/", start_new_session=True
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process.stdin, process.stdout:
+            if process.stdout.readline() != b"ready\n":
+                process.wait()
+                complaints.seek(0)
+                said = complaints.read().decode(errors="replace").strip()
+                raise PrivilegeError(f"a user namespace could not be set up: {said}", f"Run: {sudo_command()}")
+            _note(process.pid)
+            process.stdin.write(b"noted\n")
+    return process.pid
+
+
+def _note(keeper: int) -> None:
+    document = {
+        "pid": keeper,
+        "start_ticks": registry.start_ticks(keeper),
+        "user_namespace": Path(f"/proc/{keeper}/ns/user").stat().st_ino,
+    }
     path = _keeper_file()
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"pid": owner.pid, "start_ticks": owner.start_ticks}, file)
-    return process.pid
+        json.dump(document, file)
 
 
 def main() -> None:

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ebbrt import build
-from netlab import wiring
+from netlab import links, wiring
 from netlab.bench import cpu
 from netlab.errors import NetlabError
 
 ROOT = Path(__file__).parent.parent.parent
 BUSY_CORES = 0.2
+OWN_CORE, SHARED = "own-core", "shared"  # modes: whose core receives for a machine, its own or the sender's
 LOOK_SECONDS = 0.5
 _COMMAND_TIMEOUT = 5.0
 
@@ -46,15 +47,22 @@ class Environment:
     server_cpu: int
     client_cpu: int
     hosts_congestion_control: str
+    fell_back: bool = False  # to shared mode, since this user may not steer
 
     def caution(self) -> str:
-        """What makes the numbers doubtful: others' work on the machine; empty when nothing does."""
-        if self.cores_busy < BUSY_CORES:
-            return ""
-        return (
-            f"Others were using this machine ({self.cores_busy:.1f} of its cores just before the run): "
-            "the times include their work. Measure again when it is quiet."
-        )
+        """What makes the numbers doubtful: others' work on the machine, or no rights; empty when nothing does."""
+        cautions = []
+        if self.fell_back:
+            cautions.append(
+                "Only root may give each machine's receive processing a core of its own: this was measured in shared "
+                "mode, in which the sender's core does it. Use sudo for numbers that compare with others."
+            )
+        if self.cores_busy >= BUSY_CORES:
+            cautions.append(
+                f"Others were using this machine ({self.cores_busy:.1f} of its cores just before the run): "
+                "the times include their work. Measure again when it is quiet."
+            )
+        return " ".join(cautions)
 
     def as_dict(self) -> dict[str, str | int | float | bool]:
         """The fields by name."""
@@ -71,7 +79,8 @@ def require_compiled(allow_pure: bool) -> None:
 
 
 def describe(cpu_mode: str, server_cpu: int, client_cpu: int) -> Environment:
-    """The environment of a run that starts now."""
+    """The environment of a run that starts now. Its ``cpu_mode`` is the one wanted, or what this user may have."""
+    fell_back = cpu_mode == OWN_CORE and not links.can_steer()
     commit = _output(["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"])
     return Environment(
         time=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -86,10 +95,11 @@ def describe(cpu_mode: str, server_cpu: int, client_cpu: int) -> Environment:
         commit=commit,
         dirty=bool(commit) and _output(["git", "-C", str(ROOT), "status", "--porcelain"]) != "",
         build=build.mode(),
-        cpu_mode=cpu_mode,
+        cpu_mode=SHARED if fell_back else cpu_mode,
         server_cpu=server_cpu,
         client_cpu=client_cpu,
         hosts_congestion_control=wiring.congestion_control(),
+        fell_back=fell_back,
     )
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from netlab.bench import cpu, memcaslap
+from netlab.bench.environment import OWN_CORE, SHARED
 from netlab.bench.memcaslap import Load, LoadError
 from netlab.bench.results import LAYERS, Row
 from netlab.bench.targets import CLIENT, Target
@@ -28,7 +29,7 @@ from netlab.lab import Host, Lab
 # memcaslap pins itself to CPU 0 where it is built with affinity support, so that is the client's.
 CLIENT_CPU = 0
 SERVER_CPU = 1
-CPU_MODES = ("own-core", "shared")
+CPU_MODES = (OWN_CORE, SHARED)
 
 Probe = Callable[[], Mapping[str, int]]  # nanoseconds spent so far, by layer
 
@@ -163,7 +164,7 @@ def apply_cpu_mode(lab: Lab, mode: str, servers: Sequence[str]) -> None:
     In both modes the programs are pinned; `servers` are the machines that serve.
     """
     for machine in (CLIENT, *servers):
-        if mode == "own-core":
+        if mode == OWN_CORE:
             lab.steer(machine, CLIENT_CPU if machine == CLIENT else SERVER_CPU)
         else:
             lab.unsteer(machine)

@@ -30,7 +30,7 @@ class RuntimeBenchError(NetlabError):
 
 def run(rounds: int, progress: Progress) -> Outcome:
     """Measure everything; the lab it needs is gone afterwards."""
-    described = environment.describe("own-core", SERVER_CPU, CLIENT_CPU)
+    described = environment.describe(environment.OWN_CORE, SERVER_CPU, CLIENT_CPU)
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {SERVER_CPU})
     try:
@@ -41,7 +41,7 @@ def run(rounds: int, progress: Progress) -> Outcome:
     finally:
         os.sched_setaffinity(0, allowed)
     progress("nodes: boots, then messages")
-    figures += between_nodes(rounds)
+    figures += between_nodes(rounds, steered=described.cpu_mode == environment.OWN_CORE)
     return Outcome(figures, described)
 
 
@@ -76,18 +76,19 @@ def sized(size: int) -> str:
     return f"{size} B"
 
 
-def between_nodes(rounds: int) -> list[Figure]:
+def between_nodes(rounds: int, steered: bool) -> list[Figure]:
     """Boots, and round trips of messages against the kernel's TCP, in a lab of their own."""
     topology = Topology(
         "198.18.0.0/16", hosts=(Machine("front-end", "198.18.0.1"), Machine("echo", "198.18.0.2")), nodes=()
     )
     with Lab.create(topology) as lab:
         launch.start(lab, launch.config_of(lab, pool=POOL))
-        lab.steer("front-end", CLIENT_CPU)
-        lab.steer("echo", SERVER_CPU)
+        if steered:
+            lab.steer("front-end", CLIENT_CPU)
+            lab.steer("echo", SERVER_CPU)
         echo_host = lab.hosts["echo"]
         echo = echo_host.popen(
-            python.module_command(MODULE, "echo", echo_host.address), stdout=subprocess.PIPE, text=True
+            python.module_command(MODULE, "echo", echo_host.address), SERVER_CPU, stdout=subprocess.PIPE, text=True
         )
         assert echo.stdout is not None
         echo.stdout.readline()

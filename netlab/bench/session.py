@@ -115,7 +115,7 @@ def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Out
         for name in plan.targets:
             targets.append(plan.starters[name](lab, runner.SERVER_CPU))
             running.callback(targets[-1].stop)
-        runner.apply_cpu_mode(lab, plan.cpu_mode, [target.machine for target in targets])
+        runner.apply_cpu_mode(lab, described.cpu_mode, [target.machine for target in targets])
         measuring = runner.Runner(lab, Path(scratch))
         order = list(runner.interleave(targets, plan.loads, plan.rounds))
         for done, (number, load, target) in enumerate(order):

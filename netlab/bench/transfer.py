@@ -128,7 +128,7 @@ def run(plan: Plan, progress: Progress) -> TransferOutcome:
         for name in plan.targets:
             targets.append(plan.starters[name](lab, runner.SERVER_CPU))
             running.callback(targets[-1].stop)
-        runner.apply_cpu_mode(lab, plan.cpu_mode, [target.machine for target in targets])
+        runner.apply_cpu_mode(lab, described.cpu_mode, [target.machine for target in targets])
         order = list(_order(targets, plan.rounds))
         for done, (number, measure, target) in enumerate(order):
             progress(done, len(order), f"round {number}: {target.name}, {measure}")
