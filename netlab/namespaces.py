@@ -8,6 +8,7 @@ so that they die with the process that started them.
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import threading
@@ -109,7 +110,8 @@ def _unshare_and_mount(name: str) -> None:
     try:
         netns.attach(name, "thread-self")
     except OSError as error:
-        raise NamespaceError(f"cannot mount the network namespace {name}: {error}") from error
+        remedy = f"Make room there: df {DIRECTORY}" if error.errno == errno.ENOSPC else ""
+        raise NamespaceError(f"cannot mount the network namespace {name}: {error.strerror}", remedy) from error
 
 
 def _enter(name: str) -> None:

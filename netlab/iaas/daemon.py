@@ -97,6 +97,8 @@ class Daemon:
         mask = os.umask(0o177)
         try:
             listener.bind(path)
+        except OSError as error:  # its folder is full, say
+            raise SystemExit(f"the IaaS daemon cannot serve {path}: {error.strerror}") from error
         finally:
             os.umask(mask)
         if set(self._config.limits) - {str(os.geteuid())}:
