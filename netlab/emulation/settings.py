@@ -15,6 +15,9 @@
 | ``duplicate`` | the share of frames that comes twice | 0 |
 | ``corrupt`` | the share of frames in which one bit is turned over | 0 |
 
+A share has its ``%``: whether ``loss=1`` is everything or one in a hundred, nobody can know. So have times and rates
+their unit; 0 needs none.
+
 Of ``gilbert``: ``p`` is how likely a frame turns the link from good to bad, ``r`` from bad to good; ``1-h`` of the
 frames are lost while it is bad (100%), ``1-k`` while it is good (0%). The names are those of tc-netem(8).
 
@@ -24,6 +27,7 @@ Read next: ``link.py``, which does what this says.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -33,8 +37,9 @@ DEFAULT_LIMIT = 1000  # frames, as tc-netem(8)
 _UNITS_OF_TIME = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
 _UNITS_OF_RATE = {"bit": 1, "kbit": 1_000, "mbit": 1_000_000, "gbit": 1_000_000_000}
 _UNITS_OF_SIZE = {"": 1, "b": 1, "kb": 1_000, "mb": 1_000_000, "kib": 1 << 10, "mib": 1 << 20}
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([a-z]*)")
-_SHARE = re.compile(r"(\d+(?:\.\d+)?(?:e-\d+)?)(%?)")
+_NUMBER = r"\d{1,18}(?:\.\d{1,400})?"
+_QUANTITY = re.compile(rf"({_NUMBER})([a-z]*)")
+_SHARE = re.compile(rf"({_NUMBER}(?:e-\d{{1,3}})?)(%?)")  # without the sign: understood, to say what is missing
 _LONGEST = 3600 * 1_000_000_000  # ns: of a delay; longer is a slip
 _FASTEST = 10**12  # bits per second
 
@@ -135,7 +140,7 @@ class LinkSettings:
 
 def _check_share(name: str, share: float) -> None:
     if not 0 <= share <= 1:
-        raise LinkSettingsError(f"{name} of {share:.12g}", "A share is 0 to 1, or 0% to 100%.")
+        raise LinkSettingsError(f"{name} of {share * 100:.12g}%", "A share is 0% to 100%.")
 
 
 def _check_time(name: str, nanoseconds: int) -> None:
@@ -145,6 +150,10 @@ def _check_time(name: str, nanoseconds: int) -> None:
 
 def _quantity(part: str, text: str, units: dict[str, int], example: str) -> int:
     found = _QUANTITY.fullmatch(text)
+    if found is not None and not found[2] and not Fraction(found[1]):
+        return 0  # in any unit
+    if found is not None and not found[2] and "" not in units:
+        raise LinkSettingsError(f"{part!r} has no unit", f"Write the value as {example}.")
     if found is None or found[2] not in units:
         raise LinkSettingsError(f"{part!r} is not understood", f"Write the value as {example}.")
     quantity = Fraction(found[1]) * units[found[2]]
@@ -172,8 +181,14 @@ def _count(part: str, text: str) -> int:
 def _share(part: str, text: str) -> float:
     found = _SHARE.fullmatch(text)
     if found is None:
-        raise LinkSettingsError(f"{part!r} is not understood", "Write a share as 1%, or 0.01.")
-    return float(found[1]) / (100 if found[2] else 1)
+        raise LinkSettingsError(f"{part!r} is not understood", "Write a share as 1%.")
+    number = Fraction(found[1])
+    if number and not found[2]:
+        raise LinkSettingsError(
+            f"{part!r} has a share without %: {found[1]}",
+            f"Write {found[1]}% if you mean so many of a hundred, or {_plain(number * 100)}% if the share of all.",
+        )
+    return float(number / 100)
 
 
 def _gilbert(part: str, text: str) -> Gilbert:
@@ -205,8 +220,14 @@ def _rate_text(rate: int) -> str:
 
 
 def _share_text(share: float) -> str:
-    percent = f"{share * 100:.12g}%"
-    return percent if _share(percent, percent) == share else f"{share!r}"
+    """In percent, with so many digits that `_share` makes the same number of it."""
+    return f"{_plain(Fraction(repr(share)) * 100)}%"
+
+
+def _plain(number: Fraction) -> str:
+    """A decimal number without an exponent, and without zeros at its end."""
+    text = f"{Decimal(number.numerator) / Decimal(number.denominator):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _gilbert_text(gilbert: Gilbert) -> str:

@@ -65,7 +65,8 @@ def goodput(cell: Cell, controller: str, sack: bool, length: int = LENGTH, skip:
             "receiver", application=fetch(sender.address, length), tcp=tcp, sack=sack, memory=MEMORY
         )
         one_way = f"delay={cell.rtt * 500}us"
-        simulation.link(sender, receiver, f"{one_way},rate={RATE}bit,limit={cell.queue()},loss={cell.loss}", one_way)
+        there = f"{one_way},rate={RATE}bit"
+        simulation.link(sender, receiver, f"{there},limit={cell.queue()},loss={cell.loss:%}", one_way)
         began, before = 0.0, 0
         if skip:
             simulation.run(lambda: receiver.application and receiver.application.received >= skip, MOST_SECONDS)

@@ -57,7 +57,7 @@ def test_the_text_of_settings_says_them(settings: LinkSettings):
 def test_every_key_is_understood():
     text = (
         "delay=25ms,jitter=500us,rate=100mbit,limit=100,limit_bytes=150kb,loss=1%,gilbert=1%/30%/90%/0.1%,"
-        "reorder=1%:5ms,duplicate=0.1%,corrupt=0.0001"
+        "reorder=1%:5ms,duplicate=0.1%,corrupt=0.01%"
     )
     assert LinkSettings.parse(text) == LinkSettings(
         delay=25 * MS,
@@ -100,6 +100,48 @@ def test_a_text_that_cannot_be_says_what_is_wrong(text: str):
     with pytest.raises(LinkSettingsError) as caught:
         LinkSettings.parse(text)
     assert caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("loss=1", "loss=1"),
+        ("loss=0.01", "loss=0.01"),
+        ("delay=5ms,duplicate=1", "duplicate=1"),
+        ("corrupt=1", "corrupt=1"),
+        ("reorder=1:5ms", "reorder=1:5ms"),
+        ("gilbert=1%/30", "gilbert=1%/30"),
+        ("delay=25", "delay=25"),
+        ("delay=25ms,jitter=1", "jitter=1"),
+        ("reorder=1%:5", "reorder=1%:5"),
+        ("rate=100", "rate=100"),
+    ],
+)
+def test_a_number_without_its_unit_is_refused(text: str, part: str):
+    """``loss=1`` was taken for a loss of everything."""
+    with pytest.raises(LinkSettingsError) as caught:
+        LinkSettings.parse(text)
+    assert repr(part) in caught.value.message
+    assert "unit" in caught.value.message or "without %" in caught.value.message
+    assert "Write" in caught.value.remedy
+
+
+def test_what_a_bare_share_may_mean_is_said_both_ways():
+    with pytest.raises(LinkSettingsError, match=r"Write 1% .* or 100% if"):
+        LinkSettings.parse("loss=1")
+    with pytest.raises(LinkSettingsError, match=r"Write 0\.01% .* or 1% if"):
+        LinkSettings.parse("loss=0.01")
+
+
+def test_nothing_needs_no_unit():
+    assert LinkSettings.parse("loss=0,delay=0,jitter=0,rate=0,corrupt=0%") == LinkSettings()
+
+
+@given(st.floats(0, 1))
+def test_any_share_is_written_in_percent_and_read_back(share: float):
+    text = str(LinkSettings(loss=share))
+    assert LinkSettings.parse(text).loss == share
+    assert not share or text.endswith("%")
 
 
 # Promises for any settings
@@ -198,7 +240,7 @@ def test_a_queue_without_limit_has_the_usual_one():
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.5])
 def test_the_shares_are_kept(share: float):
-    link, became = run(f"loss={share},duplicate={share},corrupt={share},delay=10ms,reorder={share}:5ms")
+    link, became = run(f"loss={share:%},duplicate={share:%},corrupt={share:%},delay=10ms,reorder={share:%}:5ms")
     counted = link.statistics()
     arrived = FRAMES - counted["lost"]
     assert is_probable(counted["lost"], FRAMES, share)
