@@ -140,12 +140,14 @@ def _configure_host(netlink: IPRoute, host: Machine, prefix_length: int, alias: 
 def _add_address(netlink: IPRoute, interface: int, address: IPv4Interface | IPv6Interface) -> None:
     """Add it, and a route of our own to its network: a route may say what a namespace may not, the controller.
 
-    It is preferred to the kernel's, which stays: a link that goes down loses ours, and comes up with the kernel's.
+    It is preferred to the kernel's, which stays: a link that goes down loses ours, and comes up with the kernel's. It
+    names the source as the kernel's does: programs that read the table (scapy) send from there.
     """
     kernels = {"IFA_RT_PRIORITY": KERNELS_ROUTE}
     netlink.addr("add", index=interface, address=str(address.ip), prefixlen=address.network.prefixlen, **kernels)
     ours = {"priority": OUR_ROUTE, "metrics": {"cc_algo": congestion_control()}}
-    netlink.route("add", dst=str(address.network), oif=interface, scope=RT_SCOPE_LINK, **ours)
+    source = str(address.ip)
+    netlink.route("add", dst=str(address.network), oif=interface, scope=RT_SCOPE_LINK, prefsrc=source, **ours)
 
 
 def make_tap(name: str) -> None:

@@ -48,6 +48,12 @@ print("listening", flush=True)
 connection = server.accept()[0]
 print(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\\0").decode(), flush=True)
 """
+SCAPY = """
+import sys
+from scapy.layers.inet import IP
+from scapy.layers.inet6 import IPv6
+print(IP(dst=sys.argv[1]).src, IPv6(dst=sys.argv[2]).src)
+"""
 CONNECT = """
 import socket, sys
 connection = socket.create_connection((sys.argv[1], 7000))
@@ -99,6 +105,14 @@ def test_hosts_have_the_congestion_control_of_nodes(lab: Lab, version: int):
         argv = [sys.executable, "-c", CONNECT, address]
         connected = lab.hosts["client"].run(argv, timeout=10, capture_output=True, text=True, check=True).stdout
         assert (connected, accepting.stdout.readline()) == (f"{DEFAULT_CONTROLLER}\n", f"{DEFAULT_CONTROLLER}\n")
+
+
+def test_scapy_on_a_host_sends_from_its_addresses(lab: Lab):
+    """It reads the kernel's tables: a route there without a source was one from 0.0.0.0."""
+    client, tap = lab.hosts["client"], lab.taps["node"]
+    argv = [sys.executable, "-c", SCAPY, tap.address, tap.ipv6]
+    said = client.run(argv, timeout=60, capture_output=True, text=True, check=True).stdout
+    assert said.split() == [client.address, client.ipv6]
 
 
 def test_a_host_whose_interface_was_down_is_back_when_it_is_up():
