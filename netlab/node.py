@@ -11,6 +11,7 @@ import gc
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -28,6 +29,7 @@ from ebbrt.layers import Stopwatch, TimedNetwork
 from ebbrt.memory import MemoryAllocator
 from ebbrt.network import NetworkManager
 from ebbrt.signals import Signals
+from netlab.host_addresses import check_addresses
 from netlab.node_addresses import NodeAddresses, take_address
 from netlab.node_config import (
     MOST_CORES,
@@ -132,11 +134,14 @@ class Node:
         ]
         for route in config.routes:
             self.stack.add_route(route.network, route.gateway)
-        self.addresses = NodeAddresses(self.stack, self.links, _take_address)
+        self.addresses = NodeAddresses(
+            config, self.stack, self.events, self.links, _take_address, self.report, self._fail
+        )
         self.network: NetworkManager = make("network_manager", StackNetworkManager, self.stack, self.events)
         if self.stopwatch:
             self.network = TimedNetwork(self.network, self.stopwatch)
         self._others = others
+        self._reason: NodeError | None = None  # why it has to end
         self._gathered: list[dict[str, Any]] = []  # the statistics of the other cores, when they last told them
         self._install_ebbs()
         self.application = APPLICATIONS[config.application](self) if config.application is not None else None
@@ -187,7 +192,7 @@ class Node:
     def run(self, ready: Callable[[], object]) -> None:
         """Serve until SIGTERM or SIGINT; ``ready`` is called once the node answers.
 
-        Raises NodeError when the TAP was deleted, or another core has ended.
+        Raises NodeError when the TAP was deleted, another core has ended, or the node got no address of its own.
         """
         if self.config.cpus:
             os.sched_setaffinity(0, {self.config.cpus[self.number % len(self.config.cpus)]})
@@ -200,7 +205,7 @@ class Node:
             if self.config.application is not None:
                 gc.disable()
             if self.number == 0:
-                self.addresses.start(self.config.attachments(), lambda: self.when_addressed(ready))
+                self.addresses.start(lambda: self.when_addressed(functools.partial(self._serve, ready)))
             self.events.run()
         for interface in self.interfaces:
             interface.stop()
@@ -212,6 +217,10 @@ class Node:
         if failure is not None:
             raise failure
 
+    def _serve(self, ready: Callable[[], object]) -> None:
+        self.addresses.serving = True
+        ready()
+
     def when_addressed(self, function: Callable[[], object]) -> None:
         """Call ``function`` from the loop once it is settled which addresses the node has (RFC 4862 section 5.4)."""
         if self.stack.ipv6.is_settled():
@@ -219,9 +228,20 @@ class Node:
         else:
             self.events.set_timer(ADDRESS_TIME, lambda: self.when_addressed(function))
 
+    def report(self, line: str) -> None:
+        """Tell whoever runs the node what it should know, while it goes on."""
+        print(f"netlab: {line}", file=sys.stderr, flush=True)
+
+    def _fail(self, reason: NodeError) -> None:
+        """End, since it cannot serve."""
+        self._reason = self._reason or reason
+        self.events.stop()
+
     def _failure(self) -> NodeError | None:
         """Why the node has ended, unless somebody asked for it."""
         assert self._others is not None
+        if self._reason is not None:
+            return self._reason
         fallen = self._others.fallen
         if self.unplugged() or (fallen is not None and os.waitstatus_to_exitcode(fallen[1]) == UNPLUGGED):
             names = [interface.tap.name for interface in self.interfaces if interface.device.unplugged]
@@ -313,6 +333,7 @@ def _check(config: NodeConfig) -> None:
         raise NodeError(f"a node has 1 to {MOST_CORES} cores, not {config.cores}")
     check_cpus(config.cpus)
     check_lookup(config.lookup)
+    check_addresses(config)
 
 
 def _be_core(config: NodeConfig, hardware: Hardware, number: int) -> int:

@@ -45,10 +45,12 @@ class NodeConfig:
     application: what it serves; None: nothing yet. memory: bytes the application may fill, on all cores together.
     cores: each a process; core n runs on CPU ``cpus[n % len(cpus)]``, so that with fewer CPUs than cores some share
     one, and wherever Linux puts it without any. seed: of all randomness, for a run that can be repeated; None: the
-    machine's own. layers: time the layers (``ebbrt.layers``). lookup: how TCP
-    finds a segment's connection (``stack.tcp.lookups``). statistics: where SIGUSR1 and the end write them.
-    configuration: base Ebbs of other classes than the library's, on every core. arguments: what the application is
-    told on the command line.
+    machine's own. plain_tap: without header and offloads. make_tap: a TAP that is not there is made, and goes with the
+    node. ask_first: serve a fifth of a second later, having asked whether anybody has a static address. dhcp_limit:
+    seconds after which a node without an address ends; None: it asks for ever. layers: time the layers
+    (``ebbrt.layers``). lookup: how TCP finds a segment's connection (``stack.tcp.lookups``). statistics: where SIGUSR1
+    and the end write them. configuration: base Ebbs of other classes than the library's, on every core. arguments:
+    what the application is told on the command line.
     """
 
     application: str | None
@@ -64,6 +66,9 @@ class NodeConfig:
     cpus: tuple[int, ...] = ()
     seed: int | None = None
     plain_tap: bool = False
+    make_tap: bool = False
+    ask_first: bool = False
+    dhcp_limit: int | None = None
     layers: bool = False
     lookup: str = DEFAULT_LOOKUP
     statistics: Path | None = None

@@ -5,13 +5,12 @@ all cores use lies at its beginning (the rings of the core links, the area of th
 own part.
 """
 
-import os
 import random
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drivers.virtio.tap import Tap, attach_queues, open_plain_tap, open_tap
+from drivers.virtio.tap import Tap, attach_queues, close_tap, open_tap
 from ebbrt.core_links import CoreLinksPlan
 from ebbrt.memory import NodeMemory
 from netlab.node_config import NodeConfig, NodeError
@@ -51,8 +50,8 @@ class Hardware:
         taps: list[Tap] = []
         try:
             for attachment in config.attachments():
-                name = attachment.tap
-                taps.append(open_plain_tap(name) if config.plain_tap else open_tap(name, config.cores))
+                header = not config.plain_tap
+                taps.append(open_tap(attachment.tap, config.cores, vnet_header=header, make=config.make_tap))
                 attach_queues(taps[-1], 1)  # the others when the driver says so
         except OSError:
             _close(taps)
@@ -81,8 +80,7 @@ class Hardware:
 
 def _close(taps: Iterable[Tap]) -> None:
     for tap in taps:
-        for fd in tap.fds:
-            os.close(fd)
+        close_tap(tap)
 
 
 def memory_needed(config: NodeConfig) -> int:

@@ -1,6 +1,5 @@
 """One network interface of a node on one core: the TAP's queue, device, driver and the stack's ``Interface``."""
 
-import zlib
 from typing import Any
 
 from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH, VIRTIO_F_EVENT_IDX
@@ -8,7 +7,7 @@ from drivers.virtio.control import ControlDevice, ControlDriver
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from drivers.virtio.port import TapPort
-from drivers.virtio.tap import Tap, mtu
+from drivers.virtio.tap import Tap, hardware_address, mtu
 from drivers.virtio.timed import TimedNetDevice, TimedVirtioNet
 from ebbrt.events.event_manager import EventManager
 from ebbrt.layers import Stopwatch, TimedDevice, TimedFrameHandler
@@ -43,7 +42,15 @@ class NodeInterface:
             raise NodeError("node memory is too small for the device's spill area")
         self._spill = spill  # kept for as long as the device writes to it
         port = TapPort(tap.fds[core], tap.vnet_header)
-        arguments = (memory, port, events, spill.offset, mac_of(attachment), mtu(tap.name), len(tap.fds))
+        arguments = (
+            memory,
+            port,
+            events,
+            spill.offset,
+            mac_of(hardware_address(tap.name)),
+            mtu(tap.name),
+            len(tap.fds),
+        )
         self.device = TimedNetDevice(*arguments, stopwatch) if stopwatch else NetDevice(*arguments)
         of_driver = (self.device, allocator, events, ring_size)
         self.driver = TimedVirtioNet(*of_driver, stopwatch) if stopwatch else VirtioNet(*of_driver)
@@ -75,8 +82,10 @@ class NodeInterface:
         return {"device": self.device.statistics(), "driver": self.driver.statistics(), **control}
 
 
-def mac_of(attachment: Attachment) -> bytes:
-    """A locally administered link address: of the IPv4 address, or of the TAP's name while there is none yet."""
-    if attachment.address is None:
-        return b"\x02\x01" + zlib.crc32(attachment.tap.encode()).to_bytes(4, "big")
-    return b"\x02\x00" + attachment.address.ip.packed
+def mac_of(tap: bytes) -> bytes:
+    """The node's link address: that of the kernel's side of its TAP, with one bit turned over, locally administered.
+
+    It is the node's alone, whatever IP address that is given: or a machine with the same one could not be told from it
+    (RFC 5227). It stays with the TAP, so a node that comes back is known.
+    """
+    return bytes([tap[0] ^ 4 | 2, *tap[1:]])

@@ -73,6 +73,11 @@ def mac_address(address: str) -> str:
     return ":".join(f"{byte:02x}" for byte in b"\x02\x00" + ipaddress.IPv4Address(address).packed)
 
 
+def tap_mac_address(address: str) -> str:
+    """The MAC address of the kernel's side of a node's TAP: a node there comes by its `mac_address` from it."""
+    return f"06{mac_address(address)[2:]}"
+
+
 def ipv6_address(address: str) -> str:
     """The IPv6 address of the machine with this IPv4 address, which is its last 32 bits."""
     return str(ULA.network_address + int(ipaddress.IPv4Address(address)))

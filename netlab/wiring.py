@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pyroute2 import IPRoute
 
 from netlab import namespaces
-from netlab.topology import ULA, Machine, Topology, ipv6_address, mac_address
+from netlab.topology import ULA, Machine, Topology, ipv6_address, mac_address, tap_mac_address
 
 BRIDGE = "bridge"
 HOST_INTERFACE = "eth0"
@@ -105,6 +105,7 @@ def _build_switch(netlink: IPRoute, topology: Topology, hosts: dict[str, str], a
         netlink.link("add", ifname=host.name, kind="veth", peer=peer)
     for node in topology.nodes:
         make_tap(node.name)
+        netlink.link("set", index=index_of(netlink, node.name), address=tap_mac_address(node.address))
     for machine in topology.machines:
         netlink.link("set", index=index_of(netlink, machine.name), master=bridge, IFLA_IFALIAS=alias, state="up")
 

@@ -42,8 +42,11 @@ Examples:
 
     sudo netlab node run memcached --tap tap0 --ip 198.18.1.2/24 --statistics node.json
 
-The node prints one line, beginning with `ready`, once it serves. SIGTERM or Ctrl-C ends it; SIGUSR1 writes the
-statistics.
+TAPs of one's own, as those of the last examples, are made before: `sudo ip tuntap add tap0 mode tap`, then set up and
+given an address or a bridge; or by --make-tap, for as long as the node runs.
+
+The node prints one line, beginning with `ready`, once it answers who asks for its addresses; what is missing for
+anybody to reach it is said before, on standard error. SIGTERM or Ctrl-C ends it; SIGUSR1 writes the statistics.
 
 With --cores, each core is a process with a queue of the TAP (one made by `ip tuntap` needs `multi_queue` for that).
 Fewer CPUs than cores are allowed: the cores share them.
@@ -80,9 +83,15 @@ def run(
     cores: Annotated[int, typer.Option(min=1, max=64, help="Cores: a process and a TAP queue each.")] = 1,
     cpus: Annotated[str, typer.Option(help="Pin the cores to these CPUs in turn, as 0,1.")] = "",
     seed: Annotated[int | None, typer.Option(help="Seed of all randomness, to repeat a run.")] = None,
-    plain_tap: Annotated[
-        bool, typer.Option("--plain-tap", help="Make a TAP without header and offloads, named after --tap.")
+    make_tap: Annotated[
+        bool, typer.Option("--make-tap", help="Make a TAP that is not there, and set it up; it goes with the node.")
     ] = False,
+    plain_tap: Annotated[
+        bool, typer.Option("--plain-tap", help="Use the TAP without header and offloads; one core only.")
+    ] = False,
+    dhcp_limit: Annotated[
+        int, typer.Option(min=1, help="Seconds that DHCP may take to give an address; then the node ends.")
+    ] = 60,
     ebb: Annotated[
         list[str] | None, typer.Option(help="NAME=package.module:Class: a base Ebb of your own, as event_manager.")
     ] = None,
@@ -93,9 +102,12 @@ def run(
     statistics: Annotated[Path | None, typer.Option(help="Write the counters to this file, as JSON.")] = None,
 ) -> None:
     """Boot a node and serve until SIGTERM or Ctrl-C."""
+    from drivers.virtio.tap import exists, set_up
     from ebbrt.configuration import Configuration, ConfigurationError
     from netlab.node import Node, NodeConfig
     from netlab.node_config import port_of
+    from netlab.node_place import check_place
+    from netlab.node_reach import Reach
 
     try:
         configuration = Configuration.parse(ebb or ())
@@ -116,21 +128,30 @@ def run(
         cpus=_parse_cpus(cpus),
         seed=seed,
         plain_tap=plain_tap,
+        make_tap=make_tap,
+        ask_first=True,
+        dhcp_limit=dhcp_limit,
         layers=layers,
         lookup=lookup,
         statistics=statistics,
         configuration=configuration,
         arguments=tuple(arguments or ()),
     )
+    check_place(config)
+    made = [attachment.tap for attachment in config.attachments() if not exists(attachment.tap)]
     node = Node.boot(config)
     try:
-        node.run(ready=lambda: _say_ready(node))
+        for name in made:
+            set_up(name)
+        node.run(ready=Reach(node, lambda missing: _say_ready(node, missing)).begin)
     finally:
         node.close()
 
 
-def _say_ready(node: "Node") -> None:
-    """The line by which whoever started the node knows that it serves."""
+def _say_ready(node: "Node", missing: list[str]) -> None:
+    """What stands in the way of being reached, and the line by which whoever started the node knows that it serves."""
+    for line in missing:
+        node.report(line)
     interfaces = ", ".join(interface.tap.name for interface in node.interfaces)
     address = IPv4Address(node.stack.interfaces[0].ipv4_address)
     print(f"ready: {node.config.application} on {address}:{node.config.port}, TAP {interfaces}", flush=True)
@@ -149,12 +170,19 @@ def _parse_attachments(taps: list[str], addresses: list[str]) -> "list[Attachmen
 
 
 def _parse_interface(text: str) -> IPv4Interface:
+    remedy = "Write it as 198.18.0.3/16, or dhcp."
+    _require_prefix_length("--ip", text, remedy)
     try:
         return IPv4Interface(text)
     except ValueError as error:
-        raise NetlabError(
-            f"--ip {text} is not an address with a prefix length: {error}", "Write it as 198.18.0.3/16, or dhcp."
-        ) from error
+        raise NetlabError(f"--ip {text} is not an address with a prefix length: {error}", remedy) from error
+
+
+def _require_prefix_length(option: str, text: str, remedy: str) -> None:
+    """An address alone would be one in a network of its own, with no neighbour to answer."""
+    length = text.rpartition("/")[2] if "/" in text else ""
+    if not length.isdecimal():  # a mask, as 255.255.0.0, is no length
+        raise NetlabError(f"{option} {text} does not say the length of the network's prefix", remedy)
 
 
 def _parse_route(text: str) -> "StaticRoute":
@@ -172,15 +200,15 @@ def _parse_ipv6(texts: list[str]) -> "Ipv6Settings | None":
     """What every ``--ip6`` together says of the first interface."""
     from stack.ipv6.settings import Ipv6Settings
 
+    remedy = "Write it as fd00::3/64, or auto."
     addresses = []
     for text in texts:
         if text != "auto":
+            _require_prefix_length("--ip6", text, remedy)
             try:
                 addresses.append(IPv6Interface(text))
             except ValueError as error:
-                raise NetlabError(
-                    f"--ip6 {text} is not an address with a prefix length: {error}", "Write it as fd00::3/64, or auto."
-                ) from error
+                raise NetlabError(f"--ip6 {text} is not an address with a prefix length: {error}", remedy) from error
     automatic = "auto" in texts
     return Ipv6Settings(tuple(addresses), automatic=automatic, temporary=automatic) if texts else None
 

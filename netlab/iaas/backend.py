@@ -16,6 +16,7 @@ from functools import partial
 from ipaddress import IPv4Interface
 from typing import Any
 
+from drivers.virtio.tap import set_up
 from ebbrt.events.handlers import InterruptHandler
 from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
@@ -31,11 +32,7 @@ logger = logging.getLogger(__name__)
 ALIVE_INTERVAL = 1_000_000_000  # ns
 RING_SIZE = 128  # descriptors: an eighth of a MiB of posted buffers, since there may be a hundred such nodes
 
-# linux/sockios.h, linux/if.h
-SIOCGIFFLAGS = 0x8913
-SIOCSIFFLAGS = 0x8914
-SIOCBRADDIF = 0x89A2
-IFF_UP = 0x1
+SIOCBRADDIF = 0x89A2  # linux/sockios.h
 
 
 def run_node(control: socket.socket, request: dict[str, Any]) -> int:
@@ -47,6 +44,7 @@ def run_node(control: socket.socket, request: dict[str, Any]) -> int:
         memory=request["memory"],
         cores=request["cores"],
         ring_size=RING_SIZE,
+        make_tap=True,
     )
     try:
         node = Node.boot(config)
@@ -66,12 +64,11 @@ def run_node(control: socket.socket, request: dict[str, Any]) -> int:
 
 
 def join_bridge(tap: str, bridge: str) -> None:
-    """Make the TAP a port of the bridge, and set it up. Two ioctls, so that no other process has a part in it."""
+    """Make the TAP a port of the bridge, and set it up. By ioctls, so that no other process has a part in it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         index = socket.if_nametoindex(tap)
         fcntl.ioctl(any_socket, SIOCBRADDIF, struct.pack("16si20x", bridge.encode(), index))
-        flags = struct.unpack("16sh22x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, struct.pack("16s24x", tap.encode())))[1]
-        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", tap.encode(), flags | IFF_UP))
+    set_up(tap)
 
 
 def prepare(uid: int, gid: int, path: str) -> None:

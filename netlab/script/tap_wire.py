@@ -15,7 +15,7 @@ from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from drivers.virtio.port import TapPort
-from drivers.virtio.tap import Tap, open_plain_tap
+from drivers.virtio.tap import Tap, open_tap
 from ebbrt.clock import MonotonicClock
 from ebbrt.constants import FOREVER
 from ebbrt.events.event_manager import EventManager
@@ -114,7 +114,7 @@ class _FarSide(InterruptHandler):
 
 def _open(mtu: int) -> tuple[Tap, socket.socket]:
     """A TAP that is up, on which the kernel itself says nothing, and a packet socket on its other end."""
-    tap = open_plain_tap(TAP_NAME)
+    tap = open_tap(TAP_NAME, vnet_header=False, make=True)
     Path(f"/proc/sys/net/ipv6/conf/{tap.name}/disable_ipv6").write_text("1")
     with IPRoute() as route:
         index = route.link_lookup(ifname=tap.name)[0]

@@ -4,6 +4,7 @@ Memory, virtio device and driver, stack, Network Manager, base Ebbs and applicat
 Whatever comes for it is followed to its end at that instant (``run``), and its next deadline is put into the agenda.
 """
 
+import hashlib
 import random
 from collections.abc import Callable
 from ipaddress import IPv4Interface
@@ -44,7 +45,7 @@ class NodePort(End):
         if spill is None:
             raise NetlabError(f"node {node.name} has too little memory for an interface")
         self._spill = spill  # kept for as long as the device writes to it
-        mac = bytes([0x02, 0x00]) + address.ip.packed
+        mac = b"\x02" + hashlib.blake2b(name.encode(), digest_size=5).digest()  # whatever address it is given
         self.device = NetDevice(node.memory, self.port, node.events, spill.offset, mac, mtu)
         self.driver = VirtioNet(self.device, node.allocator, node.events, RING_SIZE)
         self.interface = node.stack.add_interface(self.driver, address)

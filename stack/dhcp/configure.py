@@ -27,6 +27,9 @@ class LeaseListener:
     def address_changed(self, interface: Interface, address: IPv4Interface | None, router: IPv4Address | None) -> None:
         """The interface has this address and default router now, or none."""
 
+    def address_conflict(self, interface: Interface, mac: int) -> None:
+        """Somebody at ``mac`` has the interface's address too; it is kept, for now."""
+
 
 class Dhcp(UdpHandler):
     """All DHCP clients of a stack. Raises AddressInUseError when something else has port 68."""
@@ -110,6 +113,10 @@ class InterfaceLease(DhcpUser, AddressUser):
     def address_lost(self, mac: int) -> None:
         """See AddressUser."""
         self.client.address_taken(self.stack.clock.now())
+
+    def address_conflict(self, mac: int) -> None:
+        """See AddressUser."""
+        self.dhcp.listener.address_conflict(self.interface, mac)
 
     def _remove_route(self) -> None:
         if self._router is not None:

@@ -1,13 +1,15 @@
 """An interface's IPv4 address from the wish for it to its defence: address conflict detection (RFC 5227).
 
     PROBING      asks three times whether anybody has the address; who answers, or asks the same, ends it
+    ASKING       has the address, and has asked once: who answers is told of, before anybody hears that it is ours
     ANNOUNCING   it is ours: two announcements let the others forget who had it before
     KEPT         a conflict is answered with one announcement; a second one within DEFEND_INTERVAL ends it, unless the
                  address is to be kept whatever happens, as a server's (RFC 5227 section 2.4 (b) and (c))
     NONE         no address
 
-Who configures the address is told how it went: a static one is announced without probing, so that a node serves at
-once; one of DHCP is probed. ``stack.ipv4.arp`` sees the conflicts. On a node of several cores core 0 has this.
+Who configures the address is told how it went, and of every conflict that is answered. One of DHCP is probed for; a
+static one is not, so that a node serves soon: it is announced at once, or after having asked for a moment.
+``stack.ipv4.arp`` sees the conflicts. On a node of several cores core 0 has this.
 """
 
 import random
@@ -32,9 +34,11 @@ ANNOUNCE_INTERVAL = 2 * SECOND
 MAX_CONFLICTS = 10
 RATE_LIMIT_INTERVAL = 60 * SECOND
 DEFEND_INTERVAL = 10 * SECOND
+ASK_WAIT = SECOND // 5  # ours: a link that is slower lets the conflict be seen a little later
 
 NONE = "none"
 PROBING = "probing"
+ASKING = "asking"
 ANNOUNCING = "announcing"
 KEPT = "kept"
 
@@ -47,6 +51,9 @@ class AddressUser:
 
     def address_lost(self, mac: int) -> None:
         """Somebody at ``mac`` has the address; the interface has none now."""
+
+    def address_conflict(self, mac: int) -> None:
+        """Somebody at ``mac`` has the address too; the interface keeps it. Told once in DEFEND_INTERVAL."""
 
 
 class AddressClaim(Timed):
@@ -69,13 +76,24 @@ class AddressClaim(Timed):
         self.conflicts = 0
         self.given_up = 0
 
-    def claim(self, address: IPv4Interface, user: AddressUser, now: int, *, probe: bool, keep: bool) -> None:
-        """Take an address: at once, or after probing for it. keep: defend it for ever."""
+    def claim(
+        self, address: IPv4Interface, user: AddressUser, now: int, *, probe: bool, keep: bool, ask: bool = False
+    ) -> None:
+        """Take an address: at once, or after probing for it. keep: defend it for ever.
+
+        ask: taken at once, but announced after ASK_WAIT only; who has it is told of meanwhile.
+        """
         self.release()
         self._address = address
         self._user = user
         self._keep = keep
         self._sent = 0
+        if ask:
+            self.state = ASKING
+            self.ip.set_address(self.interface, address)
+            self._probe()
+            self.wait_until(now + ASK_WAIT)
+            return
         if not probe:
             self._take(now)
             return
@@ -86,7 +104,7 @@ class AddressClaim(Timed):
 
     def release(self) -> None:
         """Have no address any more; nobody is told."""
-        if self.state in (ANNOUNCING, KEPT):
+        if self.state in (ASKING, ANNOUNCING, KEPT):
             self.ip.set_address(self.interface, None)
         self.interface.arp.candidate = 0
         self.state = NONE
@@ -99,6 +117,9 @@ class AddressClaim(Timed):
             self._failures += 1
             self._give_up(mac)
             return
+        if self.state == ASKING:
+            self._user.address_conflict(mac)
+            return
         recent = now - self._conflict_at < DEFEND_INTERVAL
         if recent and self._keep:
             return
@@ -107,17 +128,16 @@ class AddressClaim(Timed):
             return
         self._conflict_at = now
         self._announce()
+        self._user.address_conflict(mac)
 
     def poll(self, now: int) -> None:
         """See Timed."""
         if self.state == PROBING and self._sent < PROBE_NUM:
-            assert self._address is not None
             self._sent += 1
-            self.probes_sent += 1
-            self.interface.arp.probe(int(self._address.ip))
+            self._probe()
             last = self._sent == PROBE_NUM
             self.wait_until(now + (ANNOUNCE_WAIT if last else self.random.randrange(PROBE_MIN, PROBE_MAX)))
-        elif self.state == PROBING:
+        elif self.state in (PROBING, ASKING):
             self._take(now)
         else:
             self._go_on_announcing(now)
@@ -131,6 +151,11 @@ class AddressClaim(Timed):
             "conflicts": self.conflicts,
             "given_up": self.given_up,
         }
+
+    def _probe(self) -> None:
+        assert self._address is not None
+        self.probes_sent += 1
+        self.interface.arp.probe(int(self._address.ip))
 
     def _take(self, now: int) -> None:
         self.interface.arp.candidate = 0

@@ -41,8 +41,18 @@ IDENTIFIER_BITS = 64  # of an interface (RFC 4291 section 2.5.1)
 FIRST_RESERVED = 0xFDFFFFFFFFFFFF80  # RFC 5453: anycast, from here to the 128th
 
 
+class Ipv6AddressWatcher:
+    """Who is told of addresses that somebody else has. mac: whose, or 0 where the message does not say."""
+
+    def address_duplicate(self, address: Ipv6Address, mac: int) -> None:
+        """One that we asked for: it is not taken."""
+
+    def address_conflict(self, address: Ipv6Address, mac: int) -> None:
+        """One that we have; it is kept (RFC 4862 section 5.4.4)."""
+
+
 class Autoconfiguration:
-    """The addresses of one link.
+    """The addresses of one link. watcher: is told of conflicts.
 
     key: secret; the same for all cores of a node. random: draws delays.
     """
@@ -55,6 +65,7 @@ class Autoconfiguration:
         self.settings = settings
         self.random = random
         self.key = hashlib.sha256(b"interface identifiers" + key).digest()
+        self.watcher = Ipv6AddressWatcher()
         self._started = False
         self._temporaries = 0  # temporary addresses made so far
         self.duplicates = 0
@@ -91,9 +102,10 @@ class Autoconfiguration:
         if stable is not None and self.settings.temporary:
             self._make_temporary(stable, 0, now)
 
-    def duplicated(self, address: Ipv6Address, now: int) -> None:
+    def duplicated(self, address: Ipv6Address, mac: int, now: int) -> None:
         """Somebody else has a tentative address: it is not taken, but perhaps another (section 5.4.5)."""
         self.duplicates += 1
+        self.watcher.address_duplicate(address, mac)
         self._remove(address, now)
         if not address.automatic or address.attempt + 1 >= MOST_ATTEMPTS:
             self.given_up += 1

@@ -79,7 +79,7 @@ class Ndp(NeighbourTable):
             return True
         if address.state == TENTATIVE:
             if source == UNSPECIFIED:  # RFC 4862 section 5.4.3: another one is about to take it
-                self._duplicate(address, now)
+                self._duplicate(address, 0, now)
             return True
         if source == UNSPECIFIED:  # somebody wants our address: tell everybody that it is taken
             if to_answer:
@@ -106,9 +106,11 @@ class Ndp(NeighbourTable):
         ours = self.link.address(high, low)
         if ours is not None:
             if ours.state == TENTATIVE:
-                self._duplicate(ours, now)
+                self._duplicate(ours, options.target_mac, now)
             else:
-                self.address_conflicts += 1  # RFC 4862 section 5.4.4: for its owner to see
+                self.address_conflicts += 1
+                if options.target_mac != self.link.mac:  # else a network has brought our own back
+                    self.link.autoconfiguration.watcher.address_conflict(ours, options.target_mac)
             return True
         neighbour = self.find(high, low)
         if neighbour is None or (neighbour.state == RESOLVING and not options.target_mac):
@@ -179,9 +181,9 @@ class Ndp(NeighbourTable):
             self.frames_dropped_device_full += 1
         neighbour.used = used  # who only asks us must not displace those we talk to
 
-    def _duplicate(self, address: Ipv6Address, now: int) -> None:
+    def _duplicate(self, address: Ipv6Address, mac: int, now: int) -> None:
         self.duplicates_found += 1
-        self.link.autoconfiguration.duplicated(address, now)
+        self.link.autoconfiguration.duplicated(address, mac, now)
 
     def _source_for(self, neighbour: Neighbour) -> tuple[int, int] | None:
         """Section 7.2.2: the source of the packet that waits, else the address of ours that fits."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from drivers.virtio.tap import TapError, open_tap
 from netlab.lab import Lab
 from tests.live.node_lab import RunningNode, node_command, running_node
 
@@ -324,9 +323,3 @@ def test_a_tap_that_is_deleted_ends_the_node_with_a_reason(tmp_path: Path) -> No
         assert process.returncode == 1
         assert f"TAP {tap.name} was deleted" in said
         assert "Traceback" not in said
-
-
-@pytest.mark.parametrize("name", ["", "sixteen-letters-"])
-def test_a_name_the_kernel_would_cut_off_is_refused(name: str) -> None:
-    with pytest.raises(TapError, match="no name of an interface"):
-        open_tap(name)

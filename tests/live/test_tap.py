@@ -1,8 +1,10 @@
 """Real TAPs, in a network namespace of this test's own: the kernel is the peer, scapy the judge."""
 
 import ctypes
+import fcntl
 import os
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,7 @@ from drivers.virtio.constants import LONGEST_FRAME, NET_HEADER_LENGTH
 from drivers.virtio.device import NetDevice
 from drivers.virtio.driver import VirtioNet
 from drivers.virtio.port import TapPort
-from drivers.virtio.tap import Tap, TapError, attach_queues, mtu, open_plain_tap, open_tap
+from drivers.virtio.tap import Tap, TapError, attach_queues, close_tap, exists, mtu, open_tap
 from drivers.virtio.tap_queues import attached_queues
 from ebbrt.clock import MonotonicClock
 from ebbrt.events.event_manager import EventManager
@@ -83,7 +85,7 @@ class TapNode:
 
 
 def opened(vnet_header: bool) -> Tap:
-    return open_tap("t0") if vnet_header else open_plain_tap("t")
+    return open_tap("t0", vnet_header=vnet_header, make=True)
 
 
 @pytest.mark.parametrize("vnet_header", [True, False])
@@ -107,7 +109,7 @@ def test_a_large_segment_of_the_kernel_arrives_whole() -> None:
     from scapy.layers.inet import IP, TCP
     from scapy.layers.l2 import Ether
 
-    tap = open_tap("t0")
+    tap = open_tap("t0", make=True)
     raise_interface("t0")
     ip("neigh", "replace", NODE, "lladdr", MAC.hex(":"), "dev", "t0")
     node = TapNode(tap)
@@ -134,7 +136,7 @@ def test_a_large_segment_of_the_kernel_arrives_whole() -> None:
 
 
 def test_a_tap_in_use_is_explained() -> None:
-    tap = open_tap("t0")
+    tap = open_tap("t0", make=True)
     with pytest.raises(TapError) as caught:
         open_tap("t0")
     assert "end that one first" in caught.value.advice
@@ -142,7 +144,7 @@ def test_a_tap_in_use_is_explained() -> None:
 
 
 def test_queues_are_attached_and_detached() -> None:
-    tap = open_tap("t0", 4)
+    tap = open_tap("t0", 4, make=True)
     assert attached_queues("t0") == tap.attached == len(tap.fds) == 4
     for count in (1, 3, 3, 4, 2):
         attach_queues(tap, count)
@@ -170,6 +172,7 @@ def test_a_tap_for_one_queue_is_explained_to_who_wants_several() -> None:
     ip("tuntap", "add", "dev", "t0", "mode", "tap", "vnet_hdr")
     with pytest.raises(TapError) as caught:
         open_tap("t0", 2)
+    assert caught.value.strerror == "it is made for one queue"
     assert "multi_queue" in caught.value.advice
 
 
@@ -178,11 +181,64 @@ def test_no_queues_of_no_interface() -> None:
         attached_queues("t0")
 
 
-def test_other_flags_are_explained() -> None:
+@pytest.mark.parametrize("queues", [1, 2])
+def test_what_is_no_tap_is_told_so(queues: int) -> None:
     ip("tuntap", "add", "dev", "t0", "mode", "tun")
-    with pytest.raises(TapError) as caught:
+    for name in ("t0", "lo"):
+        with pytest.raises(TapError, match="it is no TAP"):
+            open_tap(name, queues)
+
+
+def test_a_name_that_nothing_has_makes_nothing() -> None:
+    with pytest.raises(TapError, match="there is no such interface here") as caught:
         open_tap("t0")
-    assert "other flags" in caught.value.advice
+    assert "ip tuntap add t0 mode tap" in caught.value.advice
+    assert not exists("t0")
+
+
+@pytest.mark.parametrize("name", ["", "sixteen-letters-", "ä" * 8, "a b", "a/b", "a:b", "tap%d", "..", "t0\n"])
+@pytest.mark.parametrize("vnet_header", [True, False])
+def test_a_name_the_kernel_would_change_or_refuse_is_refused(name: str, vnet_header: bool) -> None:
+    before = socket.if_nameindex()
+    with pytest.raises(TapError, match="no name of an interface"):
+        open_tap(name, vnet_header=vnet_header, make=True)
+    assert socket.if_nameindex() == before
+
+
+def checksum_of_a_datagram(tap: Tap) -> int:
+    """What the kernel sends to the node: 0xFFFF when UDP's checksum is whole."""
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Ether
+    from scapy.utils import checksum
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"whole?", (NODE, 9))
+    for _ in range(100):
+        frame = Ether(os.read(tap.fds[0], 2000))
+        if UDP in frame and frame[IP].dst == NODE:
+            pseudo = socket.inet_aton(KERNEL) + socket.inet_aton(NODE) + bytes([0, 17, 0, frame[UDP].len])
+            return 0xFFFF - checksum(pseudo + bytes(frame[UDP])[: frame[UDP].len])
+    raise AssertionError("it did not come")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_plain_open_gets_whole_frames_after_a_node_with_offloads(killed: bool) -> None:
+    """The kernel keeps the offloads for who comes next, who has no header that would say what is missing."""
+    ip("tuntap", "add", "dev", "t0", "mode", "tap")
+    raise_interface("t0")
+    ip("neigh", "replace", NODE, "lladdr", MAC.hex(":"), "dev", "t0")
+    first = open_tap("t0")
+    if killed:
+        os.close(first.fds[0])
+        tap = open_tap("t0", vnet_header=False)
+        assert checksum_of_a_datagram(tap) == 0xFFFF
+        close_tap(tap)
+        return
+    close_tap(first)
+    plain = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(plain, 0x400454CA, struct.pack("16sH22x", b"t0", 0x1002))  # IFF_TAP | IFF_NO_PI, and nothing else
+    assert checksum_of_a_datagram(Tap((plain,), "t0", False, 1)) == 0xFFFF
+    os.close(plain)
 
 
 def test_a_missing_permission_is_explained() -> None:
@@ -193,7 +249,7 @@ os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)
 try:
-    open_tap("t0")
+    open_tap("t0", make=True)
 except TapError as error:
     print(error.advice)
 """

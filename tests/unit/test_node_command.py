@@ -8,6 +8,7 @@ from netlab.commands.node import _parse_attachments, _parse_route
 from netlab.errors import NetlabError
 from netlab.node_config import Attachment, StaticRoute
 from netlab.node_interfaces import mac_of
+from netlab.topology import mac_address, tap_mac_address
 
 
 def test_each_tap_has_an_address_or_dhcp() -> None:
@@ -34,11 +35,10 @@ def test_a_route_names_network_and_gateway() -> None:
             _parse_route(text)
 
 
-def test_link_addresses_are_local_and_differ() -> None:
-    macs = [
-        mac_of(Attachment("a", IPv4Interface("198.18.0.3/16"))),
-        mac_of(Attachment("a", None)),
-        mac_of(Attachment("b", None)),
-    ]
-    assert len(set(macs)) == 3
-    assert all(mac[0] == 2 for mac in macs)
+def test_a_nodes_link_address_is_its_own_and_stays_with_its_tap() -> None:
+    taps = [tap_mac_address("198.18.0.3"), "0a:11:22:33:44:55", "0e:11:22:33:44:56", "00:16:3e:00:00:01"]
+    addresses = [bytes.fromhex(tap.replace(":", "")) for tap in taps]
+    macs = [mac_of(address) for address in addresses]
+    assert macs[0].hex(":") == mac_address("198.18.0.3")
+    assert len({*macs, *addresses}) == 8
+    assert all(mac[0] & 3 == 2 for mac in macs), "locally administered, of one machine"
