@@ -18,6 +18,7 @@ from typing import Any
 
 from netlab import plot, report
 from netlab.bench import environment, memcaslap, runner, sampling, targets
+from netlab.bench.ending import ending
 from netlab.bench.layers import LayerProbe
 from netlab.bench.memcaslap import Load
 from netlab.bench.results import to_csv
@@ -58,10 +59,15 @@ NodeStarter = Callable[..., Target]
 
 
 def run(out: Path, advance: Advance, start_node: NodeStarter = targets.start_node) -> Findings:
-    """The whole demo, its files in the folder `out`. Raises NetlabError only when there is nothing to report."""
+    """The whole demo, its files in the folder `out`.
+
+    What ended it early is in the findings; it is raised only when there is nothing to report.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    demo = None
     described = environment.describe(CPU_MODE, runner.SERVER_CPU, runner.CLIENT_CPU)
     with (
+        ending() as ended,
         tempfile.TemporaryDirectory(prefix="netlab-demo-") as scratch,
         Lab.create() as lab,
         runner.off_the_server_core(),
@@ -71,6 +77,12 @@ def run(out: Path, advance: Advance, start_node: NodeStarter = targets.start_nod
         running.callback(demo.stop)
         demo.boot()
         demo.measure()
+    if ended.error is not None and (demo is None or not demo.findings.rows):
+        raise ended.error
+    assert demo is not None
+    if ended.reason is not None:
+        demo.findings.ended = ended
+        demo.findings.failures.append(Failure("measure", ended.reason, ""))
     return demo.write_report()
 
 

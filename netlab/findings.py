@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from netlab.bench.ending import Ending
 from netlab.bench.environment import Environment
 from netlab.bench.results import Ratio, Row, ratios
 
@@ -29,6 +30,7 @@ class Findings:
     replay: dict[str, Any] | None = None
     failures: list[Failure] = field(default_factory=list)
     seconds: float = 0.0
+    ended: Ending = field(default_factory=Ending)  # before its time, by this
 
     def ratios(self) -> list[Ratio]:
         """Node over Linux, point by point."""

@@ -6,7 +6,8 @@ least and the greatest round.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 
 with contextlib.chdir("/"):  # a matplotlibrc in the current folder is not meant for us
@@ -29,6 +30,7 @@ NAMES = {
 }
 COLORS = {"node": "#1668b8", "linux": "#d1651c", "list": "#7b4aa6"}
 MARKERS = {"node": "o", "linux": "s", "list": "v"}
+LINE_STYLES = ("-", "--", ":", "-.")
 OTHER_COLOR = "#5a5a5a"
 LAYER_COLORS = {"device": "#08306b", "driver": "#2f79b5", "stack": "#8bbdd9", "application": "#f2a541"}
 LAYER_NAMES = {
@@ -38,6 +40,7 @@ LAYER_NAMES = {
     "application": "application (memcached)",
 }
 RESULTS = "results.csv"
+KINDS = ("png", "svg", "pdf")
 
 LINK_BITS_PER_SECOND = 1_000_000_000
 SEGMENT_HEADERS = (
@@ -72,11 +75,10 @@ def _on_wire(length: int) -> int:
 
 
 def concurrency_figure(rows: Sequence[Row]) -> Figure:
-    """Figure 4: requests per second against concurrent connections."""
+    """Figure 4: requests per second against concurrent connections, a line for each target and value size."""
     chosen = [row for row in rows if row.experiment == "concurrency"]
     figure, axes = _axes(_title("Throughput against concurrency", chosen, "links not shaped"))
-    for target in _targets(chosen):
-        _curve(axes, target, [s for s in summarize(chosen) if s.target == target], "concurrency")
+    _curves(axes, chosen, "concurrency", "payload", _bytes_label)
     _log2_axis(axes, sorted({row.concurrency for row in chosen}), str)
     axes.set_xlabel("concurrent connections, one request in flight on each (log scale)")
     _finish(axes)
@@ -84,12 +86,14 @@ def concurrency_figure(rows: Sequence[Row]) -> Figure:
 
 
 def payload_figure(rows: Sequence[Row]) -> Figure:
-    """Figure 6: requests per second against value size with 1 Gb/s links, and what such a link could carry."""
+    """Figure 6: requests per second against value size with 1 Gb/s links, and what such a link could carry.
+
+    There is a line for each target and number of connections.
+    """
     chosen = [row for row in rows if row.experiment == "payload"]
-    connections = chosen[0].concurrency
+    connections = _listed(sorted({row.concurrency for row in chosen}), str)
     figure, axes = _axes(f"Throughput against payload\n{connections} connections, links of 1 Gb/s, {_mix()}")
-    for target in _targets(chosen):
-        _curve(axes, target, [s for s in summarize(chosen) if s.target == target], "payload")
+    _curves(axes, chosen, "payload", "concurrency", lambda count: f"{count} connections")
     payloads = sorted({row.payload for row in chosen})
     top = 1.15 * max(row.requests_per_s for row in chosen)
     steps = [payloads[0] * (payloads[-1] / payloads[0]) ** (i / 200) for i in range(201)]
@@ -138,38 +142,54 @@ def layers_figure(rows: Sequence[Row]) -> Figure:
 
 
 FIGURES = {
-    "figure4.png": ("concurrency", concurrency_figure),
-    "figure5.png": ("layers", layers_figure),
-    "figure6.png": ("payload", payload_figure),
+    "figure4": ("concurrency", concurrency_figure),
+    "figure5": ("layers", layers_figure),
+    "figure6": ("payload", payload_figure),
 }
 
 
-def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
-    """Write each figure the rows have data for into `folder`; the files written, in the paper's order."""
+def draw(rows: Sequence[Row], folder: Path, kind: str = "png") -> list[Path]:
+    """Write each figure the rows have data for into `folder`; the files written, in the paper's order.
+
+    kind: one of KINDS.
+    """
     drawn = []
     for name, (experiment, make) in FIGURES.items():
         if any(row.experiment == experiment for row in rows):
-            make(rows).savefig(folder / name, dpi=150)
-            drawn.append(folder / name)
+            path = folder / f"{name}.{kind}"
+            _save(make(rows), path)
+            drawn.append(path)
     return drawn
 
 
-def redraw(run: Path) -> list[Path]:
+def redraw(run: Path, kind: str = "png") -> list[Path]:
     """Draw the figures of the run in folder `run` again. Raises PlotError when its results hold no experiment.
 
     `run` may be the JSON of ``netlab bench memcached``: throughput against concurrency is then drawn beside it.
+    kind: one of KINDS.
     """
     try:
         if run.is_file():
-            concurrency_figure(read_document(run, "concurrency")).savefig(run.with_suffix(".png"), dpi=150)
-            return [run.with_suffix(".png")]
+            rows = read_document(run, "concurrency")
+            if not rows:
+                raise PlotError(f"{run} has no measured rows")
+            path = run.with_suffix(f".{kind}")
+            _save(concurrency_figure(rows), path)
+            return [path]
         rows = read_csv(run / RESULTS)
     except ResultsError as error:
         raise PlotError(str(error)) from error
-    drawn = draw(rows, run)
+    drawn = draw(rows, run, kind)
     if not drawn:
         raise PlotError(f"{run / RESULTS} has no rows of the experiments concurrency, layers or payload")
     return drawn
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise PlotError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _axes(title: str) -> tuple[Figure, Axes]:
@@ -185,7 +205,14 @@ def _axes(title: str) -> tuple[Figure, Axes]:
 
 
 def _title(what: str, rows: Sequence[Row], links: str) -> str:
-    return f"{what}\nvalues of {rows[0].payload} bytes, {_mix()}, {links}"
+    sizes = _listed(sorted({row.payload for row in rows}), str)
+    return f"{what}\nvalues of {sizes} bytes, {_mix()}, {links}"
+
+
+def _listed(values: Sequence[int], label: Callable[[int], str]) -> str:
+    """The values in a row, as "32, 64 and 128"."""
+    *most, last = map(label, values)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _mix() -> str:
@@ -196,7 +223,20 @@ def _targets(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(row.target for row in rows))
 
 
-def _curve(axes: Axes, target: str, points: Sequence[Summary], against: str) -> None:
+def _curves(axes: Axes, rows: Sequence[Row], against: str, fixed: str, label: Callable[[int], str]) -> None:
+    """A line for each target and each value of what is `fixed` along it, which only several of them are named by."""
+    values = sorted({getattr(row, fixed) for row in rows})
+    summaries = summarize(rows)
+    for target in _targets(rows):
+        for value, style in zip(values, cycle(LINE_STYLES)):
+            points = [each for each in summaries if each.target == target and getattr(each, fixed) == value]
+            name = NAMES.get(target, target) + (f", {label(value)}" if len(values) > 1 else "")
+            _curve(axes, target, name, style, points, against)
+
+
+def _curve(axes: Axes, target: str, name: str, style: str, points: Sequence[Summary], against: str) -> None:
+    if not points:
+        return
     points = sorted(points, key=lambda point: getattr(point, against))
     rates = [point.requests_per_s for point in points]
     below = [point.requests_per_s - point.requests_per_s_min for point in points]
@@ -205,7 +245,8 @@ def _curve(axes: Axes, target: str, points: Sequence[Summary], against: str) -> 
         [getattr(point, against) for point in points],
         rates,
         yerr=[below, above],
-        label=NAMES.get(target, target),
+        label=name,
+        linestyle=style,
         color=COLORS.get(target, OTHER_COLOR),
         marker=MARKERS.get(target, "^"),
         markersize=5,

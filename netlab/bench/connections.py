@@ -22,6 +22,7 @@ from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.netdevice import EthernetDevice
 from ebbrt.network import TcpConnection, TcpHandler
 from netlab.bench import environment
+from netlab.bench.ending import ending
 from netlab.bench.figures import Figure, Outcome, compared, figure
 from netlab.bench.runner import CLIENT_CPU, SERVER_CPU
 from stack.stack import Stack
@@ -214,8 +215,11 @@ def run(rounds: int, lookup: str, progress: Progress) -> Outcome:
     described = environment.describe("own-core", SERVER_CPU, CLIENT_CPU)
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {SERVER_CPU})
+    figures: list[Figure] = []
     try:
-        return Outcome(list(_figures(rounds, lookup, progress)), described)
+        with ending() as ended:
+            figures.extend(_figures(rounds, lookup, progress))  # one by one: those made before an end are kept
+        return Outcome(figures, described, ended=ended)
     finally:
         os.sched_setaffinity(0, allowed)
 

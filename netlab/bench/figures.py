@@ -2,9 +2,10 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from netlab.bench.ending import Ending
 from netlab.bench.environment import Environment
 
 
@@ -76,14 +77,16 @@ def compared(
 
 @dataclass(frozen=True)
 class Outcome:
-    """All figures of a run, and where it was made."""
+    """All figures of a run, where it was made, and what ended it before its time."""
 
     figures: Sequence[Figure]
     environment: Environment
+    ended: Ending = field(default_factory=Ending, kw_only=True)
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""
         return {
             "figures": [{**asdict(each), "is_met": each.is_met} for each in self.figures],
             "environment": self.environment.as_dict(),
+            "ended_by": self.ended.reason,
         }

@@ -17,6 +17,7 @@ from typing import Any
 from apps.transfer.protocol import OPERATIONS
 from netlab import python
 from netlab.bench import environment
+from netlab.bench.ending import Ending, ending
 from netlab.bench.environment import Environment
 from netlab.bench.targets import CLIENT, START_TIMEOUT, Target
 from netlab.bench.transfer import start_linux, start_node
@@ -191,10 +192,11 @@ def _result(case: Case, out: str, err: str, dropped: int) -> Result:
 
 @dataclass(frozen=True)
 class MatrixOutcome:
-    """All results, and where they were made."""
+    """All results, where they were made, and what ended the run before its time."""
 
     results: Sequence[Result]
     environment: Environment
+    ended: Ending
 
     def failures(self) -> list[Result]:
         """Those that did not end with equal digests."""
@@ -206,17 +208,19 @@ class MatrixOutcome:
             "links": {name: str(LinkSettings.parse(text)) for name, text in LINKS.items()},
             "results": [result.document() for result in self.results],
             "environment": self.environment.as_dict(),
+            "ended_by": self.ended.reason,
         }
 
 
 def run(cases: Sequence[Case], progress: Progress, captures: Path | None = None) -> MatrixOutcome:
-    """Make a lab, carry the transfers out one after the other, remove the lab. Ctrl-C or an error leaves nothing.
+    """Make a lab, carry the transfers out one after the other, remove the lab.
 
+    Ctrl-C or an error leaves nothing of the lab; what was carried out before is in the outcome.
     With ``captures`` each is captured, and what fails is kept in that folder.
     """
     described = environment.describe("shared", server_cpu=-1, client_cpu=-1)  # no CPU is anybody's
-    results = []
-    with Lab.create(topology()) as lab, contextlib.closing(Ends(lab)) as ends:
+    results: list[Result] = []
+    with ending() as ended, Lab.create(topology()) as lab, contextlib.closing(Ends(lab)) as ends:
         for done, case in enumerate(cases):
             progress(done, len(cases), str(case))
             ends.set_link(LINKS[case.link])
@@ -230,7 +234,7 @@ def run(cases: Sequence[Case], progress: Progress, captures: Path | None = None)
                 results[-1] = replace(results[-1], capture="")
                 path.unlink()
         progress(len(cases), len(cases), "done")
-    return MatrixOutcome(results, described)
+    return MatrixOutcome(results, described, ended)
 
 
 def captured(ends: Ends, case: Case, path: Path) -> Result:

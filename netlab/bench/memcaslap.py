@@ -27,6 +27,7 @@ PROGRAM = "memcaslap"
 KEY_BYTES = 64  # its own default
 GET_SHARE = 0.9
 WARM_UP_SECONDS = 1
+FIRST_BLOCK_TIMEOUT = 10.0  # before the first it connects; each lost SYN takes a second
 BLOCK_TIMEOUT = 3.0  # blocks come each second
 CLEAN_UP_TIMEOUT = 10.0  # it sleeps one second, and joins its thread
 MAX_VALUE_BYTES = 1 << 20
@@ -38,6 +39,10 @@ _FINAL_LINE = re.compile(r"^Run time: ([\d.]+)s Ops: (\d+) TPS: (\d+)")
 
 class LoadError(NetlabError):
     """The load generator failed, or said something that is not understood."""
+
+
+class SilentLoadError(LoadError):
+    """The load generator has stopped reporting."""
 
 
 @dataclass(frozen=True)
@@ -150,20 +155,22 @@ class LoadOutput:
         self._monotonic = monotonic
         self._parser = BlockParser()
         self._blocks: list[tuple[int, int]] = []
+        self._has_reported = False
         self.text = ""
 
     def next_block(self) -> tuple[int, int]:
         """Wait for the next per-second block: (second, requests since the start).
 
-        Raises LoadError when none comes: it ended, or has lost a connection.
+        Raises SilentLoadError when none comes: it ended, or has lost a connection, or never had all of them.
         """
-        deadline = self._monotonic() + BLOCK_TIMEOUT
+        allowed = BLOCK_TIMEOUT if self._has_reported else FIRST_BLOCK_TIMEOUT
+        deadline = self._monotonic() + allowed
         while not self._blocks:
             if not self._read(deadline):
-                raise LoadError(
-                    f"{PROGRAM} stopped reporting: it lost a connection or could not open one. "
-                    f"Its last words: {self.text[-200:].strip()!r}"
-                )
+                if self._monotonic() >= deadline:
+                    raise SilentLoadError(f"{PROGRAM} did not report for {allowed:.0f} s")
+                raise SilentLoadError(f"{PROGRAM} ended; its last words: {self.text[-200:].strip()!r}")
+        self._has_reported = True
         return self._blocks.pop(0)
 
     def read_to_end(self) -> str:

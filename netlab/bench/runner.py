@@ -7,28 +7,34 @@ the measurement; nothing before or after them counts, whether connections, warm-
 Rounds alternate: every point is measured on every target before any is measured a second time, and the order of the
 targets turns round by round, so that what drifts with time (a neighbour on the machine, heat) does not favour one.
 
-memcaslap sleeps through its last second. The next interval's warm-up goes over it; its report is collected later.
+memcaslap sleeps through its last second. The next interval's warm-up goes over it; its report is collected later. But
+the server is emptied for the next interval only once the last reply of this one has come: of a thousand requests still
+under way each GET would miss, and be counted as an error of this interval.
 """
 
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from netlab.bench import cpu, memcaslap
+from netlab.bench import cpu, memcaslap, sockets
 from netlab.bench.environment import OWN_CORE, SHARED
-from netlab.bench.memcaslap import Load, LoadError
+from netlab.bench.memcaslap import Load, LoadError, SilentLoadError
 from netlab.bench.results import LAYERS, Row
 from netlab.bench.targets import CLIENT, Target
+from netlab.errors import NetlabError
 from netlab.lab import Host, Lab
 
 # memcaslap pins itself to CPU 0 where it is built with affinity support, so that is the client's.
 CLIENT_CPU = 0
 SERVER_CPU = 1
+CLOSING_POLL = 0.005  # seconds
+ATTEMPTS = 2  # at an interval in which memcaslap stops reporting
 CPU_MODES = (OWN_CORE, SHARED)
 
 Probe = Callable[[], Mapping[str, int]]  # nanoseconds spent so far, by layer
@@ -48,6 +54,8 @@ class RunningLoad:
     """A memcaslap that runs in the client's machine."""
 
     def __init__(self, client: Host, load: Load, target: Target, seconds: int, scratch: Path) -> None:
+        self._load = load
+        self._server = sockets.text_of(target.address, target.port)
         config = scratch / f"values-of-{load.payload}.cfg"
         config.write_text(memcaslap.config_text(load.payload))
         controlling, terminal = os.openpty()
@@ -72,6 +80,32 @@ class RunningLoad:
             at, requests = self._output.next_block()
             if at >= second:
                 return requests
+
+    def wait_until_answered(self) -> None:
+        """Wait until it has closed its connections, each of which it closes when the last reply on it has come.
+
+        One that does not close within the time that it has for its end is not waited for: its report tells.
+        """
+        deadline = time.monotonic() + memcaslap.CLEAN_UP_TIMEOUT
+        while self._process.poll() is None and self._connections() and time.monotonic() < deadline:
+            time.sleep(CLOSING_POLL)
+
+    def why_silent(self) -> str:
+        """Why it does not report though it runs, from what can be seen of it now; empty when it has ended."""
+        if self._process.poll() is not None:
+            return ""
+        count, wanted = self._connections(), self._load.concurrency
+        if count < wanted:
+            return f": it reports only while all {wanted} connections are open, and {count} are"
+        return ": its connections are open, so the machine is too busy or the server does not answer"
+
+    def _connections(self) -> int:
+        """How many connections to the server are open in its network namespace."""
+        try:
+            table = Path(f"/proc/{self._process.pid}/net/tcp").read_text()
+        except OSError:  # it has just ended
+            return 0
+        return sockets.established_to(table, self._server)
 
     def require_pinned(self) -> None:
         """Raise LoadError when one of its threads may leave the client's core."""
@@ -108,6 +142,17 @@ class Runner:
         self._scratch = scratch
         self._closing: tuple[RunningLoad, Callable[[int], Row]] | None = None
         self.rows: list[Row] = []
+        self.notes: list[str] = []  # what was measured anew, and why
+
+    def __enter__(self) -> "Runner":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Collect the last row, after an error too; then a failure of that is not told as well."""
+        with suppress(*() if error is None else (NetlabError,)):
+            self.finish()
 
     def measure(
         self, experiment: str, target: Target, load: Load, round_number: int, seconds: int, probe: Probe | None = None
@@ -117,22 +162,47 @@ class Runner:
         `probe` gives the nanoseconds that the target's layers have spent. Raises LoadError and TargetError, with
         what was being measured.
         """
+        what = f"{target.name}, {load.concurrency} connections, {load.payload} bytes, round {round_number}"
         try:
-            target.require_alive()
-            target.flush()
-            running = RunningLoad(self._client, load, target, seconds, self._scratch)
-            try:
-                before, after = self._interval(running, seconds, probe)
-                self.finish()
-            except BaseException:
-                running.abandon()
-                raise
+            running, before, after = self._measure_again(target, load, seconds, probe, what)
         except (LoadError, OSError) as error:
             target.require_alive()
-            raise LoadError(
-                f"{target.name}, {load.concurrency} connections, {load.payload} bytes, round {round_number}: {error}"
-            ) from error
+            raise LoadError(f"{what}: {error}") from error
         self._closing = running, lambda errors: _row(experiment, target, load, round_number, before, after, errors)
+
+    def _measure_again(
+        self, target: Target, load: Load, seconds: int, probe: Probe | None, what: str
+    ) -> tuple[RunningLoad, Moment, Moment]:
+        """Run one load; once more, when it stops reporting: a loaded machine can lose it a connection."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._run_load(target, load, seconds, probe)
+            except SilentLoadError as error:
+                target.require_alive()
+                if attempt == ATTEMPTS:
+                    raise
+                self.notes.append(f"{what}: measured anew, because {error}")
+        raise AssertionError("unreachable")
+
+    def _run_load(
+        self, target: Target, load: Load, seconds: int, probe: Probe | None
+    ) -> tuple[RunningLoad, Moment, Moment]:
+        target.require_alive()
+        if self._closing is not None:
+            self._closing[0].wait_until_answered()
+        target.flush()
+        running = RunningLoad(self._client, load, target, seconds, self._scratch)
+        try:
+            before, after = self._interval(running, seconds, probe)
+            self.finish()
+        except SilentLoadError as error:
+            reason = running.why_silent()
+            running.abandon()
+            raise SilentLoadError(f"{error}{reason}") from error
+        except BaseException:
+            running.abandon()
+            raise
+        return running, before, after
 
     def finish(self) -> None:
         """Collect the report of the load that ended last, and with it the row."""

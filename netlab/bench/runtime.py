@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from netlab import python
 from netlab.bench import environment, memory_costs, runtime_core
+from netlab.bench.ending import ending
 from netlab.bench.figures import Figure, Outcome, compared, figure
 from netlab.bench.runner import CLIENT_CPU, SERVER_CPU
 from netlab.errors import NetlabError
@@ -29,20 +30,22 @@ class RuntimeBenchError(NetlabError):
 
 
 def run(rounds: int, progress: Progress) -> Outcome:
-    """Measure everything; the lab it needs is gone afterwards."""
+    """Measure everything; the lab it needs is gone afterwards. What ends it early leaves what was measured before."""
     described = environment.describe(environment.OWN_CORE, SERVER_CPU, CLIENT_CPU)
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {SERVER_CPU})
-    try:
-        progress("events, contexts, references")
-        figures = runtime_core.measure(rounds)
-        progress("buffers")
-        figures += buffers(rounds)
-    finally:
-        os.sched_setaffinity(0, allowed)
-    progress("nodes: boots, then messages")
-    figures += between_nodes(rounds, steered=described.cpu_mode == environment.OWN_CORE)
-    return Outcome(figures, described)
+    figures: list[Figure] = []
+    with ending() as ended:
+        try:
+            progress("events, contexts, references")
+            figures += runtime_core.measure(rounds)
+            progress("buffers")
+            figures += buffers(rounds)
+        finally:
+            os.sched_setaffinity(0, allowed)
+        progress("nodes: boots, then messages")
+        figures += between_nodes(rounds, steered=described.cpu_mode == environment.OWN_CORE)
+    return Outcome(figures, described, ended=ended)
 
 
 def buffers(rounds: int) -> list[Figure]:

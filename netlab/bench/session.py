@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from netlab.bench import environment, runner
+from netlab.bench.ending import Ending, ending
 from netlab.bench.memcaslap import Load
 from netlab.bench.results import Ratio, Row, Summary, ratios, summarize
 from netlab.bench.targets import STARTERS, Target, require_checkout, start_node
@@ -60,13 +61,19 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a session measured, and where. `versions` are what the servers said of themselves."""
+    """What a session measured, and where.
+
+    `versions` are what the servers said of themselves, `notes` what was measured anew. `ended` is what ended the
+    session before its time: then there are fewer rows than were planned.
+    """
 
     rows: Sequence[Row]
     summaries: Sequence[Summary]
     ratios: Sequence[Ratio]
     environment: environment.Environment
     versions: Mapping[str, str]
+    notes: Sequence[str]
+    ended: Ending
 
     def document(self) -> dict[str, Any]:
         """The JSON form."""
@@ -77,6 +84,8 @@ class Outcome:
             "ratios": [asdict(ratio) for ratio in self.ratios],
             "environment": self.environment.as_dict(),
             "versions": dict(self.versions),
+            "notes": list(self.notes),
+            "ended_by": self.ended.reason,
         }
 
 
@@ -103,9 +112,16 @@ def with_further_nodes(
 
 
 def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Outcome:
-    """Make a lab, measure, remove the lab. Ctrl-C or an error leaves nothing; see netlab.lab."""
+    """Make a lab, measure, remove the lab.
+
+    Ctrl-C or an error leaves nothing of the lab, see netlab.lab; what was measured before is in the outcome.
+    """
     described = environment.describe(plan.cpu_mode, runner.SERVER_CPU, runner.CLIENT_CPU)
+    rows: Sequence[Row] = []
+    notes: Sequence[str] = []
+    versions: dict[str, str] = {}
     with (
+        ending() as ended,
         tempfile.TemporaryDirectory(prefix="netlab-bench-") as scratch,
         Lab.create(topology) as lab,
         runner.off_the_server_core(),
@@ -115,19 +131,22 @@ def run(plan: Plan, progress: Progress, topology: Topology | None = None) -> Out
         for name in plan.targets:
             targets.append(plan.starters[name](lab, runner.SERVER_CPU))
             running.callback(targets[-1].stop)
+            versions[name] = targets[-1].version
         runner.apply_cpu_mode(lab, described.cpu_mode, [target.machine for target in targets])
         measuring = runner.Runner(lab, Path(scratch))
+        rows, notes = measuring.rows, measuring.notes
         order = list(runner.interleave(targets, plan.loads, plan.rounds))
-        for done, (number, load, target) in enumerate(order):
-            progress(done, len(order), f"round {number}: {target.name}, {load.concurrency} connections")
-            measuring.measure(EXPERIMENT, target, load, number, plan.seconds)
-        measuring.finish()
+        with measuring:
+            for done, (number, load, target) in enumerate(order):
+                progress(done, len(order), f"round {number}: {target.name}, {load.concurrency} connections")
+                measuring.measure(EXPERIMENT, target, load, number, plan.seconds)
         progress(len(order), len(order), "done")
-    rows = measuring.rows
     return Outcome(
         rows,
         summarize(rows),
         ratios(rows, *plan.targets) if len(plan.targets) == 2 else [],
         described,
-        {target.name: target.version for target in targets},
+        versions,
+        notes,
+        ended,
     )

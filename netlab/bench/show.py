@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -11,18 +10,25 @@ from netlab.bench.environment import Environment
 from netlab.bench.figures import Figure
 from netlab.bench.matrix import Result
 from netlab.bench.results import Ratio, Summary
+from netlab.tables import Column, fitted
 
 _BULK = 100_000  # bytes from which on a transfer's rate says something
 
 
-def medians_table(summaries: Sequence[Summary]) -> Table:
+def medians_table(summaries: Sequence[Summary], width: int) -> Table:
     """A line per target and point: the median, and from least to greatest."""
-    table = Table(title="medians, and least to greatest", box=SIMPLE_HEAD)
-    table.add_column("target", no_wrap=True, min_width=6)
-    for heading in ("conns", "bytes", "rounds", "req/s", "core us/req", "client", "errors"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in summaries:
-        table.add_row(
+    columns = [
+        Column("target", "left"),
+        Column("conns"),
+        Column("bytes", rank=2),
+        Column("rounds", rank=5),
+        Column("req/s"),
+        Column("core us/req", rank=3),
+        Column("client", rank=4),
+        Column("errors", rank=1),
+    ]
+    rows = [
+        (
             row.target,
             str(row.concurrency),
             str(row.payload),
@@ -34,63 +40,78 @@ def medians_table(summaries: Sequence[Summary]) -> Table:
             f"{row.client_core_busy:.0%}",
             f"[red]{row.errors}[/red]" if row.errors else "0",
         )
-    return table
+        for row in summaries
+    ]
+    return fitted(columns, rows, width, "medians, and least to greatest")
 
 
-def figures_table(figures: Sequence[Figure]) -> Table:
+def figures_table(figures: Sequence[Figure], width: int) -> Table:
     """A line per figure: the median, from least to greatest, what it is compared with, its target."""
-    table = Table(title="medians, and least to greatest", box=SIMPLE_HEAD)
-    table.add_column("what", max_width=31)
-    table.add_column("median", justify="right", no_wrap=True)
-    table.add_column("against", max_width=12)
-    table.add_column("ratio", justify="right", no_wrap=True)
-    table.add_column("target", justify="right", no_wrap=True, min_width=7)
-    for each in figures:
-        digits = 2 if each.greatest < 20 else 0  # of Gb/s, and not of nanoseconds
-        spread = f"\n[dim]{each.least:,.{digits}f}-{each.greatest:,.{digits}f}[/dim]"
-        spread = "" if each.least == each.greatest else spread
-        target = (
-            ""
-            if each.target is None
-            else f"{'≥ ' if each.at_least else ''}{each.target:g}{'' if each.ratio is not None else ' ' + each.unit}"
-        )
-        table.add_row(
-            each.name,
-            f"{each.median:,.1f} {each.unit}{spread}",
-            "" if each.baseline is None else f"{each.against}\n{each.baseline:,.1f}",
-            "" if each.ratio is None else f"{each.ratio:.2f}",
-            f"{target}\n[red]missed[/red]" if each.is_met is False else target,
-        )
-    return table
+    columns = [
+        Column("what", "left", wrap=31 if width >= 80 else 20),
+        Column("median"),
+        Column("against", "left", rank=3, wrap=12),
+        Column("ratio", rank=2),
+        Column("target", rank=1),
+    ]
+    return fitted(columns, [_figure_row(each) for each in figures], width, "medians, and least to greatest")
 
 
-def ratio_table(ratios: Sequence[Ratio], summaries: Sequence[Summary]) -> Table:
+def _figure_row(each: Figure) -> tuple[str, ...]:
+    digits = 2 if each.greatest < 20 else 0  # of Gb/s, and not of nanoseconds
+    spread = f"\n[dim]{each.least:,.{digits}f}-{each.greatest:,.{digits}f}[/dim]"
+    spread = "" if each.least == each.greatest else spread
+    target = (
+        ""
+        if each.target is None
+        else f"{'≥ ' if each.at_least else ''}{each.target:g}{'' if each.ratio is not None else ' ' + each.unit}"
+    )
+    return (
+        each.name,
+        f"{each.median:,.1f} {each.unit}{spread}",
+        "" if each.baseline is None else f"{each.against}\n{each.baseline:,.1f}",
+        "" if each.ratio is None else f"{each.ratio:.2f}",
+        f"{target}\n[red]missed[/red]" if each.is_met is False else target,
+    )
+
+
+def ratio_table(ratios: Sequence[Ratio], summaries: Sequence[Summary], width: int) -> Table:
     """A line per point: what each target did, and one over the other."""
-    table = Table(title="node over Linux, medians of paired rounds", box=SIMPLE_HEAD)
-    headings = ("experiment", "conns", "bytes", "node req/s", "Linux req/s", "ratio", "core us/req", "ratio")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading == "experiment" else "right", no_wrap=True)
+    columns = [
+        Column("experiment", "left", rank=4),
+        Column("conns"),
+        Column("bytes"),
+        Column("node req/s", rank=2),
+        Column("Linux req/s", rank=3),
+        Column("ratio"),
+        Column("core us/req", rank=1),
+        Column("ratio"),
+    ]
     found = {(each.experiment, each.concurrency, each.payload, each.target): each for each in summaries}
+    rows = []
     for ratio in ratios:
         point = ratio.experiment, ratio.concurrency, ratio.payload
         one, other = found[*point, ratio.target], found[*point, ratio.baseline]
-        table.add_row(
-            ratio.experiment,
-            str(ratio.concurrency),
-            str(ratio.payload),
-            f"{one.requests_per_s:,.0f}",
-            f"{other.requests_per_s:,.0f}",
-            f"{ratio.requests_per_s:.2f}",
-            f"{one.server_core_us_per_request:.1f} / {other.server_core_us_per_request:.1f}",
-            f"{ratio.server_core_us_per_request:.2f}",
+        rows.append(
+            (
+                ratio.experiment,
+                str(ratio.concurrency),
+                str(ratio.payload),
+                f"{one.requests_per_s:,.0f}",
+                f"{other.requests_per_s:,.0f}",
+                f"{ratio.requests_per_s:.2f}",
+                f"{one.server_core_us_per_request:.1f} / {other.server_core_us_per_request:.1f}",
+                f"{ratio.server_core_us_per_request:.2f}",
+            )
         )
-    return table
+    return fitted(columns, rows, width, "node over Linux, medians of paired rounds")
 
 
 def ratio_line(ratio: Ratio) -> str:
     """One ratio in words."""
     return (
-        f"{ratio.target}/{ratio.baseline}, median of {ratio.pairs} paired rounds: "
+        f"{ratio.target}/{ratio.baseline} at {ratio.concurrency} connections, {ratio.payload} bytes, "
+        f"median of {ratio.pairs} paired rounds: "
         f"{ratio.requests_per_s:.2f} of its requests/s, "
         f"{ratio.server_core_us_per_request:.2f} of its server-core time per request"
     )
@@ -107,24 +128,22 @@ def environment_line(environment: Environment) -> str:
     )
 
 
-def matrix_table(results: Sequence[Result]) -> Table:
+def matrix_table(results: Sequence[Result], width: int) -> Table:
     """A line per link, pair of ends and operation, a column per size: its time, or what went wrong."""
     sizes = list(dict.fromkeys(result.case.bytes for result in results))
-    table = Table(title="times of transfers whose ends have the same digest", box=SIMPLE_HEAD)
-    table.add_column("link", no_wrap=True)
-    table.add_column("client-server", no_wrap=True)
-    for size in sizes:
-        table.add_column(f"{size:,} B", justify="right")
+    columns = [Column("link", "left"), Column("client-server", "left")]
+    columns += [Column(f"{size:,} B", rank=len(sizes) - number, wrap=24) for number, size in enumerate(sizes)]
     lines: dict[tuple[str, str], dict[int, Result]] = defaultdict(dict)
     for result in results:
         lines[result.case.link, f"{result.case.pair} {result.case.operation}"][result.case.bytes] = result
+    rows: list[tuple[str, ...]] = []
     last = ""
     for (link, ends), by_size in lines.items():
         if last not in ("", link):
-            table.add_section()
-        table.add_row(link if link != last else "", ends, *(_cell(by_size.get(size)) for size in sizes))
+            rows.append(())
+        rows.append((link if link != last else "", ends, *(_cell(by_size.get(size)) for size in sizes)))
         last = link
-    return table
+    return fitted(columns, rows, width, "times of transfers whose ends have the same digest")
 
 
 def _cell(result: Result | None) -> str:

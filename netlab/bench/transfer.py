@@ -27,6 +27,7 @@ from apps.transfer.linux import Sender, receive_message, transfer
 from apps.transfer.protocol import BLOCK, DIGEST_LENGTH, GET, OPERATIONS, Request
 from netlab import python
 from netlab.bench import cpu, environment, runner
+from netlab.bench.ending import ending
 from netlab.bench.figures import Figure, Outcome, compared, figure
 from netlab.bench.session import PlanError
 from netlab.bench.targets import CLIENT, Target, boot_node, stopped_on_failure, wait_until_ready
@@ -120,10 +121,13 @@ class TransferOutcome(Outcome):
 
 
 def run(plan: Plan, progress: Progress) -> TransferOutcome:
-    """Make a lab, measure, remove the lab. Ctrl-C or an error leaves nothing; see netlab.lab."""
+    """Make a lab, measure, remove the lab.
+
+    Ctrl-C or an error leaves nothing of the lab, see netlab.lab; what was measured before is in the outcome.
+    """
     described = environment.describe(plan.cpu_mode, runner.SERVER_CPU, runner.CLIENT_CPU)
-    rows = []
-    with Lab.create() as lab, runner.off_the_server_core(), ExitStack() as running:
+    rows: list[Row] = []
+    with ending() as ended, Lab.create() as lab, runner.off_the_server_core(), ExitStack() as running:
         targets = []
         for name in plan.targets:
             targets.append(plan.starters[name](lab, runner.SERVER_CPU))
@@ -134,7 +138,7 @@ def run(plan: Plan, progress: Progress) -> TransferOutcome:
             progress(done, len(order), f"round {number}: {target.name}, {measure}")
             rows.append(_measured(measure, target, number, plan.seconds))
         progress(len(order), len(order), "done")
-    return TransferOutcome(figures(rows, plan.targets), described, rows)
+    return TransferOutcome(figures(rows, plan.targets), described, rows, ended=ended)
 
 
 def _order(targets: Sequence[Target], rounds: int) -> Iterator[tuple[int, str, Target]]:
@@ -205,7 +209,10 @@ def _bulk(connection: socket.socket, operation: str, target: str, number: int, s
 
 
 def figures(rows: Sequence[Row], targets: Sequence[str]) -> list[Figure]:
-    """The figures that rows come to: of two targets the first against the second, else of each."""
+    """The figures that rows come to: of two targets the first against the second, else of each.
+
+    A figure of which no round is there, or with two targets no round of both, is left out.
+    """
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.round):
         values[row.measure, row.target].append(row.value)
@@ -223,9 +230,12 @@ def figures(rows: Sequence[Row], targets: Sequence[str]) -> list[Figure]:
             figure(f"{name}, {target}", unit, values[measure, target])
             for measure, (name, unit, _, _) in names.items()
             for target in targets
+            if values[measure, target]
         ]
-    one, other = targets
-    return [
-        compared(name, unit, values[measure, one], other, values[measure, other], target, at_least=at_least)
-        for measure, (name, unit, target, at_least) in names.items()
-    ]
+    found = []
+    for measure, (name, unit, target, at_least) in names.items():
+        pairs = list(zip(*(values[measure, each] for each in targets), strict=False))  # a round may lack the second
+        if pairs:
+            one, other = ([pair[which] for pair in pairs] for which in (0, 1))
+            found.append(compared(name, unit, one, targets[1], other, target, at_least=at_least))
+    return found

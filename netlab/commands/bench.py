@@ -12,6 +12,7 @@ from netlab.errors import NetlabError
 from netlab.whole_file import write_whole
 
 if TYPE_CHECKING:
+    from netlab.bench.ending import Ending
     from netlab.bench.figures import Outcome
 
 EPILOG = """
@@ -33,9 +34,9 @@ Examples:
 
     netlab bench runtime
 
-    netlab bench runtime --rounds 11 --json runtime.json
+    netlab bench runtime --rounds 11 --json runtime.json --check
 
-Exit status: 1 when a target is missed.
+Exit status: 0 when it has measured; with --check 1 when a target is missed.
 """
 TRANSFER_EPILOG = """
 Examples:
@@ -44,7 +45,7 @@ Examples:
 
     netlab bench transfer --targets node,linux --seconds 5 --rounds 3 --json transfer.json
 
-Exit status: 1 when a target is missed.
+Exit status: 0 when it has measured; with --check 1 when a target is missed.
 """
 MATRIX_EPILOG = """
 Examples:
@@ -64,10 +65,11 @@ Examples:
 
     netlab bench connections --lookup list --rounds 5 --json connections.json
 
-Exit status: 1 when a target is missed, as with the list it is.
+Exit status: 0 when it has measured; with --check 1 when a target is missed, as with the list it is.
 """
 GROUP_HELP = "Measure servers of a lab against each other, and what the runtime costs."
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")]
+CheckOption = Annotated[bool, typer.Option("--check", help="Exit with status 1 when a target is missed, for CI.")]
 PureOption = Annotated[bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")]
 
 
@@ -118,15 +120,17 @@ def memcached(
     plan = session.Plan(tuple(names), loads, seconds, rounds, cpu_mode, starters)
     with _progress() as progress:
         outcome = session.run(plan, progress, topology)
-    if _written(json_file, json.dumps(outcome.document(), indent=2)):
-        return
-    console = Console(highlight=False)
-    console.print(show.medians_table(outcome.summaries))
-    for ratio in outcome.ratios:
-        console.print(show.ratio_line(ratio))
-    console.print(show.environment_line(outcome.environment), style="dim")
-    if caution := outcome.environment.caution():
-        console.print(caution, style="yellow")
+    if not _written(json_file, json.dumps(outcome.document(), indent=2)) and outcome.rows:
+        console = Console(highlight=False)
+        console.print(show.medians_table(outcome.summaries, console.width))
+        for ratio in outcome.ratios:
+            console.print(show.ratio_line(ratio))
+        for note in outcome.notes:
+            console.print(note, style="yellow", markup=False)
+        console.print(show.environment_line(outcome.environment), style="dim")
+        if caution := outcome.environment.caution():
+            console.print(caution, style="yellow")
+    _tell_early_end(outcome.ended)
 
 
 def transfer(
@@ -137,6 +141,7 @@ def transfer(
         str, typer.Option(help="own-core: each machine receives on its own core. shared: on the sender's.")
     ] = "own-core",
     json_file: JsonOption = None,
+    check: CheckOption = False,
     allow_pure: PureOption = False,
 ) -> None:
     """Measure how soon an idle server answers, and one connection's throughput from it and to it."""
@@ -147,7 +152,7 @@ def transfer(
     environment.require_compiled(allow_pure)
     with _progress() as progress:
         outcome = measured.run(measured.Plan(tuple(targets.split(",")), seconds, rounds, cpu_mode), progress)
-    _show_figures(outcome, json_file)
+    _show_figures(outcome, json_file, check)
 
 
 def matrix(
@@ -173,9 +178,10 @@ def matrix(
         outcome = measured.run(asked.cases(), progress, captures)
     if not _written(json_file, json.dumps(outcome.document(), indent=2)):
         console = Console(highlight=False)
-        console.print(show.matrix_table(outcome.results))
+        console.print(show.matrix_table(outcome.results, console.width))
         for result in outcome.failures():
             console.print(f"{result.case}: {result.failure}", style="red", markup=False)
+    _tell_early_end(outcome.ended)
     if outcome.failures():
         raise typer.Exit(1)
 
@@ -183,6 +189,7 @@ def matrix(
 def runtime(
     rounds: Annotated[int, typer.Option(min=1, help="Times everything is measured.")] = 7,
     json_file: JsonOption = None,
+    check: CheckOption = False,
     allow_pure: PureOption = False,
 ) -> None:
     """Measure events, contexts, calls through references, buffers, messages and boots, each against its target."""
@@ -195,13 +202,14 @@ def runtime(
     environment.require_compiled(allow_pure)
     with Console(stderr=True).status("starting") as status:
         outcome = measured.run(rounds, status.update)
-    _show_figures(outcome, json_file)
+    _show_figures(outcome, json_file, check)
 
 
 def connections(
     rounds: Annotated[int, typer.Option(min=1, help="Times the requests are timed.")] = 9,
     lookup: Annotated[str, typer.Option(help="How TCP finds a connection: table or list.")] = "table",
     json_file: JsonOption = None,
+    check: CheckOption = False,
     allow_pure: PureOption = False,
 ) -> None:
     """Measure what an idle connection takes, and a request with 10,000 connections against one with 10."""
@@ -215,25 +223,32 @@ def connections(
     check_lookup(lookup)
     with Console(stderr=True).status("starting") as status:
         outcome = measured.run(rounds, lookup, status.update)
-    _show_figures(outcome, json_file)
+    _show_figures(outcome, json_file, check)
 
 
-def _show_figures(outcome: "Outcome", json_file: Path | None) -> None:
-    """Print the figures, or write them; exit status 1 when a target is missed."""
+def _show_figures(outcome: "Outcome", json_file: Path | None, check: bool) -> None:
+    """Print the figures, or write them; with ``check`` exit status 1 when a target is missed."""
     import json
 
     from rich.console import Console
 
     from netlab.bench import show
 
-    if not _written(json_file, json.dumps(outcome.document(), indent=2)):
+    if not _written(json_file, json.dumps(outcome.document(), indent=2)) and outcome.figures:
         console = Console(highlight=False)
-        console.print(show.figures_table(outcome.figures))
+        console.print(show.figures_table(outcome.figures, console.width))
         console.print(show.environment_line(outcome.environment), style="dim")
         if caution := outcome.environment.caution():
             console.print(caution, style="yellow")
-    if any(figure.is_met is False for figure in outcome.figures):
+    _tell_early_end(outcome.ended)
+    if check and any(figure.is_met is False for figure in outcome.figures):
         raise typer.Exit(1)
+
+
+def _tell_early_end(ended: "Ending") -> None:
+    """Raise what ended a measurement before its time, now that what it had is shown."""
+    if ended.error is not None:
+        raise ended.error
 
 
 @contextmanager

@@ -68,6 +68,8 @@ def demo(
         typer.echo(json.dumps({**findings.document(), "report": str(folder / "report.html")}, indent=2))
     else:
         _show(findings, folder)
+    if findings.ended.error is not None:
+        raise findings.ended.error
     if findings.failures:
         raise typer.Exit(FAILED)
 
@@ -79,7 +81,7 @@ def _show(findings: "Findings", folder: Path) -> None:
     from netlab.bench.results import summarize
 
     console = Console(highlight=False)
-    console.print(show.ratio_table(findings.ratios(), summarize(findings.rows)))
+    console.print(show.ratio_table(findings.ratios(), summarize(findings.rows), console.width))
     if findings.replay is not None:
         console.print(
             f"Linux's capture replayed to the node: {findings.replay['equal']:,} of {findings.replay['requests']:,} "

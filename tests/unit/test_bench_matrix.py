@@ -51,7 +51,7 @@ def test_the_table_has_a_line_per_link_and_ends_and_shows_what_went_wrong():
         Result(Case("node-node", "get", 1, "loss"), 30.0, "not done in 30 s", 9),
     ]
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(matrix_table(results))
+    console.print(matrix_table(results, 100))
     lines = [line.split() for line in console.export_text().splitlines() if "node-node" in line]
     assert lines == [
         ["clean", "node-node", "get", "0.001", "s", "0.100", "s", "80", "Mb/s"],

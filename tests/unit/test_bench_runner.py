@@ -1,15 +1,17 @@
 """The order of measuring, and what two moments come to."""
 
 import os
+import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
-from netlab.bench import runner
+from netlab.bench import runner, sockets
 from netlab.bench.layers import layer_times
-from netlab.bench.memcaslap import Load
+from netlab.bench.memcaslap import FinalReport, Load, LoadError, SilentLoadError
 from netlab.bench.session import Plan, PlanError, with_further_nodes
 from netlab.bench.targets import Target, TargetError, _server_user
 from netlab.node_config import NodeError
@@ -85,6 +87,94 @@ def test_senseless_plans_are_refused(changes: dict[str, Any]) -> None:
     Plan(**sound)
     with pytest.raises(PlanError):
         Plan(**{**sound, **changes})
+
+
+class FakeLoad:
+    """A load of which the first so many fall silent; it notes what is done with it."""
+
+    silent = 0
+    events: ClassVar[list[str]] = []
+
+    def __init__(self, *_: object) -> None:
+        self.events.append("start")
+
+    def wait_for_second(self, second: int) -> int:
+        if FakeLoad.silent:
+            FakeLoad.silent -= 1
+            raise SilentLoadError("memcaslap did not report for 3 s")
+        return 1000 * second
+
+    def require_pinned(self) -> None: ...
+
+    def why_silent(self) -> str:
+        return ": it reports only while all 2 connections are open, and 1 are"
+
+    def wait_until_answered(self) -> None:
+        self.events.append("answered")
+
+    def finish(self) -> FinalReport:
+        return FinalReport(9, 1, 0, 0, 10)
+
+    def abandon(self) -> None:
+        self.events.append("abandon")
+
+
+def a_runner(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, silent: int) -> tuple[runner.Runner, Target]:
+    monkeypatch.setattr(runner, "RunningLoad", FakeLoad)
+    monkeypatch.setattr(FakeLoad, "silent", silent)
+    monkeypatch.setattr(FakeLoad, "events", [])
+    monkeypatch.setattr(runner.cpu, "sample", lambda: stat(1, 1, 2))
+    flush = partial(FakeLoad.events.append, "flush")
+    target = SimpleNamespace(name="node", require_alive=lambda: None, flush=flush)
+    lab = SimpleNamespace(hosts={"client": None})
+    return runner.Runner(cast(Any, lab), tmp_path), cast(Target, target)
+
+
+def test_a_store_is_emptied_when_the_last_reply_has_come(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    measuring, target = a_runner(monkeypatch, tmp_path, silent=0)
+    with measuring:
+        for number in (1, 2):
+            measuring.measure("bench", target, Load(2, 32), number, 1)
+    assert FakeLoad.events == ["flush", "start", "answered", "flush", "start"]
+    assert [row.round for row in measuring.rows] == [1, 2]
+
+
+def test_a_load_that_falls_silent_is_run_anew_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    measuring, target = a_runner(monkeypatch, tmp_path, silent=1)
+    with measuring:
+        measuring.measure("bench", target, Load(2, 32), 1, 1)
+    assert len(measuring.rows) == 1
+    assert measuring.notes == [
+        "node, 2 connections, 32 bytes, round 1: measured anew, because memcaslap did not report for 3 s: "
+        "it reports only while all 2 connections are open, and 1 are"
+    ]
+    measuring, target = a_runner(monkeypatch, tmp_path, silent=2)
+    with pytest.raises(LoadError, match="round 1: memcaslap did not report for 3 s: it reports only while all 2"):
+        measuring.measure("bench", target, Load(2, 32), 1, 1)
+    assert FakeLoad.events.count("abandon") == 2
+
+
+def test_the_row_before_an_interruption_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    measuring, target = a_runner(monkeypatch, tmp_path, silent=0)
+    measuring.measure("bench", target, Load(2, 32), 1, 1)
+    with pytest.raises(KeyboardInterrupt), measuring:
+        raise KeyboardInterrupt
+    assert len(measuring.rows) == 1
+
+
+def test_connections_of_the_kernels_table() -> None:
+    head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+    table = head + "".join(
+        f"   {number}: 010012C6:{4000 + number:04X} {remote} {state} 00000000:00000000 00:00000000 00000000 0 0 7\n"
+        for number, (remote, state) in enumerate(
+            [("030012C6:2BCB", "01"), ("030012C6:2BCB", "02"), ("030012C6:2BCA", "01"), ("030012C6:2BCB", "01")]
+        )
+    )
+    remote = sockets.text_of("198.18.0.3", 11211)
+    if sys.byteorder == "little":
+        assert remote == "030012C6:2BCB"
+        assert sockets.established_to(table, remote) == 2
+    assert sockets.established_to(head, remote) == 0
 
 
 def test_memcached_is_nobody_where_there_is_one() -> None:

@@ -45,6 +45,32 @@ def test_concurrency_figure_has_a_line_of_medians_per_target() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "64", "512"]
 
 
+def test_each_value_size_has_a_line_of_its_own() -> None:
+    measured = [
+        Row("concurrency", target, concurrency, payload, 1, rate * concurrency / payload, 5.0, 1.0, 0)
+        for target, rate in (("node", 2000.0), ("linux", 1000.0))
+        for concurrency in (1, 64)
+        for payload in (32, 1024)
+    ]
+    figure = plot.concurrency_figure(measured)
+    drawn = curves(figure)
+    assert drawn[f"{plot.NAMES['node']}, 32 B"] == ([1, 64], [62.5, 4000.0])
+    assert drawn[f"{plot.NAMES['node']}, 1 KiB"] == ([1, 64], [1.953125, 125.0])
+    assert len(drawn) == 4
+    assert figure.axes[0].get_title(loc="left").startswith("values of 32 and 1024 bytes")
+
+
+def test_each_number_of_connections_has_a_line_of_its_own() -> None:
+    measured = [
+        Row("payload", "node", concurrency, payload, 1, float(concurrency), 5.0, 1.0, 0)
+        for concurrency in (16, 64)
+        for payload in (64, 8192)
+    ]
+    drawn = curves(plot.payload_figure(measured))
+    assert drawn[f"{plot.NAMES['node']}, 16 connections"] == ([64, 8192], [16.0, 16.0])
+    assert drawn[f"{plot.NAMES['node']}, 64 connections"] == ([64, 8192], [64.0, 64.0])
+
+
 def test_error_bars_span_the_rounds() -> None:
     (axes,) = plot.concurrency_figure(rows("concurrency")).axes
     segments = axes.containers[0].lines[2][0].get_segments()
@@ -85,6 +111,14 @@ def test_redraw_writes_png_of_what_there_is(tmp_path: Path) -> None:
     for path in drawn:
         assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
         assert path.stat().st_size > 10000
+
+
+@pytest.mark.parametrize(("kind", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_figures_in_other_formats(tmp_path: Path, kind: str, start: bytes) -> None:
+    (tmp_path / "results.csv").write_text(to_csv(rows("concurrency")))
+    (drawn,) = plot.redraw(tmp_path, kind)
+    assert drawn == tmp_path / f"figure4.{kind}"
+    assert drawn.read_bytes().startswith(start)
 
 
 def test_redraw_without_experiments_says_so(tmp_path: Path) -> None:
