@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 _LEAST_WRAPPED = 16  # characters, narrower than which text that is broken cannot be read
 _UNBOUNDED = 10_000  # columns: wide enough for a table's natural width
@@ -48,7 +49,11 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[str]], shown: Sequ
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for index in shown:
         each = columns[index]
-        least = max(len(each.heading), min(each.wrap or 0, _LEAST_WRAPPED))
+        if each.wrap is None:
+            cells = [each.heading, *(row[index] for row in rows if row)]
+            least = max(Text.from_markup(line).cell_len for cell in cells for line in cell.split("\n"))
+        else:
+            least = max(len(each.heading), min(each.wrap, _LEAST_WRAPPED))
         table.add_column(
             each.heading, justify=each.justify, no_wrap=each.wrap is None, max_width=each.wrap, min_width=least
         )
