@@ -25,7 +25,7 @@ from netlab import links, namespaces, privilege, registry, wiring
 from netlab.emulation import insertion
 from netlab.emulation.insertion import Place
 from netlab.emulation.settings import LinkSettings
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 from netlab.registry import Owner, Record
 from netlab.topology import Topology, default_topology, ipv6_address, mac_address
 
@@ -35,6 +35,10 @@ DEFAULT_BUFFER = 4 << 20  # bytes: 64 connections x 8 KiB outstanding, eight tim
 
 class LabError(NetlabError):
     """A machine that is not there, or a program that cannot be started."""
+
+
+class UnknownMachineError(LabError, UsageError):
+    """A lab has no machine of that name."""
 
 
 @dataclass(slots=True)
@@ -283,7 +287,7 @@ class Lab:
             return self.switch
         if name not in self.hosts:
             known = ", ".join([*self.hosts, self.switch.name])
-            raise LabError(f"the lab {self.name!r} has no host {name!r}", f"It has {known}.")
+            raise UnknownMachineError(f"the lab {self.name!r} has no host {name!r}", f"It has {known}.")
         return self.hosts[name]
 
     def _build(self) -> None:
@@ -314,11 +318,13 @@ class Lab:
     def _check_machine(self, machine: str) -> None:
         if machine not in self.hosts and machine not in self.taps:
             known = ", ".join([*self.hosts, *self.taps])
-            raise LabError(f"the lab {self.name!r} has no machine {machine!r}", f"It has {known}.")
+            raise UnknownMachineError(f"the lab {self.name!r} has no machine {machine!r}", f"It has {known}.")
 
     def _check_node(self, node: str) -> None:
         if node not in self.taps:
-            raise LabError(f"the lab {self.name!r} has no node {node!r}", f"It has {', '.join(self.taps) or 'none'}.")
+            raise UnknownMachineError(
+                f"the lab {self.name!r} has no node {node!r}", f"It has {', '.join(self.taps) or 'none'}."
+            )
 
     def _catch_signals(self) -> None:
         """Let SIGTERM and SIGHUP end the ``with`` as an exception does."""

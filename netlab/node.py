@@ -36,6 +36,7 @@ from netlab.node_config import (
     Application,
     NodeConfig,
     NodeError,
+    NodeUsageError,
     check_application,
     check_cpus,
     check_lookup,
@@ -330,7 +331,7 @@ def _check(config: NodeConfig) -> None:
     if config.application is not None:
         check_application(config.application, APPLICATIONS)
     if not 1 <= config.cores <= MOST_CORES:
-        raise NodeError(f"a node has 1 to {MOST_CORES} cores, not {config.cores}")
+        raise NodeUsageError(f"a node has 1 to {MOST_CORES} cores, not {config.cores}")
     check_cpus(config.cpus)
     check_lookup(config.lookup)
     check_addresses(config)

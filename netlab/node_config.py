@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ebbrt.configuration import Configuration
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 from stack.ipv6.settings import Ipv6Settings
 from stack.tcp.lookups import DEFAULT_LOOKUP, LOOKUPS
 
@@ -91,10 +91,14 @@ class NodeError(NetlabError):
     """A node could not be booted, or came to an end that nobody asked for."""
 
 
+class NodeUsageError(NodeError, UsageError):
+    """A node that cannot be asked for so."""
+
+
 def check_application(application: str, applications: Iterable[str]) -> None:
     """Raise NodeError when it is none of ``applications``."""
     if application not in applications:
-        raise NodeError(f"there is no application {application!r}", f"There is: {', '.join(applications)}.")
+        raise NodeUsageError(f"there is no application {application!r}", f"There is: {', '.join(applications)}.")
 
 
 def port_of(application: str, port: int | None) -> int:
@@ -102,20 +106,20 @@ def port_of(application: str, port: int | None) -> int:
     if port is None:
         return PORTS.get(application, 0)  # 0: of no application, which is said when it is looked for
     if not 0 < port <= 0xFFFF:
-        raise NodeError(f"{port} is not a TCP port", "Use 1 to 65535.")
+        raise NodeUsageError(f"{port} is not a TCP port", "Use 1 to 65535.")
     return port
 
 
 def check_lookup(lookup: str) -> None:
     """Raise NodeError when there is no such way to find a connection."""
     if lookup not in LOOKUPS:
-        raise NodeError(f"there is no connection look-up {lookup!r}", f"There is: {', '.join(LOOKUPS)}.")
+        raise NodeUsageError(f"there is no connection look-up {lookup!r}", f"There is: {', '.join(LOOKUPS)}.")
 
 
 def take_no_arguments(application: str, arguments: Iterable[str]) -> None:
     """Raise NodeError when an application that knows none is told something."""
     if told := " ".join(arguments):
-        raise NodeError(f"{application} takes no arguments, and was told {told!r}", "Options begin with --.")
+        raise NodeUsageError(f"{application} takes no arguments, and was told {told!r}", "Options begin with --.")
 
 
 def check_cpus(cpus: Iterable[int]) -> None:
@@ -124,4 +128,4 @@ def check_cpus(cpus: Iterable[int]) -> None:
     for cpu in cpus:
         if cpu not in allowed:
             may = ", ".join(map(str, sorted(allowed)))
-            raise NodeError(f"this process may not run on CPU {cpu}", f"It may on: {may}.")
+            raise NodeUsageError(f"this process may not run on CPU {cpu}", f"It may on: {may}.")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from drivers.virtio.tap import Tap, attach_queues, close_tap, open_tap
 from ebbrt.core_links import CoreLinksPlan
 from ebbrt.memory import NodeMemory
-from netlab.node_config import NodeConfig, NodeError
+from netlab.node_config import NodeConfig, NodeUsageError
 from stack.steering import Steering
 
 MIB = 1 << 20
@@ -43,7 +43,7 @@ class Hardware:
     def open(cls, config: NodeConfig) -> "Hardware":
         """Make it. Raises NodeError, TapError, and OSError when there is no room for the memory."""
         if config.cores > 1 and config.plain_tap:
-            raise NodeError("a TAP without header has one queue", "Use --plain-tap with one core only.")
+            raise NodeUsageError("a TAP without header has one queue", "Use --plain-tap with one core only.")
         memory = NodeMemory(memory_needed(config))
         chance = random.Random(config.seed) if config.seed is not None else random.SystemRandom()
         secret = chance.randbytes(16) if config.seed is not None else secrets.token_bytes(16)

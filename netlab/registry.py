@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 from netlab.topology import Topology, TopologyError, document_of, topology_from
 
 DIRECTORY = Path("/run/netlab")
@@ -47,6 +47,10 @@ class RecordError(RegistryError):
         )
         self.name = name
         self.in_use = in_use
+
+
+class LabNameError(RegistryError, UsageError):
+    """A name that no lab has, or none can have, or one has already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,7 @@ def load_all() -> tuple[list[Record], list[RecordError]]:
 def load(name: str) -> Record:
     """The record of lab ``name``. Raises RegistryError when there is none, or it cannot be read."""
     if not LAB_NAME.fullmatch(name):
-        raise RegistryError(f"{name!r} cannot name a lab", "Use up to 31 of a-z, 0-9 and '-', a letter first.")
+        raise LabNameError(f"{name!r} cannot name a lab", "Use up to 31 of a-z, 0-9 and '-', a letter first.")
     try:
         document = json.loads(_path(name).read_text())
         version, owner = document.get("version", VERSION), _owner_from(document["owner"])
@@ -204,7 +208,7 @@ def load(name: str) -> Record:
         return _record_from(name, document, owner)
     except FileNotFoundError as error:
         known = ", ".join(names()) or "none"
-        raise RegistryError(f"there is no lab {name!r} (running: {known})", "netlab up starts one.") from error
+        raise LabNameError(f"there is no lab {name!r} (running: {known})", "netlab up starts one.") from error
     except OSError as error:
         raise RecordError(name, f"cannot be read ({error.strerror})", in_use=False) from error
     except (AttributeError, LookupError, TypeError, ValueError, RecursionError, TopologyError) as error:
@@ -248,9 +252,9 @@ def claim(name: str | None, topology: Topology, owner: Owner | None) -> Record:
     """Put a new lab on record, before anything of it is made. The registry must be `locked`."""
     name = free_name() if name is None else name
     if not LAB_NAME.fullmatch(name):
-        raise RegistryError(f"{name!r} cannot name a lab", "Use up to 31 of a-z, 0-9 and '-', a letter first.")
+        raise LabNameError(f"{name!r} cannot name a lab", "Use up to 31 of a-z, 0-9 and '-', a letter first.")
     record = Record(name, topology, owner)
     if record.path.exists():
-        raise RegistryError(f"a lab called {name!r} runs already", f"Take another name, or: netlab down {name}")
+        raise LabNameError(f"a lab called {name!r} runs already", f"Take another name, or: netlab down {name}")
     record.save()
     return record

@@ -21,7 +21,7 @@ from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.network import NetworkManager
 from ebbrt.signals import Signals
 from ebbrt.sockets.socket_network import SocketNetworkManager
-from netlab.node_config import Application, NodeError, check_application, check_cpus, take_no_arguments
+from netlab.node_config import Application, NodeError, NodeUsageError, check_application, check_cpus, take_no_arguments
 from netlab.node_statistics import write_statistics
 from netlab.transfer_node import start_transfer
 
@@ -66,6 +66,9 @@ class SocketNode:
         node = cls(config, memory)
         try:
             node.application = APPLICATIONS[config.application](node)
+        except NodeUsageError:
+            node.close()
+            raise
         except (NodeError, MemoryError) as error:
             node.close()
             raise NodeError(f"{config.application} cannot be started: {error}") from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netlab.errors import NetlabError
+from netlab.errors import UsageError
 
 BENCHMARK_RANGE = ipaddress.IPv4Network("198.18.0.0/15")  # RFC 2544 appendix C: never routed on the Internet
 RESERVED_NAMES = frozenset({"bridge", "switch", "lo", "all", "default"})
@@ -22,7 +22,7 @@ ULA = ipaddress.IPv6Network("fd6e:6574:6c61:62::/64")  # RFC 4193; "netlab", as 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")  # a machine's name is also its port's, and IFNAMSIZ leaves 15 bytes
 
 
-class TopologyError(NetlabError):
+class TopologyError(UsageError):
     """A topology that cannot be built, and where it says so."""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from apps.transfer.client import Outcome, TransferClient
 from apps.transfer.protocol import OPERATIONS, ProtocolError, Request
 from apps.transfer.server import TransferServer
-from netlab.node_config import NodeError
+from netlab.node_config import NodeUsageError
 
 if TYPE_CHECKING:
     from netlab.node import Node
@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, Request]:
         request = Request(OPERATIONS[operation], int(length), int(seed), not checked)
         request.pack()
     except ProtocolError as error:
-        raise NodeError(str(error), USAGE) from error
+        raise NodeUsageError(str(error), USAGE) from error
     except (KeyError, ValueError) as error:
-        raise NodeError(f"transfer does not understand {' '.join(arguments)!r}", USAGE) from error
+        raise NodeUsageError(f"transfer does not understand {' '.join(arguments)!r}", USAGE) from error
     return address, request

@@ -22,7 +22,7 @@ from netlab.bench.environment import Environment
 from netlab.bench.targets import CLIENT, START_TIMEOUT, Target
 from netlab.bench.transfer import start_linux, start_node
 from netlab.emulation.settings import LinkSettings
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 from netlab.lab import Lab
 from netlab.topology import Machine, Topology, default_topology
 
@@ -45,6 +45,10 @@ Progress = Callable[[int, int, str], None]  # transfers done, of how many, and w
 
 
 class MatrixError(NetlabError):
+    """A transfer's capture that is not whole."""
+
+
+class MatrixUsageError(MatrixError, UsageError):
     """A matrix that cannot be asked for."""
 
 
@@ -101,7 +105,7 @@ class Matrix:
         for asked, known in ((self.pairs, PAIRS), (self.links, LINKS), (self.operations, OPERATIONS)):
             for each in asked:
                 if each not in known:
-                    raise MatrixError(f"there is no {each!r}", f"There is: {', '.join(known)}.")
+                    raise MatrixUsageError(f"there is no {each!r}", f"There is: {', '.join(known)}.")
 
     def cases(self) -> list[Case]:
         """Link by link, small transfers first."""

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 
 PROGRAM = "memcaslap"
 KEY_BYTES = 64  # its own default
@@ -41,6 +41,10 @@ class LoadError(NetlabError):
     """The load generator failed, or said something that is not understood."""
 
 
+class LoadUsageError(LoadError, UsageError):
+    """A load that cannot be asked for."""
+
+
 class SilentLoadError(LoadError):
     """The load generator has stopped reporting."""
 
@@ -54,9 +58,9 @@ class Load:
 
     def __post_init__(self) -> None:
         if self.concurrency < 1:
-            raise LoadError(f"concurrency {self.concurrency}: at least one connection is needed")
+            raise LoadUsageError(f"concurrency {self.concurrency}: at least one connection is needed")
         if not 1 <= self.payload <= MAX_VALUE_BYTES:
-            raise LoadError(f"payload {self.payload}: memcaslap stores values of 1 byte to 1 MiB")
+            raise LoadUsageError(f"payload {self.payload}: memcaslap stores values of 1 byte to 1 MiB")
 
 
 def config_text(payload: int) -> str:

@@ -15,7 +15,7 @@ from netlab.bench.ending import Ending, ending
 from netlab.bench.memcaslap import Load
 from netlab.bench.results import Ratio, Row, Summary, ratios, summarize
 from netlab.bench.targets import STARTERS, Target, require_checkout, start_node
-from netlab.errors import NetlabError
+from netlab.errors import UsageError
 from netlab.lab import Lab
 from netlab.node_config import check_lookup
 from netlab.topology import Machine, Topology, default_topology
@@ -31,7 +31,7 @@ Starter = Callable[[Lab, int], Target]
 Progress = Callable[[int, int, str], None]  # intervals done, of how many, and which is next
 
 
-class PlanError(NetlabError):
+class PlanError(UsageError):
     """A session that cannot be."""
 
 

@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from netlab import namespaces, python
 from netlab.bench import health
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 from netlab.lab import Host, Lab
 from netlab.node_config import PORTS
 
@@ -33,6 +33,10 @@ _NOBODY = 65534
 
 class TargetError(NetlabError):
     """A server that does not start, or has ended."""
+
+
+class CheckoutError(TargetError, UsageError):
+    """A checkout whose code cannot be run."""
 
 
 @dataclass
@@ -201,7 +205,7 @@ def require_checkout(path: Path) -> Path:
     """The checkout at `path`, absolute. Raises TargetError unless it is one that has been built."""
     path = path.resolve()
     if not (path / "ebbrt" / "_built.json").is_file():
-        raise TargetError(f"{path} is not a built checkout of this project", "Run `make setup` there.")
+        raise CheckoutError(f"{path} is not a built checkout of this project", "Run `make setup` there.")
     return path
 
 

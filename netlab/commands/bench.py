@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from netlab import privilege
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 from netlab.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -277,9 +277,7 @@ def _numbers(option: str, text: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError as error:
-        raise NetlabError(
-            f"{option} {text!r} is not a number, nor numbers by comma", "Say 64, or 1,64,512."
-        ) from error
+        raise UsageError(f"{option} {text!r} is not a number, nor numbers by comma", "Say 64, or 1,64,512.") from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from netlab.errors import NetlabError
+from netlab.errors import UsageError
 
 RUN_EPILOG = """
 Examples:
@@ -48,7 +48,7 @@ def run(
     try:
         address = str(IPv4Address(ip))
     except ValueError as error:
-        raise NetlabError(f"--ip {ip} is not an IPv4 address: {error}", "Write it as 127.0.0.1.") from error
+        raise UsageError(f"--ip {ip} is not an IPv4 address: {error}", "Write it as 127.0.0.1.") from error
     from netlab.node_config import port_of
     from netlab.socket_node import SocketNode, SocketNodeConfig
 

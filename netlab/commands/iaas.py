@@ -11,7 +11,7 @@ from rich.table import Table
 
 from netlab import privilege
 from netlab.commands.lab import JsonOption, only_lab
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 
 LabOption = Annotated[str | None, typer.Option("--lab", help="Which lab; may be left out when one runs.")]
 PoolOption = Annotated[int, typer.Option("--pool", min=0, max=256, help="Dormant nodes to keep.")]
@@ -85,7 +85,7 @@ def status(lab_name: LabOption = None, as_json: JsonOption = False) -> None:
 def _limit(text: str) -> tuple[str, int]:
     uid, _, nodes = text.partition("=")
     if not uid.isdecimal() or not nodes.isdecimal():
-        raise NetlabError(f"--limit {text} is not UID=NODES", "Write it as 1000=16.")
+        raise UsageError(f"--limit {text} is not UID=NODES", "Write it as 1000=16.")
     return uid, int(nodes)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from netlab import privilege
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 from netlab.topology import load_topology
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ Examples:
 EXEC_EPILOG = """
 Examples:
 
-    netlab exec client -- ip address
+    netlab exec client ip -br address
     netlab exec switch -- tcpdump -n -i bridge -c 10
     netlab exec --lab pair server -- memcached -u nobody
 """
@@ -65,7 +65,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=UP_EPILOG)(up)
     app.command(epilog=DOWN_EPILOG)(down)
     app.command(epilog=STATUS_EPILOG)(status)
-    app.command("exec", epilog=EXEC_EPILOG)(execute)
+    app.command("exec", epilog=EXEC_EPILOG, context_settings={"allow_interspersed_args": False})(execute)
     app.command(epilog=CLEAN_EPILOG)(clean)
 
 
@@ -105,7 +105,7 @@ def down(
 ) -> None:
     """End a lab that `netlab up` started, with every process in it."""
     privilege.acquire()
-    name = _only_detached() if name is None else name
+    name = only_lab("netlab down ") if name is None else name
     _remove(name)
     if as_json:
         typer.echo(json.dumps({"removed": [name]}))
@@ -148,10 +148,13 @@ def status(as_json: JsonOption = False) -> None:
 
 def execute(
     host: Annotated[str, typer.Argument(help="A host of the lab, or `switch`, where the bridge and the TAPs are.")],
-    command: Annotated[list[str], typer.Argument(help="The command and its arguments, after `--`.")],
+    command: Annotated[list[str], typer.Argument(help="The command and its arguments; `--` may be before it.")],
     lab_name: Annotated[str | None, typer.Option("--lab", help="Which lab; may be left out when one runs.")] = None,
 ) -> None:
-    """Run a command inside a host of a lab; its exit status is the command's."""
+    """Run a command inside a host of a lab; its exit status is the command's. Options of ours come before the host."""
+    command = command[command[0] == "--" :]
+    if not command:
+        raise UsageError("no command to run", "Name it after the host: netlab exec client ip address")
     privilege.acquire()
     from netlab import lab, namespaces
 
@@ -173,27 +176,23 @@ def clean(as_json: JsonOption = False) -> None:
         _console().print(f"removed {', '.join(removed)}" if removed else "nothing to remove")
 
 
-def only_lab() -> str:
-    """The name of the one lab that runs; NetlabError when there is none or several."""
+def only_lab(said_by: str = "--lab ") -> str:
+    """The name of the one lab that `netlab up` has started; NetlabError when there is none, or several.
+
+    Labs of a process that runs, a demo's or a benchmark's, are meant only when they are named. said_by: what precedes
+    the name in the command that names one.
+    """
     from netlab import registry
 
-    return _only([record for record in registry.load_all()[0] if not record.is_abandoned])
-
-
-def _only_detached() -> str:
-    from netlab import registry
-
-    return _only([record for record in registry.load_all()[0] if record.owner is None])
-
-
-def _only(records: "list[Record]") -> str:
-    if not records:
-        raise NetlabError("no lab runs", "netlab up starts one.")
-    if len(records) > 1:
-        raise NetlabError(
-            f"several labs run: {', '.join(record.name for record in records)}", "Name the one you mean."
-        )
-    return records[0].name
+    records = [record for record in registry.load_all()[0] if not record.is_abandoned]
+    detached = [record.name for record in records if record.owner is None]
+    if not detached:
+        owned = [f"{record.name} (of process {record.owner.pid})" for record in records if record.owner is not None]
+        also = f" There is {', '.join(owned)}: {said_by}NAME." if owned else ""
+        raise NetlabError("no lab runs that `netlab up` has started", f"`netlab up` starts one.{also}")
+    if len(detached) > 1:
+        raise UsageError(f"several labs run: {', '.join(detached)}", f"Name the one you mean: {said_by}{detached[0]}")
+    return detached[0]
 
 
 def _state(record: "Record") -> str:

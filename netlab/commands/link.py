@@ -7,7 +7,7 @@ import typer
 
 from netlab import privilege
 from netlab.commands.lab import JsonOption, only_lab
-from netlab.errors import NetlabError
+from netlab.errors import UsageError
 
 if TYPE_CHECKING:
     from netlab.lab import Lab
@@ -71,7 +71,7 @@ def set_link(
 ) -> None:
     """Change what a machine's link does to frames; those on their way arrive as they would have."""
     if settings is None and to is None and from_ is None:
-        raise NetlabError("nothing to set", "Say `netlab link set node delay=25ms`, or --to or --from.")
+        raise UsageError("nothing to set", "Say `netlab link set node delay=25ms`, or --to or --from.")
     lab = _opened(lab_name)
     lab.emulate(machine, settings if to is None else to, settings if from_ is None else from_, seed=seed)
     _print({machine: lab.emulated(machine)}, as_json)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from netlab.errors import NetlabError
+from netlab.errors import UsageError
 
 if TYPE_CHECKING:
     from netlab.node import Node
@@ -112,7 +112,7 @@ def run(
     try:
         configuration = Configuration.parse(ebb or ())
     except ConfigurationError as error:
-        raise NetlabError(f"--ebb: {error}") from error
+        raise UsageError(f"--ebb: {error}") from error
     first, *more = _parse_attachments(tap, ip)
     config = NodeConfig(
         application=application,
@@ -162,7 +162,7 @@ def _parse_attachments(taps: list[str], addresses: list[str]) -> "list[Attachmen
     from netlab.node_config import Attachment
 
     if len(taps) != len(addresses):
-        raise NetlabError(f"{len(taps)} --tap and {len(addresses)} --ip", "Give each TAP its own --ip.")
+        raise UsageError(f"{len(taps)} --tap and {len(addresses)} --ip", "Give each TAP its own --ip.")
     return [
         Attachment(tap, None if address == "dhcp" else _parse_interface(address))
         for tap, address in zip(taps, addresses, strict=True)
@@ -175,14 +175,14 @@ def _parse_interface(text: str) -> IPv4Interface:
     try:
         return IPv4Interface(text)
     except ValueError as error:
-        raise NetlabError(f"--ip {text} is not an address with a prefix length: {error}", remedy) from error
+        raise UsageError(f"--ip {text} is not an address with a prefix length: {error}", remedy) from error
 
 
 def _require_prefix_length(option: str, text: str, remedy: str) -> None:
     """An address alone would be one in a network of its own, with no neighbour to answer."""
     length = text.rpartition("/")[2] if "/" in text else ""
     if not length.isdecimal():  # a mask, as 255.255.0.0, is no length
-        raise NetlabError(f"{option} {text} does not say the length of the network's prefix", remedy)
+        raise UsageError(f"{option} {text} does not say the length of the network's prefix", remedy)
 
 
 def _parse_route(text: str) -> "StaticRoute":
@@ -193,7 +193,7 @@ def _parse_route(text: str) -> "StaticRoute":
     try:
         return StaticRoute(IPv4Network(network.strip()), IPv4Address(gateway.strip()))
     except ValueError as error:
-        raise NetlabError(f"--route {text}: {error}", 'Write it as "10.0.0.0/8 via 198.18.0.1".') from error
+        raise UsageError(f"--route {text}: {error}", 'Write it as "10.0.0.0/8 via 198.18.0.1".') from error
 
 
 def _parse_ipv6(texts: list[str]) -> "Ipv6Settings | None":
@@ -208,7 +208,7 @@ def _parse_ipv6(texts: list[str]) -> "Ipv6Settings | None":
             try:
                 addresses.append(IPv6Interface(text))
             except ValueError as error:
-                raise NetlabError(f"--ip6 {text} is not an address with a prefix length: {error}", remedy) from error
+                raise UsageError(f"--ip6 {text} is not an address with a prefix length: {error}", remedy) from error
     automatic = "auto" in texts
     return Ipv6Settings(tuple(addresses), automatic=automatic, temporary=automatic) if texts else None
 
@@ -217,5 +217,5 @@ def _parse_cpus(text: str) -> tuple[int, ...]:
     """The CPUs that ``--cpus`` names."""
     numbers = text.split(",") if text else []
     if not all(number.isdecimal() for number in numbers):
-        raise NetlabError(f"--cpus {text} is not a list of CPUs", "Write it as 0,1.")
+        raise UsageError(f"--cpus {text} is not a list of CPUs", "Write it as 0,1.")
     return tuple(map(int, numbers))

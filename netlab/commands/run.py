@@ -10,7 +10,7 @@ import typer
 
 from netlab import privilege, python
 from netlab.commands.iaas import PoolOption
-from netlab.errors import NetlabError
+from netlab.errors import UsageError
 from netlab.topology import Machine, Topology
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def run(
 ) -> None:
     """Run a front-end program, and the nodes that it asks for."""
     if not script.is_file():
-        raise NetlabError(f"there is no file {script}")
+        raise UsageError(f"there is no file {script}")
     if host is not None and lab_name is None:
-        raise NetlabError("--host names a host of a lab that runs", "Say which one with --lab.")
+        raise UsageError("--host names a host of a lab that runs", "Say which one with --lab.")
     privilege.acquire()
     from netlab.lab import Lab, end_by_exception
 

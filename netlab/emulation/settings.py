@@ -31,7 +31,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from netlab.errors import NetlabError
+from netlab.errors import UsageError
 
 DEFAULT_LIMIT = 1000  # frames, as tc-netem(8)
 _UNITS_OF_TIME = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -44,7 +44,7 @@ _LONGEST = 3600 * 1_000_000_000  # ns: of a delay; longer is a slip
 _FASTEST = 10**12  # bits per second
 
 
-class LinkSettingsError(NetlabError):
+class LinkSettingsError(UsageError):
     """Settings that no link can have, or a text that says none."""
 
 
@@ -256,7 +256,7 @@ def parse_link(text: str) -> tuple[str, str | None, str | None]:
     """What ``--link MACHINE[:to|:from]:SETTINGS`` says: the machine, what is set to it, and from it."""
     machine, colon, settings = text.partition(":")
     if not colon:
-        raise NetlabError(f"--link {text!r} names no settings", "Write it as node:delay=25ms, or node:to:loss=1%.")
+        raise UsageError(f"--link {text!r} names no settings", "Write it as node:delay=25ms, or node:to:loss=1%.")
     way, colon, rest = settings.partition(":")
     if colon and way in ("to", "from"):
         return (machine, rest, None) if way == "to" else (machine, None, rest)

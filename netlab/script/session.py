@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from netlab.errors import NetlabError
+from netlab.errors import UsageError
 from netlab.script.configuration import Configuration, command_line_options
 from netlab.script.errors import ScriptError, UnsupportedError
 from netlab.script.parser import parse_file
@@ -23,12 +23,12 @@ def find_scripts(paths: Iterable[Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(path.rglob(f"*{SUFFIX}"))
             if not inside:
-                raise NetlabError(f"there is no {SUFFIX} file in {path}")
+                raise UsageError(f"there is no {SUFFIX} file in {path}")
             found += inside
         elif path.exists():
             found.append(path)
         else:
-            raise NetlabError(f"there is no file {path}")
+            raise UsageError(f"there is no file {path}")
     return found
 
 

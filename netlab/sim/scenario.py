@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 from netlab.sim.simulation import Simulation
 
 DEFAULT_SECONDS = 60.0
@@ -21,6 +21,10 @@ STEPS = 100  # of a run, after each of which its progress is told
 
 class ScenarioError(NetlabError):
     """A file that is no scenario."""
+
+
+class ScenarioFileError(ScenarioError, UsageError):
+    """There is no scenario there."""
 
 
 class Scenario:
@@ -72,10 +76,10 @@ class Scenario:
 
 def _load(path: Path) -> ModuleType:
     if not path.is_file():
-        raise ScenarioError(f"there is no file {path}")
+        raise ScenarioFileError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise ScenarioError(f"{path} is no Python file", "A scenario's name ends in .py.")
+        raise ScenarioFileError(f"{path} is no Python file", "A scenario's name ends in .py.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
