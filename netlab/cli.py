@@ -11,14 +11,29 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 import netlab
 from netlab import output, privilege, python
-from netlab.commands import bench, capture, demo, doctor, frontend, iaas, lab, link, node, plot, run, script, sim
+from netlab.commands import (
+    bench,
+    capture,
+    demo,
+    doctor,
+    frontend,
+    iaas,
+    lab,
+    link,
+    node,
+    placeholders,
+    plot,
+    run,
+    script,
+    sim,
+)
 from netlab.errors import NetlabError
 from netlab.output import READER_GONE, OutputError, ReaderGoneError
 
@@ -26,14 +41,22 @@ COMMANDS = (demo, run, bench, plot, lab, link, node, frontend, iaas, capture, sc
 
 TRACEBACK_VARIABLE = "NETLAB_TRACEBACK"
 
+EPILOG = """
+Examples:
+
+    netlab doctor          # what this machine lacks
+    netlab demo            # the whole experiment, in three minutes
+    netlab up --help       # each command has examples
+"""
+
 app = typer.Typer(
     name="netlab",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": placeholders.HELP_NAMES},
     help="Library-OS nodes on real TAP devices, beside Linux, compared packet by packet.",
-    epilog="Start with `netlab doctor`, then `netlab demo`. Each command has examples: `netlab up --help`.",
+    epilog=EPILOG,
 )
 for module in COMMANDS:
     module.register(app)
@@ -72,7 +95,7 @@ def main() -> None:
 def _run() -> int | str | None:
     """Carry the command out: its exit status."""
     try:
-        app()
+        command()(prog_name="netlab")
     except SystemExit as ended:
         return ended.code
     except KeyboardInterrupt:
@@ -88,6 +111,11 @@ def _run() -> int | str | None:
             raise
         return _tell(NetlabError(str(error)))
     return 0
+
+
+def command() -> Any:
+    """The whole command line, as one command with all the others below it."""
+    return placeholders.name_values(typer.main.get_command(app))
 
 
 def _tell(error: NetlabError) -> int:

@@ -40,6 +40,7 @@ from netlab.node_config import (
     check_application,
     check_cpus,
     check_lookup,
+    check_ring_size,
     take_no_arguments,
 )
 from netlab.node_cores import UNPLUGGED, OtherCores, ended_how
@@ -335,6 +336,7 @@ def _check(config: NodeConfig) -> None:
     check_cpus(config.cpus)
     check_lookup(config.lookup)
     check_addresses(config)
+    check_ring_size(config.ring_size)
 
 
 def _be_core(config: NodeConfig, hardware: Hardware, number: int) -> int:

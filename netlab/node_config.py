@@ -116,6 +116,12 @@ def check_lookup(lookup: str) -> None:
         raise NodeUsageError(f"there is no connection look-up {lookup!r}", f"There is: {', '.join(LOOKUPS)}.")
 
 
+def check_ring_size(ring_size: int) -> None:
+    """Raise NodeError when no virtqueue can have so many descriptors."""
+    if not 2 <= ring_size <= 32768 or ring_size & (ring_size - 1):
+        raise NodeUsageError(f"--ring-size {ring_size} is not a power of two, 2 to 32768")
+
+
 def take_no_arguments(application: str, arguments: Iterable[str]) -> None:
     """Raise NodeError when an application that knows none is told something."""
     if told := " ".join(arguments):

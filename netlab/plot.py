@@ -21,7 +21,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from netlab.bench import memcaslap
 from netlab.bench.results import LAYERS, ResultsError, Row, Summary, read_csv, read_document, summarize
-from netlab.errors import NetlabError
+from netlab.errors import NetlabError, UsageError
 
 NAMES = {
     "node": "library-OS node (EbbRT in Python)",
@@ -52,7 +52,7 @@ _GET_REPLY_EXTRAS = 4
 _SET_EXTRAS = 8
 
 
-class PlotError(NetlabError):
+class PlotError(UsageError):
     """Nothing to draw."""
 
 
@@ -189,7 +189,7 @@ def _save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:
-        raise PlotError(f"cannot write {path}: {error.strerror}") from error
+        raise NetlabError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _axes(title: str) -> tuple[Figure, Axes]:

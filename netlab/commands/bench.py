@@ -71,11 +71,18 @@ GROUP_HELP = "Measure servers of a lab against each other, and what the runtime 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the outcome here; - prints it.")]
 CheckOption = Annotated[bool, typer.Option("--check", help="Exit with status 1 when a target is missed, for CI.")]
 PureOption = Annotated[bool, typer.Option("--allow-pure", help="Record numbers of the uncompiled sources, too.")]
+GROUP_EPILOG = """
+Examples:
+
+    netlab bench memcached
+    netlab bench transfer
+    netlab bench memcached --help
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group to ``app``."""
-    group = typer.Typer(no_args_is_help=True, help=GROUP_HELP)
+    group = typer.Typer(no_args_is_help=True, help=GROUP_HELP, epilog=GROUP_EPILOG)
     group.command("memcached", epilog=EPILOG)(memcached)
     group.command("transfer", epilog=TRANSFER_EPILOG)(transfer)
     group.command("matrix", epilog=MATRIX_EPILOG)(matrix)

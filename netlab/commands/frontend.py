@@ -19,11 +19,19 @@ Examples:
 It needs no TAP and no rights. It prints one line, beginning with `ready`, once it serves. SIGTERM or Ctrl-C ends it;
 SIGUSR1 writes the statistics.
 """
+GROUP_EPILOG = """
+Examples:
+
+    netlab frontend run memcached
+    netlab frontend run --help
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    frontend = typer.Typer(no_args_is_help=True, help="Run applications in a Linux process, over kernel sockets.")
+    frontend = typer.Typer(
+        no_args_is_help=True, help="Run applications in a Linux process, over kernel sockets.", epilog=GROUP_EPILOG
+    )
     frontend.callback()(_group)
     frontend.command(epilog=RUN_EPILOG)(run)
     app.add_typer(frontend, name="frontend")

@@ -33,11 +33,17 @@ Examples:
     netlab iaas status
     netlab iaas status --json
 """
+GROUP_EPILOG = """
+Examples:
+
+    netlab iaas run --pool 8
+    netlab iaas status
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
-    iaas = typer.Typer(no_args_is_help=True, help="Give front-ends nodes on demand.")
+    iaas = typer.Typer(no_args_is_help=True, help="Give front-ends nodes on demand.", epilog=GROUP_EPILOG)
     iaas.command(epilog=RUN_EPILOG)(run)
     iaas.command(epilog=STATUS_EPILOG)(status)
     app.add_typer(iaas, name="iaas")

@@ -49,11 +49,20 @@ Examples:
 """
 MachineArgument = Annotated[str, typer.Argument(help="A host or node of the lab.")]
 LabOption = Annotated[str | None, typer.Option("--lab", help="Which lab; may be left out when one runs.")]
+GROUP_EPILOG = """
+Examples:
+
+    netlab link set node delay=25ms,loss=1%
+    netlab link show
+    netlab link clear
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the command line."""
-    group = typer.Typer(no_args_is_help=True, help="Let links delay, lose and reorder, while a lab runs.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Let links delay, lose and reorder, while a lab runs.", epilog=GROUP_EPILOG
+    )
     group.command("set", epilog=SET_EPILOG)(set_link)
     group.command(epilog=CLEAR_EPILOG)(clear)
     group.command(epilog=SHOW_EPILOG)(show)

@@ -51,11 +51,17 @@ anybody to reach it is said before, on standard error. SIGTERM or Ctrl-C ends it
 With --cores, each core is a process with a queue of the TAP (one made by `ip tuntap` needs `multi_queue` for that).
 Fewer CPUs than cores are allowed: the cores share them.
 """
+GROUP_EPILOG = """
+Examples:
+
+    netlab exec switch netlab node run memcached --tap node --ip 198.18.0.3/16
+    netlab node run --help
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the command line."""
-    node = typer.Typer(no_args_is_help=True, help="Run library-OS nodes.")
+    node = typer.Typer(no_args_is_help=True, help="Run library-OS nodes.", epilog=GROUP_EPILOG)
     node.callback()(_group)
     node.command(epilog=RUN_EPILOG)(run)
     app.add_typer(node, name="node")
