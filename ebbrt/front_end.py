@@ -26,7 +26,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from ebbrt import ebb, ebb_kinds
+from ebbrt import ebb, ebb_kinds, mistakes
 from ebbrt.clock import MonotonicClock
 from ebbrt.configuration import Configuration
 from ebbrt.core_links import CoreLinksPlan, RingCoreLinks
@@ -44,7 +44,7 @@ from ebbrt.messenger.tcp_messenger import TcpMessenger
 from ebbrt.network import AddressInUseError
 from ebbrt.node_allocator import FrontEndNodeAllocator
 from ebbrt.node_provider import ADDRESS_VARIABLE, SOCKET_VARIABLE, IaasProvider
-from ebbrt.runtime import Identity, Runtime
+from ebbrt.runtime import Identity, Runtime, is_back_end
 from ebbrt.signals import Signals
 from ebbrt.sockets.socket_network import SocketNetworkManager
 
@@ -211,7 +211,14 @@ def run(main: Callable[[Runtime], Any], **options: Any) -> Any:
     """Be the front-end of an application: run ``main(runtime)``, and give back every node when it has ended.
 
     Where ``netlab run`` started this process its environment says which address and provider of nodes there are;
-    ``options`` are those of ``FrontEnd``. Returns what ``main`` does, and raises what it raises.
+    ``options`` are those of ``FrontEnd``. Returns what ``main`` does, and raises what it raises; where that ends the
+    program it is told in one line (``ebbrt.mistakes``).
+
+    On a back-end, which imports this program for the functions that it is to run, it does nothing: there is no need
+    of a guard around the call.
     """
+    if is_back_end():
+        return None
+    mistakes.install()
     environment = {"address": os.environ.get(ADDRESS_VARIABLE, ALONE), "iaas": os.environ.get(SOCKET_VARIABLE)}
     return FrontEnd(**{**environment, **options}).run(main)

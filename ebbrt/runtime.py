@@ -30,6 +30,19 @@ from ebbrt.node_allocator import BackEndNodeAllocator, NodeAllocator
 HELLO_TIME = 5_000_000_000  # ns to reach the front-end in
 MESSENGER_PORT = 9100  # of a back-end, which has an address of its own
 
+_is_back_end = False
+
+
+def become_back_end() -> None:
+    """Note that this process is a back-end's: the front-end's program may be imported here, and must not run."""
+    global _is_back_end
+    _is_back_end = True
+
+
+def is_back_end() -> bool:
+    """Whether this process is a back-end's."""
+    return _is_back_end
+
 
 class Identity(NamedTuple):
     """Which node of which application this is, in plain data: what a node is told when it joins one.

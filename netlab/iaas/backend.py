@@ -7,6 +7,7 @@ that it is ``ready`` or has ``failed``, and why. The end of that channel is the 
 import fcntl
 import importlib
 import inspect
+import io
 import logging
 import os
 import socket
@@ -14,14 +15,15 @@ import struct
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Interface
-from typing import Any
+from typing import Any, TextIO
 
 from drivers.virtio.tap import set_up
 from ebbrt.events.handlers import InterruptHandler
 from ebbrt.future import Future, when_all
 from ebbrt.lines import LineReader, encode
 from ebbrt.messages import NodeId
-from ebbrt.runtime import MESSENGER_PORT, Identity, Runtime, start
+from ebbrt.mistakes import told, wants_traceback
+from ebbrt.runtime import MESSENGER_PORT, Identity, Runtime, become_back_end, start
 from netlab import python
 from netlab.errors import NetlabError
 from netlab.iaas.zygote import die_with
@@ -71,8 +73,37 @@ def join_bridge(tap: str, bridge: str) -> None:
     set_up(tap)
 
 
-def prepare(uid: int, gid: int, path: str) -> None:
-    """On every core: let modules in ``path`` be found, and go on as the node's user, whose code is about to run."""
+class NamedOutput(io.TextIOBase):
+    """What a node prints, each line with the node's name in front, written as one."""
+
+    def __init__(self, stream: TextIO, number: int) -> None:
+        self._stream = stream
+        self._name = f"node {number}: "
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Write the lines that ``text`` completes."""
+        *lines, self._line = (self._line + text).split("\n")
+        if lines:
+            self._stream.write("".join(f"{self._name}{line}\n" for line in lines))
+            self._stream.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        """Lines are written when they are complete."""
+
+    def fileno(self) -> int:
+        """That of the stream below."""
+        return self._stream.fileno()
+
+
+def prepare(uid: int, gid: int, path: str, number: int) -> None:
+    """On every core: name what it prints, let modules in ``path`` be found, and go on as the node's user.
+
+    That user's code is about to run.
+    """
+    become_back_end()
+    sys.stdout = NamedOutput(sys.stdout, number)
     if path:
         python.let_in(path)
     if uid != os.geteuid():
@@ -91,9 +122,9 @@ def function_of(application: str) -> Callable[[Runtime], object]:
     return function  # type: ignore[no-any-return]
 
 
-def described(error: BaseException) -> str:
-    """Type and text of an error."""
-    return f"{type(error).__name__}: {error}"
+def _log(error: Exception) -> None:
+    """Log a mistake of the application's: where, and what; the front-end is told the same."""
+    logger.error("%s", told(error), exc_info=error if wants_traceback() else None)
 
 
 def identity_of(boot: dict[str, Any], address: str) -> Identity:
@@ -152,7 +183,7 @@ class BackEnd(InterruptHandler):
     def _boot(self, boot: dict[str, Any]) -> None:
         """Become the back-end of an application, on every core."""
         logging.basicConfig(force=True, format=f"node {boot['number']}: %(levelname)s: %(message)s")
-        user = (boot["uid"], boot["gid"], boot["path"])
+        user = (boot["uid"], boot["gid"], boot["path"], boot["number"])
         links = self._node.links
         prepared = when_all([links.call(core, prepare, *user) for core in range(links.count)])
         prepared.when_done(lambda done: self._join(done, boot))
@@ -165,15 +196,15 @@ class BackEnd(InterruptHandler):
             function = function_of(application)
             joined = start(identity_of(boot, self._node.address))
         except Exception as error:
-            logger.exception("the node cannot become a back-end")
-            self.fail(f"{application} cannot be had: {described(error)}")
+            _log(error)
+            self.fail(f"{application} cannot be had: {told(error)}")
             return
         joined.when_done(lambda done: self._run(done, application, function))
 
     def _run(self, joined: Future[Runtime], application: str, function: Callable[[Runtime], object]) -> None:
         error = joined.error()
         if error is not None:
-            self.fail(f"its front-end cannot be reached: {described(error)}")
+            self.fail(f"its front-end cannot be reached: {told(error)}")
             return
         self._node.events.spawn(partial(self._call, application, function, joined.result()))
 
@@ -184,8 +215,8 @@ class BackEnd(InterruptHandler):
             if inspect.isawaitable(result):  # an ``async def`` function, or one that returns a future
                 await result
         except Exception as error:
-            logger.exception("the application failed")
-            self.fail(f"{application} failed: {described(error)}")
+            _log(error)
+            self.fail(f"{application} failed: {told(error)}")
         else:
             self._tell({"ready": MESSENGER_PORT})
 

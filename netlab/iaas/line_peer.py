@@ -30,7 +30,7 @@ class LinePeer(asyncio.Protocol):
     def send(self, document: dict[str, Any]) -> None:
         """Send a line, unless the connection is gone."""
         transport = self._transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
         transport.write(encode(document))
         if transport.get_write_buffer_size() > MOST_UNREAD:
