@@ -1,8 +1,9 @@
 """The connection a script is about: its addresses, and how the script's numbers become those on the wire, and back.
 
-A script counts from the sequence number that it gives the SYN, mostly 0. The peer's numbers are what the script says,
-so only the stack's own are shifted: by the difference of its real initial sequence number and the script's. A
-timestamp that the stack sends is given the script's value; an echo of it is turned back into the real one.
+As in packetdrill, the numbers of a SYN are those that the script writes, mostly 0: our real initial sequence number
+stands for the one that the script gives our SYN, and the peer's is the script's own. All other packets count from the
+initial sequence numbers, on both sides: the first byte of data is 1, whatever the SYNs began with. A timestamp that
+the stack sends is given the script's value; an echo of it is turned back into the real one.
 """
 
 from dataclasses import replace
@@ -29,13 +30,19 @@ class Flow:
         self.state = state
         self.script_isn = 0
         self.live_isn = 0
+        self.peer_isn: int | None = None
+        self._peer_syn = 0  # the number of the last SYN that the script has sent
         self._timestamps: dict[int, int] = {}  # script's value: real one
         self._first: tuple[int, int] | None = None  # of the timestamps: script's value, real one
         self._flow_label: tuple[int, int] | None = None
 
-    def offset(self) -> int:
-        """What to add to a sequence number of ours in the script, to have the real one."""
-        return self.live_isn - self.script_isn
+    def offset(self, is_syn: bool) -> int:
+        """What to add to a sequence number of ours in the script's packet, to have the real one."""
+        return self.live_isn - self.script_isn if is_syn else self.live_isn
+
+    def peer_offset(self, is_syn: bool) -> int:
+        """The same for one of the peer's."""
+        return 0 if is_syn else self.peer_isn or 0
 
     def matches(self, seen: Seen) -> bool:
         """Whether the stack has sent the packet for this flow."""
@@ -53,6 +60,8 @@ class Flow:
         if isinstance(body, Tcp) and isinstance(script, Tcp) and "S" in body.flags and "S" in script.flags:
             self.live_isn = body.sequence
             self.script_isn = script.sequence
+            if "." in body.flags:  # it answers the last SYN, which may begin a new incarnation
+                self.peer_isn = self._peer_syn
 
     def inbound(self, packet: Packet, scaled: bool) -> Packet:
         """A packet of the script with the numbers of the wire. scaled: echoed timestamps may lie between ours.
@@ -63,19 +72,25 @@ class Flow:
         if isinstance(body, Icmp):
             quoted = body.quoted or Quoted("tcp" if self.protocol == "tcp" else self.protocol, 0, 0)
             if quoted.protocol == "tcp":
-                quoted = replace(quoted, sequence=(quoted.sequence + self.offset()) & MASK32)
+                quoted = replace(quoted, sequence=(quoted.sequence + self.offset(is_syn=False)) & MASK32)
             return replace(packet, body=replace(body, quoted=quoted))
         if not isinstance(body, Tcp):
             return packet
-        has_ack = "." in body.flags
-        options = tuple(self._inbound_option(option, has_ack, scaled) for option in body.options or ())
-        acknowledgment = (body.acknowledgment + self.offset()) & MASK32 if has_ack else body.acknowledgment
-        return replace(packet, body=replace(body, acknowledgment=acknowledgment, options=options))
+        is_syn = "S" in body.flags
+        if is_syn:
+            self._peer_syn = body.sequence
+            self.peer_isn = body.sequence if self.peer_isn is None else self.peer_isn
+        ours = self.offset(is_syn)
+        options = tuple(self._inbound_option(option, body, scaled) for option in body.options or ())
+        sequence = (body.sequence + self.peer_offset(is_syn)) & MASK32
+        acknowledgment = (body.acknowledgment + ours) & MASK32 if "." in body.flags else body.acknowledgment
+        return replace(packet, body=replace(body, sequence=sequence, acknowledgment=acknowledgment, options=options))
 
-    def _inbound_option(self, option: Option, has_ack: bool, scaled: bool) -> Option:
+    def _inbound_option(self, option: Option, body: Tcp, scaled: bool) -> Option:
         if option.name == "sack":
-            return replace(option, values=tuple((edge + self.offset()) & MASK32 for edge in option.values))
-        if option.name == "TS" and has_ack:
+            ours = self.offset("S" in body.flags)
+            return replace(option, values=tuple((edge + ours) & MASK32 for edge in option.values))
+        if option.name == "TS" and "." in body.flags:
             return replace(option, values=(option.values[0], self._echo(option.values[1], scaled)))
         return option
 
@@ -96,11 +111,17 @@ class Flow:
         body, script = seen.packet.body, expected.body
         if not isinstance(body, Tcp) or not isinstance(script, Tcp):
             return seen
-        options = tuple(self._outbound_option(option, script.options) for option in body.options or ())
-        sequence = (body.sequence - self.offset()) & MASK32
-        return replace(seen, packet=replace(seen.packet, body=replace(body, sequence=sequence, options=options)))
+        is_syn = "S" in body.flags
+        peers = self.peer_offset(is_syn)
+        options = tuple(self._outbound_option(option, script.options, peers) for option in body.options or ())
+        sequence = (body.sequence - self.offset(is_syn)) & MASK32
+        acknowledgment = (body.acknowledgment - peers) & MASK32 if "." in body.flags else body.acknowledgment
+        shown = replace(body, sequence=sequence, acknowledgment=acknowledgment, options=options)
+        return replace(seen, packet=replace(seen.packet, body=shown))
 
-    def _outbound_option(self, option: Option, expected: tuple[Option, ...] | None) -> Option:
+    def _outbound_option(self, option: Option, expected: tuple[Option, ...] | None, peers: int) -> Option:
+        if option.name == "sack":
+            return replace(option, values=tuple((edge - peers) & MASK32 for edge in option.values))
         script = next((other for other in expected or () if other.name == "TS"), None)
         if option.name != "TS" or script is None or len(option.values) != 2:
             return option
