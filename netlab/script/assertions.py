@@ -1,10 +1,12 @@
 """Snippets of Python in a script: assertions over the fields of TCP_INFO, by the names Linux has for them.
 
 A snippet runs when its time has come, with the fields of the connection under test as they are then; what it defines
-stays for the next one. It is a program like any other, and does what it likes, as in packetdrill: run only scripts
+stays for the next one. A field that cannot be had fails the snippet that asks for it. It is a program like any other, and does what it likes, as in packetdrill: run only scripts
 that you trust.
 """
 
+import warnings
+from types import CodeType
 from typing import Any
 
 CONSTANTS: dict[str, int] = {
@@ -31,14 +33,7 @@ CONSTANTS: dict[str, int] = {
     "TCP_LISTEN": 10,
     "TCP_CLOSING": 11,
 }
-# What is said of a socket without a connection: struct tcp_info up to tcpi_total_retrans, all zero but for the state.
-FIELD_NAMES = """
-    ca_state retransmits probes backoff options snd_wscale rcv_wscale rto ato snd_mss rcv_mss unacked sacked lost
-    retrans fackets last_data_sent last_ack_sent last_data_recv last_ack_recv pmtu rcv_ssthresh rtt rttvar
-    snd_ssthresh snd_cwnd advmss reordering rcv_rtt rcv_space total_retrans
-"""
-CLOSED_FIELDS: dict[str, int] = {f"tcpi_{name}": 0 for name in FIELD_NAMES.split()}
-CLOSED_FIELDS["tcpi_state"] = CONSTANTS["TCP_CLOSE"]
+FIELD = "tcpi_"
 
 
 class Snippets:
@@ -47,15 +42,36 @@ class Snippets:
     def __init__(self) -> None:
         self._names: dict[str, Any] = dict(CONSTANTS)
 
-    def run(self, path: str, line: int, text: str, fields: dict[str, int]) -> str:
-        """Run a snippet that stands at ``line``; what went wrong, or ''. fields: none of a connection that is gone."""
-        self._names.update(fields or CLOSED_FIELDS)
+    def run(self, path: str, line: int, text: str, fields: dict[str, int], without: str) -> str:
+        """Run a snippet that stands at ``line``; what went wrong, or ''.
+
+        fields: of TCP_INFO, as far as there are any. without: why there are no others, or ''.
+        """
+        for name in [name for name in self._names if name.startswith(FIELD)]:
+            del self._names[name]  # what another snippet saw is no more
+        self._names.update(fields)
         try:
-            exec(compile("\n" * (line - 1) + text, path, "exec"), self._names)
+            exec(_compiled(path, line, text), self._names)
         except AssertionError as error:
             return f"the assertion does not hold{f': {error}' if error.args else ''}"
         except SyntaxError as error:
             return f"the snippet is not Python: {error.msg}"
-        except Exception as error:
+        except NameError as error:
+            if not (error.name or "").startswith(FIELD):
+                return f"the snippet raised NameError: {error}"
+            if without:
+                return f"cannot get TCP info: {without}"
+            return f"there is no {error.name} in the TCP info of this stack"
+        except (Exception, SystemExit) as error:
             return f"the snippet raised {type(error).__name__}: {error}"
         return ""
+
+
+def _compiled(path: str, line: int, text: str) -> CodeType:
+    """The snippet, with its assertions even where Python itself runs without (``-O``).
+
+    Raises SyntaxError, also for an assertion that always holds: Python takes ``assert (x, "why")``, and warns only.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SyntaxWarning)
+        return compile("\n" * (line - 1) + text, path, "exec", optimize=0)

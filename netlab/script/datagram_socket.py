@@ -43,7 +43,9 @@ class DatagramSocket(Socket):
         super().__init__(stack, clock)
         self.peer: tuple[str, int] | None = None
         self._bound: UdpSocket | None = None
-        self._received: deque[bytes] = deque()
+        self._received: deque[tuple[bytes, str, int]] = deque()
+        self.sender = ("", 0)  # of the datagram that was read last
+        self.was_cut = False  # whether the call did not take all of it
 
     def bind(self, port: int) -> None:
         """See Socket."""
@@ -58,7 +60,7 @@ class DatagramSocket(Socket):
     def take(self, data: bytes, address: str, port: int) -> None:
         """A datagram has come; a connected socket hears its peer only."""
         if self.peer is None or self.peer == (address, port):
-            self._received.append(data)
+            self._received.append((data, address, port))
 
     def undelivered(self, reason: str, address: str, port: int) -> None:
         """A datagram was lost: a connected socket is told."""
@@ -100,7 +102,9 @@ class DatagramSocket(Socket):
             if not self.waits(flags):
                 raise CallError(errno.EAGAIN)
             yield None
-        data = self._received[0] if flags & MSG_PEEK else self._received.popleft()
+        data, address, port = self._received[0] if flags & MSG_PEEK else self._received.popleft()
+        self.sender = (address, port)
+        self.was_cut = len(data) > count
         return data[:count]
 
     def shutdown(self, how: int) -> None:
@@ -123,7 +127,7 @@ class DatagramSocket(Socket):
 
     def unread(self) -> int:
         """See Socket: of the next datagram."""
-        return len(self._received[0]) if self._received else 0
+        return len(self._received[0][0]) if self._received else 0
 
     def unsent(self) -> int:
         """See Socket: the stack keeps none."""

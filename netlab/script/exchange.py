@@ -4,6 +4,7 @@ As in packetdrill, one connection at a time is under test: the socket that was l
 connection that the next inbound packet opens to a listening one. Packets of others are passed over.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from netlab.script.compare import differences
@@ -41,9 +42,10 @@ class Exchange:
         """A socket listens."""
         self.flow = Flow("tcp", Ends(self.configuration.local_ip, port, self.configuration.remote_ip, 0), LISTENING)
 
-    def connecting(self, protocol: str, local_port: int, address: str, port: int) -> None:
-        """A socket connects, or sends to somebody; its own port may not be known yet."""
-        self.flow = Flow(protocol, Ends(self.configuration.local_ip, local_port, address, port), CONNECTING)
+    def connecting(self, protocol: str, local_port: Callable[[], int], address: str, port: int) -> None:
+        """A socket connects, or sends to somebody; its own port is 0 as long as it has none."""
+        ends = Ends(self.configuration.local_ip, 0, address, port)
+        self.flow = Flow(protocol, ends, CONNECTING, local_port)
 
     # Inbound
 

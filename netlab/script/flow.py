@@ -6,6 +6,7 @@ initial sequence numbers, on both sides: the first byte of data is 1, whatever t
 the stack sends is given the script's value; an echo of it is turned back into the real one.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from netlab.script.packets import Ends, Seen
@@ -22,11 +23,14 @@ class UntranslatableError(Exception):
 
 
 class Flow:
-    """``ends``: as in packets of the stack; a port is 0 while it is not known."""
+    """Both ends as in packets of the stack. local_port: of a socket whose port ``ends`` does not have yet."""
 
-    def __init__(self, protocol: str, ends: Ends, state: str = NEW) -> None:
+    def __init__(
+        self, protocol: str, ends: Ends, state: str = NEW, local_port: Callable[[], int] | None = None
+    ) -> None:
         self.protocol = protocol
-        self.ends = ends
+        self._ends = ends
+        self._local_port = local_port
         self.state = state
         self.script_isn = 0
         self.live_isn = 0
@@ -35,6 +39,13 @@ class Flow:
         self._timestamps: dict[int, int] = {}  # script's value: real one
         self._first: tuple[int, int] | None = None  # of the timestamps: script's value, real one
         self._flow_label: tuple[int, int] | None = None
+
+    @property
+    def ends(self) -> Ends:
+        """Addresses and ports; a port is 0 while it is not known."""
+        if not self._ends.source_port and self._local_port is not None:
+            self._ends = replace(self._ends, source_port=self._local_port())
+        return self._ends
 
     def offset(self, is_syn: bool) -> int:
         """What to add to a sequence number of ours in the script's packet, to have the real one."""
@@ -51,11 +62,10 @@ class Flow:
             return ends.source == ours.source and ends.destination == ours.destination
         if (ends.destination, ends.destination_port) != (ours.destination, ours.destination_port):
             return False
-        return ends.source == ours.source and ours.source_port in (0, ends.source_port)
+        return ends.source == ours.source and ours.source_port == ends.source_port
 
     def learn(self, seen: Seen, expected: Packet) -> None:
-        """Take from a packet of ours what was not known before: the port, and the initial sequence number."""
-        self.ends = replace(self.ends, source_port=seen.ends.source_port or self.ends.source_port)
+        """Take the initial sequence numbers from a SYN of ours."""
         body, script = seen.packet.body, expected.body
         if isinstance(body, Tcp) and isinstance(script, Tcp) and "S" in body.flags and "S" in script.flags:
             self.live_isn = body.sequence

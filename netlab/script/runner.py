@@ -224,9 +224,8 @@ class Runner:
             raise Unsupported(command.position, str(error)) from error
 
     def _code(self, event: Event, code: Code) -> None:
-        socket = self.calls.under_test()
-        fields = socket.connection.info() if socket is not None and socket.connection is not None else {}
-        wrong = self._snippets.run(self.script.path, event.position.line, code.text, fields)
+        fields, without = self.calls.tcp_info()
+        wrong = self._snippets.run(self.script.path, event.position.line, code.text, fields, without)
         if wrong:
             shown = tuple(f"{name} = {value}" for name, value in fields.items() if name in code.text)
             raise Failure(event.position, wrong, shown)

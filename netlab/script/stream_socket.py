@@ -35,8 +35,9 @@ from netlab.script.sockets import (
 from stack.address import parse_address
 from stack.stack import Stack
 from stack.tcp.connection import Connection
-from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, ESTABLISHED, LAST_ACK, SYN_RECEIVED, TIME_WAIT
+from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, ESTABLISHED, LAST_ACK, LISTEN, SYN_RECEIVED, TIME_WAIT
 from stack.tcp.fast_open import FastOpenQueue
+from stack.tcp.info import LINUX_STATES
 from stack.tcp.segment_output import send_ack
 
 HAVE_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
@@ -358,6 +359,21 @@ class StreamSocket(Socket):
             self.connection.abort()
 
     # Looking
+
+    def peer(self) -> tuple[str, int]:
+        """Address and port at the other end of the connection."""
+        assert self.connection is not None
+        return self.connection.remote()
+
+    def tcp_info(self) -> tuple[dict[str, int], str]:
+        """The fields of TCP_INFO that are known, and why there are no others, or ''."""
+        if self.accepted is not None:
+            return {"tcpi_state": LINUX_STATES[LISTEN]}, "the socket listens"
+        if self.connection is None:
+            return {"tcpi_state": LINUX_STATES[CLOSED]}, "the socket is not connected"
+        if self.connection.state == CLOSED:
+            return {"tcpi_state": LINUX_STATES[CLOSED]}, "the connection has ended"
+        return self.connection.info(), ""
 
     def events(self) -> int:
         """See Socket."""

@@ -6,6 +6,7 @@ would have given. Where the script says ``...`` nothing is checked, and the run'
 
 import errno
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 
 from netlab.script import notation, socket_options
 from netlab.script.configuration import Configuration
@@ -39,8 +40,17 @@ from netlab.script.tree import (
 from netlab.script.wire import Wire
 
 SOCK_NONBLOCK, SOCK_CLOEXEC = SYMBOLS["SOCK_NONBLOCK"], SYMBOLS["SOCK_CLOEXEC"]
+FAMILIES = (SYMBOLS["AF_INET"], SYMBOLS["AF_INET6"])
+# By the type of a socket: the protocol that there is, and those that Linux has and this stack has not.
+PROTOCOLS = {SYMBOLS["SOCK_STREAM"]: SYMBOLS["IPPROTO_TCP"], SYMBOLS["SOCK_DGRAM"]: SYMBOLS["IPPROTO_UDP"]}
+OTHER_PROTOCOLS = {
+    SYMBOLS["SOCK_STREAM"]: (SYMBOLS["IPPROTO_MPTCP"],),
+    SYMBOLS["SOCK_DGRAM"]: (SYMBOLS["IPPROTO_ICMP"], SYMBOLS["IPPROTO_ICMPV6"], SYMBOLS["IPPROTO_UDPLITE"]),
+}
+IPPROTO_MAX = 263
 O_RDWR = 2
 POLLNVAL = 0x020
+MSG_TRUNC = SYMBOLS["MSG_TRUNC"]
 MILLISECOND = 1_000_000
 RECEIVE_FLAGS = SYMBOLS["MSG_PEEK"] | SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_WAITALL"]
 SEND_FLAGS = SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_NOSIGNAL"] | SYMBOLS["MSG_FASTOPEN"]
@@ -58,6 +68,7 @@ class SystemCalls:
         self.exchange = exchange
         self.configuration = configuration
         self.sockets: dict[int, Socket] = {}
+        self._tested: StreamSocket | None = None  # the connection that snippets ask about
         self._calls: dict[str, Callable[[Call], Blocking[int | Socket]]] = {
             name.removeprefix("_call_"): getattr(self, name) for name in dir(self) if name.startswith("_call_")
         }
@@ -86,29 +97,47 @@ class SystemCalls:
             if wanted in self.sockets:
                 raise MismatchError(f"{notation.call(call)}: {wanted} is the number of another socket")
             self.sockets[wanted] = result
-        elif failed != (SYMBOLS[call.errno] if call.errno else 0) or wanted != result:
+        elif wanted != result or (call.errno and failed != SYMBOLS[call.errno]):
             raise wrong
 
-    def under_test(self) -> StreamSocket | None:
-        """The TCP socket that snippets ask about: the youngest that is, or was, a connection."""
-        streams = [socket for socket in self.sockets.values() if isinstance(socket, StreamSocket)]
-        return next((socket for socket in reversed(streams) if socket.connection is not None), None)
+    def tcp_info(self) -> tuple[dict[str, int], str]:
+        """The fields that snippets see, and why there are no others, or ''.
+
+        They are those of the socket that was last accepted or told to connect, as long as it is open; before there is
+        one, of the youngest.
+        """
+        tested = self._tested
+        if tested is not None:
+            return tested.tcp_info() if tested in self.sockets.values() else ({}, "the socket is closed")
+        for socket in reversed(self.sockets.values()):
+            if isinstance(socket, StreamSocket):
+                return socket.tcp_info()
+        return {}, "there is no TCP socket"
 
     # Opening
 
     def _call_socket(self, call: Call) -> Blocking[int | Socket]:
         kind = integer(call.arguments[1])
-        stack, clock = self.wire.stack, self.wire.clock
-        made: Socket
-        if kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC) == SYMBOLS["SOCK_STREAM"]:
-            made = StreamSocket(stack, clock)
-        elif kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC) == SYMBOLS["SOCK_DGRAM"]:
-            made = DatagramSocket(stack, clock)
-        else:
-            raise UnsupportedCallError(f"a socket of type {notation.expression(call.arguments[1])}")
+        made = self._make(call, kind & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
         made.nonblocking = bool(kind & SOCK_NONBLOCK)
         return made
         yield None
+
+    def _make(self, call: Call, kind: int) -> Socket:
+        """A socket of a kind, for what there is of that kind; other protocols are refused as Linux refuses them."""
+        family, protocol = call.arguments[0], integer(call.arguments[2])
+        if not isinstance(family, Ellipsis) and integer(family) not in FAMILIES:
+            raise UnsupportedCallError(f"a socket of the family {notation.expression(family)}")
+        if kind not in PROTOCOLS:
+            raise UnsupportedCallError(f"a socket of type {notation.expression(call.arguments[1])}")
+        if not 0 <= protocol < IPPROTO_MAX:
+            raise CallError(errno.EINVAL)
+        if protocol in OTHER_PROTOCOLS[kind]:
+            raise UnsupportedCallError(f"a socket of the protocol {notation.expression(call.arguments[2])}")
+        if protocol not in (0, PROTOCOLS[kind]):
+            raise CallError(errno.EPROTONOSUPPORT)
+        stack, clock = self.wire.stack, self.wire.clock
+        return StreamSocket(stack, clock) if kind == SYMBOLS["SOCK_STREAM"] else DatagramSocket(stack, clock)
 
     def _call_bind(self, call: Call) -> Blocking[int | Socket]:
         socket = self._socket(call)
@@ -126,14 +155,31 @@ class SystemCalls:
         yield None
 
     def _call_accept(self, call: Call) -> Blocking[int | Socket]:
-        return (yield from self._socket(call).accept())
+        accepted = yield from self._socket(call).accept()
+        assert isinstance(accepted, StreamSocket)
+        self._tested = accepted
+        self._check_address(call, call.arguments[1], accepted.peer())
+        return accepted
+
+    @staticmethod
+    def _check_address(call: Call, wanted: Expression, peer: tuple[str, int]) -> None:
+        """Compare the address that a call wrote to its argument."""
+        if isinstance(wanted, SocketAddress):
+            if (ip_address(wanted.address.removeprefix("::ffff:")), wanted.port) != (ip_address(peer[0]), peer[1]):
+                raise MismatchError(f"{notation.call(call)}: the address is {peer[0]}, port {peer[1]}")
 
     def _call_connect(self, call: Call) -> Blocking[int | Socket]:
         socket = self._socket(call)
         address, port = self._target(call.arguments[1])
         if not isinstance(socket, StreamSocket) or socket.connection is None:
-            self.exchange.connecting(_protocol(socket), socket.port, address, port)
+            self._connecting(socket, address, port)
         return (yield from socket.connect(address, port))
+
+    def _connecting(self, socket: Socket, address: str, port: int) -> None:
+        """A socket begins to talk to somebody: it is under test from now on."""
+        self.exchange.connecting(_protocol(socket), lambda: socket.port, address, port)
+        if isinstance(socket, StreamSocket):
+            self._tested = socket
 
     def _target(self, address: Expression) -> tuple[str, int]:
         """Whom a call talks to."""
@@ -150,7 +196,12 @@ class SystemCalls:
         flags = _flags(call.arguments[3], RECEIVE_FLAGS)
         return (yield from self._receive(call, integer(call.arguments[2]), flags))
 
-    _call_recvfrom = _call_recv
+    def _call_recvfrom(self, call: Call) -> Blocking[int | Socket]:
+        count = yield from self._call_recv(call)
+        socket = self._socket(call)
+        if isinstance(socket, DatagramSocket):  # TCP leaves the address as it was
+            self._check_address(call, call.arguments[4], socket.sender)
+        return count
 
     def _call_readv(self, call: Call) -> Blocking[int | Socket]:
         return (yield from self._receive(call, sum(buffer_lengths(call.arguments[1])), 0))
@@ -160,7 +211,11 @@ class SystemCalls:
         if "msg_control" in message:
             raise UnsupportedCallError("control data of recvmsg")
         flags = _flags(call.arguments[2], RECEIVE_FLAGS)
-        return (yield from self._receive(call, sum(buffer_lengths(message["msg_iov"])), flags))
+        count = yield from self._receive(call, sum(buffer_lengths(message["msg_iov"])), flags)
+        socket = self._socket(call)
+        cut = isinstance(socket, DatagramSocket) and socket.was_cut
+        check_output(call, message.get("msg_flags", Ellipsis()), MSG_TRUNC if cut else 0)
+        return count
 
     def _receive(self, call: Call, count: int, flags: int) -> Blocking[int]:
         data = yield from self._socket(call).receive(count, flags)
@@ -186,11 +241,9 @@ class SystemCalls:
         """Send to somebody, who is under test from now on if nobody of this socket was before."""
         if isinstance(socket, DatagramSocket):
             if socket.peer is None:
-                if not socket.port:
-                    socket.bind(0)
-                self.exchange.connecting("udp", socket.port, *target)
+                self._connecting(socket, *target)
         elif isinstance(socket, StreamSocket) and socket.connection is None and flags & MSG_FASTOPEN:
-            self.exchange.connecting("tcp", socket.port, *target)
+            self._connecting(socket, *target)
         return (yield from socket.send(data, flags, target))
 
     def _call_writev(self, call: Call) -> Blocking[int | Socket]:

@@ -1,6 +1,9 @@
 """Running scripts: time, blocking calls, what is translated, and what a failing run says."""
 
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +21,13 @@ ESTABLISHED = """\
 +0 > S. 0:0(0) ack 1 <...>
 +.1 < . 1:1(0) ack 1 win 32792
 +0 accept(3, ..., ...) = 4
+"""
+SECOND_CONNECTION = """\
++0 listen(3, 1) = 0
++0 < S 0:0(0) win 32792 <mss 1000>
++0 > S. 0:0(0) ack 1 <...>
++.1 < . 1:1(0) ack 1 win 32792
++0 accept(3, ..., ...) = 5
 """
 DELAYED_ACKS = "+0 setsockopt(4, SOL_TCP, TCP_QUICKACK, [0], 4) = 0\n"
 CONNECTED_UDP = """\
@@ -243,7 +253,89 @@ def test_a_snippet_sees_tcp_info():
     shown = fails("+0 %{ assert tcpi_snd_cwnd == 3, tcpi_snd_cwnd }%\n")
     assert "x.pkt:8:1: the assertion does not hold: 10" in shown
     assert "tcpi_snd_cwnd = 10" in shown
-    assert "the snippet raised NameError" in fails("+0 %{ assert tcpi_foo == 3 }%\n")
+    assert "there is no tcpi_foo in the TCP info of this stack" in fails("+0 %{ assert tcpi_foo == 3 }%\n")
+    assert "the snippet raised NameError" in fails("+0 %{ assert foo == 3 }%\n")
+
+
+def test_a_snippet_sees_no_tcp_info_where_there_is_none():
+    """Zeros that are made up would let an assertion pass that says nothing."""
+    asks = "+0 %{ assert tcpi_unacked == 0 }%\n"
+    closed = "+0 %{ assert tcpi_unacked == 0 }%\n+0 close(4) = 0\n"
+    assert "cannot get TCP info: the socket is closed" in fails(closed + asks)
+    assert "cannot get TCP info: the socket is closed" in fails(closed + "+0 %{ assert tcpi_state == TCP_CLOSE }%\n")
+    reset = "+0 < R. 1:1(0) ack 1 win 0\n+0 %{ assert tcpi_state == TCP_CLOSE }%\n"
+    assert "cannot get TCP info: the connection has ended" in fails(reset + asks)
+    assert "cannot get TCP info: the socket listens" in fails(asks, ESTABLISHED.split("+0 <")[0])
+    unconnected = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
+    assert "cannot get TCP info: the socket is not connected" in fails(asks, unconnected)
+    assert "cannot get TCP info: there is no TCP socket" in fails("0 %{ assert tcpi_state == 0 }%\n", "")
+    # A connection that is closed is not forgotten for an older one.
+    two = SECOND_CONNECTION + "+0 %{ assert tcpi_state == TCP_ESTABLISHED }%\n+0 close(5) = 0\n"
+    assert "cannot get TCP info: the socket is closed" in fails(two + asks)
+
+
+def test_an_assertion_can_fail():
+    always = fails('+0 %{ assert (tcpi_snd_cwnd == 3, "cwnd") }%\n')
+    assert "the snippet is not Python: assertion is always true" in always
+    assert "the assertion does not hold" in fails("+0 %{ assert False }%\n")
+    assert "the snippet raised SystemExit" in fails("+0 %{ exit() }%\n")
+
+
+def test_assertions_hold_where_python_runs_without_them(tmp_path):
+    (tmp_path / "x.pkt").write_text("0 %{ assert 1 == 2, 'not equal' }%\n")
+    command = [sys.executable, "-O", str(Path(sys.executable).parent / "netlab"), "script", str(tmp_path / "x.pkt")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1, ended
+    assert "the assertion does not hold: not equal" in ended.stdout
+
+
+def test_the_errno_of_a_failing_call():
+    fails_so = "+0 read(3, ..., 10) = -1"
+    only_socket = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n"
+    passes(fails_so + "\n", only_socket)
+    passes(fails_so + " ENOTCONN (Transport endpoint is not connected)\n", only_socket)
+    assert "expected -1 EBADF" in fails(fails_so + " EBADF (Bad file descriptor)\n", only_socket)
+    assert "expected -1, returned 0" in fails("+0 listen(3, 1) = -1\n", only_socket + "+0 bind(3, ..., ...) = 0\n")
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("socket(..., SOCK_STREAM, IPPROTO_UDP)", "EPROTONOSUPPORT (Protocol not supported)"),
+        ("socket(..., SOCK_DGRAM, IPPROTO_TCP)", "EPROTONOSUPPORT (Protocol not supported)"),
+        ("socket(AF_INET, SOCK_STREAM, 255)", "EPROTONOSUPPORT (Protocol not supported)"),
+        ("socket(AF_INET6, SOCK_STREAM, 300)", "EINVAL (Invalid argument)"),
+    ],
+)
+def test_a_socket_of_a_protocol_that_is_not_its_type_s(call, error):
+    passes(f"0 {call} = -1 {error}\n", "")
+
+
+@pytest.mark.parametrize("call", ["AF_UNIX, SOCK_STREAM, 0", "..., SOCK_STREAM, 262", "..., SOCK_DGRAM, IPPROTO_ICMP"])
+def test_a_socket_that_linux_has_and_the_stack_has_not(call):
+    assert run(f"0 socket({call}) = 3\n").outcome == UNSUPPORTED
+
+
+def test_addresses_and_flags_that_a_call_gives_back_are_checked():
+    peer = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.1")}'
+    accepting = ESTABLISHED.replace("accept(3, ..., ...)", f"accept(3, {peer}, [16])")
+    passes("", accepting % 40000)
+    assert "the address is 192.0.2.1, port 40000" in fails("", accepting % 40001)
+    datagram = CONNECTED_UDP + "+0 < udp (100)\n"
+    reading = f"+0 recvfrom(3, ..., 500, 0, {peer}, [16]) = 100\n"
+    passes(reading % 8080, datagram)
+    assert "the address is 192.0.2.1, port 8080" in fails(reading % 8081, datagram)
+    message = "+0 recvmsg(3, {msg_name(...)=..., msg_iov(1)=[{..., 10}], msg_flags=%s}, 0) = 10\n"
+    passes(message % "MSG_TRUNC", datagram)
+    assert "it says 32" in fails(message % "0", datagram)
+
+
+def test_a_connection_is_told_from_the_one_before_by_its_port():
+    """Both go to the same port of the same host; what the first has in flight is not the second's."""
+    second = CONNECT.replace("0 socket(", "+0 socket(", 1).replace("(3,", "(4,").replace(" = 3\n", " = 4\n")
+    passes(second + "+0 > . 1:1(0) ack 1\n", CONNECT + "+0 > . 1:1(0) ack 1\n+0 write(3, ..., 10) = 10\n")
+    datagrams = CONNECTED_UDP + CONNECTED_UDP.replace("0 socket", "+0 socket").replace("3", "4")
+    passes("+0 write(3, ..., 10) = 10\n+0 write(4, ..., 20) = 20\n+0 > udp (20)\n", datagrams)
 
 
 def test_a_sysctl_that_is_modelled_is_set_and_noted():
