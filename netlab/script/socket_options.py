@@ -12,6 +12,7 @@ from ebbrt.tcp_settings import SettingsError
 from netlab.script.sockets import CallError, Socket, UnsupportedCallError
 from netlab.script.stream_socket import StreamSocket
 from netlab.script.symbols import SYMBOLS
+from stack.tcp.constants import DEFAULT_MSS, MOST_SYN_RETRANSMISSIONS, RECEIVE_BUFFER, SEND_BUFFER
 from stack.tcp.controllers import DEFAULT_CONTROLLER
 
 SOL_SOCKET, SOL_TCP = SYMBOLS["SOL_SOCKET"], SYMBOLS["IPPROTO_TCP"]
@@ -19,7 +20,6 @@ SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 NO_RATE = 0xFFFFFFFF
 LINGER_NEVER, LINGER_RESET = (0, 0), (1, 0)
-DEFAULT_SEGMENT = 536
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ INTEGER_SETTINGS = {
     (SOL_TCP, SYMBOLS["TCP_NOTSENT_LOWAT"]): Setting("most_unsent"),
     (SOL_TCP, SYMBOLS["TCP_MAXSEG"]): Setting("most_segment"),
 }
+MAXIMUM_SEGMENT = (SOL_TCP, SYMBOLS["TCP_MAXSEG"])
+NO_DELAY = (SOL_TCP, SYMBOLS["TCP_NODELAY"])
 QUICK_ACK = (SOL_TCP, SYMBOLS["TCP_QUICKACK"])
 CONGESTION = (SOL_TCP, SYMBOLS["TCP_CONGESTION"])
 FAST_OPEN = (SOL_TCP, SYMBOLS["TCP_FASTOPEN"])
@@ -79,7 +81,8 @@ def set_option(socket: Socket, level: int, name: int, value: object) -> None:
         if not isinstance(value, int):
             raise CallError(errno.EINVAL)
         _change(socket, {setting.field: setting.into(value)})
-        socket.options[key] = value
+        if key == NO_DELAY and value:
+            socket.push()
     elif key == FAST_OPEN and isinstance(socket, StreamSocket) and isinstance(value, int):
         socket.set_fast_opens(value)
     elif key == FAST_OPEN_CONNECT and isinstance(socket, StreamSocket):
@@ -118,8 +121,9 @@ def get_option(socket: Socket, level: int, name: int) -> object:
 def _of_stream(socket: StreamSocket, key: tuple[int, int]) -> object:
     if key == (SOL_SOCKET, SYMBOLS["SO_ACCEPTCONN"]):
         return int(socket.accepted is not None)
-    if key == (SOL_TCP, SYMBOLS["TCP_MAXSEG"]):
-        return socket.connection.snd_mss if socket.connection is not None else DEFAULT_SEGMENT
+    if key == MAXIMUM_SEGMENT:
+        asked = socket.settings.most_segment or DEFAULT_MSS
+        return socket.connection.snd_mss if socket.connection is not None else asked
     if key == FAST_OPEN:
         return socket.fast_opens
     if key == FAST_OPEN_CONNECT:

@@ -39,11 +39,19 @@ from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, ESTABLISHED, LAST_A
 from stack.tcp.fast_open import FastOpenQueue
 from stack.tcp.info import LINUX_STATES
 from stack.tcp.segment_output import send_ack
+from stack.tcp.settings import push
 
 HAVE_FIN = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
 HEADROOM = 128
 TCP_HEADER = 20
 MOST_PIECE = 32 * 1024  # bytes in one buffer
+MOST_BURST = 0xFFFF - 320  # what fits an IP packet with the longest headers
+
+
+def _burst(connection: Connection) -> int:
+    """Bytes that Linux fills a buffer with before it sends it: whole segments, at most half of the peer's window."""
+    most = min(MOST_BURST, connection.max_snd_wnd // 2)
+    return max(most // connection.snd_mss, 1) * connection.snd_mss
 
 
 class _Upcalls(TcpHandler):
@@ -130,6 +138,11 @@ class StreamSocket(Socket):
         elif self.accepted is not None:
             self.stack.tcp.engine.listeners[self.port].take_settings(settings)
         self.settings = settings
+
+    def push(self) -> None:
+        """TCP_NODELAY sends what is queued, however often it is set, and under a cork as well (tcp(7))."""
+        if self.connection is not None:
+            push(self.connection)
 
     def set_fast_opens(self, most: int) -> None:
         """How many connections may be accepted before they are open (RFC 7413)."""
@@ -282,7 +295,7 @@ class StreamSocket(Socket):
                 self.raise_error()
                 raise CallError(errno.EPIPE)
             if not self._is_opening():
-                sent += self._put(data[sent : sent + connection.send_window()])
+                sent += self._put_all(connection, data[sent:])
                 if sent == len(data):
                     return sent
             if not self.waits(flags):
@@ -291,12 +304,22 @@ class StreamSocket(Socket):
                 raise CallError(errno.EAGAIN)
             yield None
 
-    def _put(self, data: bytes) -> int:
-        """Queue bytes."""
-        assert self.connection is not None
-        if data:
-            self.connection.send(self._buffer(data))
-        return len(data)
+    def _put_all(self, connection: Connection, data: bytes) -> int:
+        """Queue as many of the bytes as there is room for; how many that were.
+
+        As in Linux a limit on what is unsent (TCP_NOTSENT_LOWAT) is looked at before each piece of as much as is sent
+        at once, and what could be sent meanwhile counts no more.
+        """
+        taken = 0
+        while taken < len(data):
+            room = connection.send_window()
+            if room and self.settings.most_unsent:
+                room = max(room, _burst(connection))
+            piece = data[taken : taken + room]
+            if not piece or not connection.send(self._buffer(piece)):
+                break
+            taken += len(piece)
+        return taken
 
     def _buffer(self, data: bytes) -> IOBuf:
         """The bytes as one chain."""

@@ -37,6 +37,7 @@ class Connection(Tcb):
         ):
             return False
         self.queue.append(data)
+        self.cork = self.corked
         if not self.in_upcall:
             output(self, self.engine.clock.now())
         return True

@@ -13,7 +13,10 @@ from stack.tcp.timers import disarm
 
 
 def configure(connection: Tcb, settings: TcpSettings) -> None:
-    """Set it all, at any time; what was held back by the old settings leaves now. Raises SettingsError."""
+    """Set it all, at any time; what was held back by the old settings leaves now. Raises SettingsError.
+
+    Turning Nagle's algorithm off sends what is queued even under a cork, which holds what comes behind (tcp(7)).
+    """
     before = connection.configured
     if settings is before or connection.state == CLOSED:
         return
@@ -25,8 +28,18 @@ def configure(connection: Tcb, settings: TcpSettings) -> None:
     connection.limit_receive_buffer(0xFFFF << connection.rcv_wnd_shift)
     if connection.timer == TIMER_KEEPALIVE:
         disarm(connection)  # output arms it again, with the new times, if there is to be one
+    if before.nagle and not settings.nagle:
+        connection.cork = False
     if not connection.in_upcall:
         output(connection, connection.engine.clock.now())
+
+
+def push(connection: Tcb) -> None:
+    """Send what a cork holds back; it holds what comes behind. What the window does not let go now, leaves with it."""
+    if connection.state >= ESTABLISHED:
+        connection.cork = False
+        if not connection.in_upcall:
+            output(connection, connection.engine.clock.now())
 
 
 def _change_controller(connection: Tcb, name: str) -> None:

@@ -35,7 +35,8 @@ cdef class Tcb(Flow):
     cdef public unsigned int state
     cdef readonly object configured
     cdef readonly bint nagle
-    cdef readonly bint cork
+    cdef readonly bint corked
+    cdef public bint cork
     cdef readonly bint delayed_ack
     cdef readonly bint pacing
     cdef readonly unsigned long long most_rate

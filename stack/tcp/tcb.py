@@ -159,7 +159,8 @@ class Tcb(Flow):
         """Take over what sending and receiving look at; ``stack.tcp.settings`` sees to what follows from a change."""
         self.configured = settings
         self.nagle = settings.nagle
-        self.cork = settings.cork
+        self.corked = settings.cork
+        self.cork = settings.cork  # and nothing has pushed what it holds back since the last ``send``
         self.delayed_ack = settings.delayed_ack
         self.pacing = settings.pacing
         self.most_rate = settings.most_rate
