@@ -18,6 +18,8 @@ Examples:
 
     netlab script --tolerance 10000 --define CC=reno ../packetdrill/tests
 
+    netlab script --defaults defaults.sh ../packetdrill/tests
+
     netlab script --live tests/script/rfc9293/3.5-passive-open.pkt
 
     netlab script --json report.json tests/script
@@ -47,6 +49,14 @@ def script(
     ip_version: Annotated[
         str | None, typer.Option(help="ipv4, ipv4-mapped-ipv6 or ipv6, for scripts that do not say.")
     ] = None,
+    mtu: Annotated[int | None, typer.Option(min=68, max=65535, help="MTU of the link in bytes; 1500 without.")] = None,
+    defaults: Annotated[
+        Path | None,
+        typer.Option(help="Sysctls that every script begins with: lines of sysctl.conf, or of a shell script."),
+    ] = None,
+    strict_push: Annotated[
+        bool, typer.Option("--strict-push", help="Compare PSH also where RFC 9293 leaves it to the sender.")
+    ] = False,
     define: Annotated[list[str] | None, typer.Option(help="NAME=value: a symbol of the script. Repeatable.")] = None,
     non_fatal: Annotated[str | None, typer.Option(help="packet, syscall: report these, and go on.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing of scripts that pass.")] = False,
@@ -63,13 +73,15 @@ def script(
     if live:
         privilege.acquire()
     paths = session.find_scripts(files)
-    given = {"tolerance_usecs": tolerance, "ip_version": ip_version, "non_fatal": non_fatal}
+    given = {"tolerance_usecs": tolerance, "ip_version": ip_version, "mtu": mtu, "non_fatal": non_fatal}
     options = [(name, str(value)) for name, value in given.items() if value is not None]
     options += [("define", value) for value in define or ()]
+    options += [("strict_push", "")] if strict_push else []
+    beginning = session.defaults_of(defaults) if defaults is not None else ()
     bar = Console(stderr=True)
     reports = []
     for path in track(paths, "scripts", console=bar, transient=True, disable=not bar.is_terminal or len(paths) < 2):
-        report = session.run_file(path, options, live)
+        report = session.run_file(path, options, live, beginning)
         reports.append(report)
         if json_file != Path("-") and not (quiet and report.outcome == "passed"):
             bar.file.flush()

@@ -1,8 +1,8 @@
 """Snippets of Python in a script: assertions over the fields of TCP_INFO, by the names Linux has for them.
 
 A snippet runs when its time has come, with the fields of the connection under test as they are then; what it defines
-stays for the next one. A field that cannot be had fails the snippet that asks for it. It is a program like any other, and does what it likes, as in packetdrill: run only scripts
-that you trust.
+stays for the next one. A field that cannot be had fails the snippet that asks for it. It is a program like any other,
+and does what it likes, as in packetdrill: run only scripts that you trust.
 """
 
 import warnings

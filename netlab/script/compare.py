@@ -1,8 +1,12 @@
 """Whether a packet of the stack is the one a script expects, field by field, and nothing the script leaves open.
 
-Strict is what packetdrill is strict about: every flag, PSH too; the acknowledgment number; options in their order, and
+Strict is what packetdrill is strict about: every flag but PSH; the acknowledgment number; options in their order, and
 how many bytes they take; the payload, which is zeros. The window, and what the IP header says, count where the script
 names them; the value of a timestamp when the script gives the length of a tick.
+
+PSH is compared as RFC 9293 section 3.9.1.2 means it: a sender MUST set it in the last segment of what it has to send
+(MUST-61), and in others may set it at will. So where a script has P, the packet must have it if nothing was queued
+behind it; where a script has none, a segment with data may have it all the same. ``--strict_push`` compares the flag.
 """
 
 from collections.abc import Iterator
@@ -25,7 +29,7 @@ def differences(expected: Packet, seen: Seen, flow: Flow, configuration: Configu
     if type(want) is not type(have):
         found.append(f"expected {KINDS[type(want)]}, saw {KINDS[type(have)]}")
     elif isinstance(want, Tcp) and isinstance(have, Tcp):
-        found += _tcp(want, have, configuration)
+        found += _tcp(want, have, seen.is_last, configuration)
         if any(seen.payload):
             found.append("the payload is not what was written")
     elif isinstance(want, Udp) and isinstance(have, Udp):
@@ -64,8 +68,9 @@ def _ip(expected: Packet, seen: Packet, flow: Flow) -> Iterator[str]:
         yield f"flow label: {have.flow_label or 0:#x} does not go with the ones before"
 
 
-def _tcp(want: Tcp, have: Tcp, configuration: Configuration) -> Iterator[str]:
-    yield from _flags(want, have)
+def _tcp(want: Tcp, have: Tcp, is_last: bool, configuration: Configuration) -> Iterator[str]:
+    at_will = not configuration.strict_push and have.length > 0 and not ("P" in want.flags and is_last)
+    yield from _flags(want, have, at_will)
     if want.sequence != have.sequence:
         yield f"sequence number: expected {want.sequence}, saw {have.sequence}"
     if want.length != have.length:
@@ -80,9 +85,9 @@ def _tcp(want: Tcp, have: Tcp, configuration: Configuration) -> Iterator[str]:
         yield from _options(want.options, have.options or (), configuration)
 
 
-def _flags(want: Tcp, have: Tcp) -> Iterator[str]:
+def _flags(want: Tcp, have: Tcp, push_at_will: bool) -> Iterator[str]:
     counted = want.ace is not None
-    left_out = "EWA" if counted else ""
+    left_out = ("EWA" if counted else "") + ("P" if push_at_will else "")
     letters = [{letter for letter in body.flags if letter not in left_out} for body in (want, have)]
     if letters[0] != letters[1]:
         yield f"flags: expected {want.flags or '-'}, saw {have.flags or '-'}"

@@ -5,7 +5,8 @@ Names and defaults are packetdrill's, but for the local address, which is fixed,
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from typing import NoReturn
 
 from netlab.script.errors import Position, ScriptError, UnsupportedError
 from netlab.script.tree import ScriptOption
@@ -44,7 +45,8 @@ IGNORED = {
     "verbose": "ignored in a script",
     "v": "ignored in a script",
 }
-FLAGS = ("tcp_ts_ecr_scaled", "strict_segments")
+FLAGS = ("tcp_ts_ecr_scaled", "strict_segments", "strict_push")
+LEAST_IPV6_MTU = 1280  # RFC 8200 section 5
 NON_FATAL = ("packet", "syscall")
 
 
@@ -53,6 +55,7 @@ class Configuration:
     """tolerance: microseconds an event may be early or late; tolerance_percent: of the time since the one before.
 
     ts_tick: microseconds of one tick of our timestamps, 0 when their values are not checked.
+    strict_push: PSH is as the script says, also where RFC 9293 leaves it to the sender.
     non_fatal: "packet", "syscall": what is reported and does not end the run.
     """
 
@@ -67,6 +70,7 @@ class Configuration:
     ts_tick: int = 0
     ts_ecr_scaled: bool = False
     strict_segments: bool = False
+    strict_push: bool = False
     non_fatal: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
@@ -84,7 +88,42 @@ class Configuration:
         configuration = cls(version, local, remote)
         for option in options:
             configuration = _apply(path, configuration, option)
+        _check(path, configuration, options)
         return configuration
+
+
+def _check(path: str, configuration: Configuration, options: tuple[ScriptOption, ...]) -> None:
+    """What options say must go together. Raises ScriptError, at the last of those that do not."""
+
+    def fail(names: tuple[str, ...], message: str) -> NoReturn:
+        position = next((o.position for o in reversed(options) if o.name in names), Position(1, 1))
+        raise ScriptError(path, position, message)
+
+    ipv6 = configuration.wire_ipv6
+    for name, text in (("local_ip", configuration.local_ip), ("remote_ip", configuration.remote_ip)):
+        address = ip_address(text)
+        if (address.version == 6) != ipv6:
+            fail(
+                (name,),
+                f"--{name}={text} is IPv{address.version}, and packets are IPv{6 if ipv6 else 4}: "
+                f"say --ip_version={'ipv4' if ipv6 else 'ipv6'} in the script, or take another address",
+            )
+        if address.is_multicast or address.is_unspecified or address.is_loopback or text == "255.255.255.255":
+            fail((name,), f"--{name}={text} is no address of a host on a link")
+    if configuration.local_ip == configuration.remote_ip:
+        fail(("local_ip", "remote_ip"), f"--local_ip and --remote_ip are both {configuration.local_ip}")
+    if ipv6 and configuration.mtu < LEAST_IPV6_MTU:
+        fail(("mtu",), f"--mtu={configuration.mtu}: IPv6 needs at least {LEAST_IPV6_MTU}")
+
+
+def in_order(script: Iterable[ScriptOption], given: Iterable[ScriptOption]) -> tuple[ScriptOption, ...]:
+    """All options, of which the last of a name counts: those given win, but for the version of IP.
+
+    That is for scripts that do not say theirs: a script's addresses and packets are of one version.
+    """
+    given = tuple(given)
+    first = [option for option in given if option.name == "ip_version"]
+    return (*first, *script, *(option for option in given if option.name != "ip_version"))
 
 
 def ip_version_of(options: Iterable[ScriptOption]) -> str:

@@ -155,7 +155,8 @@ def _join(whole: Seen, last: Seen, following: Seen, length: int) -> Seen | None:
         return None
     flags = before.flags + "".join(letter for letter in after.flags if letter not in before.flags)
     body = replace(before, flags=flags, length=before.length + after.length)
-    return replace(whole, packet=replace(whole.packet, body=body), payload=whole.payload + following.payload)
+    packet = replace(whole.packet, body=body)
+    return replace(whole, packet=packet, payload=whole.payload + following.payload, is_last=following.is_last)
 
 
 def _without(flags: str) -> set[str]:

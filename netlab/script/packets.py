@@ -40,6 +40,7 @@ class Seen:
     """A packet the stack has sent, at ``time`` (microseconds since the script began), with what a script cannot say.
 
     packet: its ports are 0, as in a script that names none; they are in ``ends``. checksums: what is wrong with them.
+    is_last: nothing was queued behind its data when it was sent.
     """
 
     time: int
@@ -47,6 +48,7 @@ class Seen:
     ends: Ends
     payload: bytes
     checksums: str = ""
+    is_last: bool = False
 
 
 def build(packet: Packet, ends: Ends) -> bytes:

@@ -7,7 +7,7 @@ The whole file is parsed, and checked as far as it can be without running, befor
 from collections.abc import Sequence
 from pathlib import Path
 
-from netlab.script.configuration import Configuration, ip_version_of, read_defines
+from netlab.script.configuration import Configuration, in_order, ip_version_of, read_defines
 from netlab.script.errors import Position, ScriptError
 from netlab.script.expression_parser import parse_expression, parse_expressions
 from netlab.script.lexer import (
@@ -63,7 +63,7 @@ def parse_file(path: Path, given: Sequence[ScriptOption] = ()) -> Script:
 
 
 def parse(path: str, text: str, given: Sequence[ScriptOption] = ()) -> Script:
-    """A script from its text; ``given`` are options that override its own. Raises ScriptError."""
+    """A script from its text; ``given`` are options of the command line. Raises ScriptError."""
     try:
         return _parse(path, text, given)
     except ScriptError as error:
@@ -74,9 +74,10 @@ def parse(path: str, text: str, given: Sequence[ScriptOption] = ()) -> Script:
 def _parse(path: str, text: str, given: Sequence[ScriptOption]) -> Script:
     stream = TokenStream(path, tokens(path, text))
     options = _options(stream)
-    stream.define(read_defines(path, (*options, *given)))
-    Configuration.of(path, (*options, *given))
-    ipv6 = ip_version_of((*options, *given)) == "ipv6"
+    every = in_order(options, given)
+    stream.define(read_defines(path, every))
+    Configuration.of(path, every)
+    ipv6 = ip_version_of(every) == "ipv6"
     init = _command(stream) if stream.next_is(BACKQUOTED) else None
     events: list[Event] = []
     while not stream.next_is(END) and not stream.next_is(BACKQUOTED):

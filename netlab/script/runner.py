@@ -7,6 +7,7 @@ in packetdrill. Read ``exchange`` for packets and ``system_calls`` for calls.
 """
 
 import traceback
+from collections.abc import Sequence
 
 from netlab.script import notation
 from netlab.script.assertions import Snippets
@@ -15,7 +16,7 @@ from netlab.script.errors import Position
 from netlab.script.exchange import Exchange
 from netlab.script.report import ERROR, FAILED, UNSUPPORTED, Failure, Report, Unsupported
 from netlab.script.sockets import Blocking, UnsupportedCallError
-from netlab.script.sysctl import Sysctls, UnsupportedCommandError
+from netlab.script.sysctl import Default, Sysctls, UnsupportedCommandError
 from netlab.script.system_calls import MismatchError, SystemCalls
 from netlab.script.tree import ABSOLUTE, ANY, RELATIVE, Call, Code, Command, Event, Packet, Script
 from netlab.script.wire import Wire
@@ -36,14 +37,16 @@ class Pending:
 class Runner:
     """One run of one script."""
 
-    def __init__(self, script: Script, configuration: Configuration, wire: Wire) -> None:
+    def __init__(
+        self, script: Script, configuration: Configuration, wire: Wire, defaults: Sequence[Default] = ()
+    ) -> None:
         self.script = script
         self.configuration = configuration
         self.wire = wire
         self.report = Report(script.path, notes=list(configuration.notes))
         self.exchange = Exchange(wire, configuration)
         self.calls = SystemCalls(wire, self.exchange, configuration)
-        self._sysctls = Sysctls(wire.stack)
+        self._sysctls = Sysctls(wire.stack, defaults)
         self._snippets = Snippets()
         self._pending: Pending | None = None
         self._deadline: int | None = None  # of the pending call, in the clock's nanoseconds

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from netlab.errors import UsageError
-from netlab.script.configuration import Configuration, command_line_options
+from netlab.script.configuration import Configuration, command_line_options, in_order
 from netlab.script.errors import ScriptError, UnsupportedError
 from netlab.script.parser import parse_file
 from netlab.script.report import ERROR, FAILED, PASSED, UNSUPPORTED, Report
 from netlab.script.runner import Runner
+from netlab.script.sysctl import Default, check_defaults, read_defaults
 from netlab.script.wire import SimulatedWire, Wire
 
 SUFFIX = ".pkt"
@@ -32,21 +33,30 @@ def find_scripts(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def run_file(path: Path, options: Sequence[tuple[str, str]] = (), live: bool = False) -> Report:
-    """Parse and run one script. ``options``: of the command line, which override those of the script."""
+def run_file(
+    path: Path, options: Sequence[tuple[str, str]] = (), live: bool = False, defaults: Sequence[Default] = ()
+) -> Report:
+    """Parse and run one script. options: of the command line, see ``in_order``. defaults: sysctls to begin with."""
     given = command_line_options(options)
     try:
         script = parse_file(path, given)
-        configuration = Configuration.of(str(path), (*script.options, *given))
+        configuration = Configuration.of(str(path), in_order(script.options, given))
     except ScriptError as error:
         outcome = UNSUPPORTED if isinstance(error, UnsupportedError) else ERROR
         place = error.position
         return Report(str(path), outcome, error.message, place.line, place.column, error.source)
     wire = _open(configuration, live)
     try:
-        return Runner(script, configuration, wire).run()
+        return Runner(script, configuration, wire, defaults).run()
     finally:
         wire.close()
+
+
+def defaults_of(path: Path) -> tuple[Default, ...]:
+    """The sysctls of a file, all of which the stack can have. Raises NetlabError."""
+    defaults = read_defaults(path)
+    check_defaults(path, defaults, SimulatedWire(Configuration()).stack)
+    return defaults
 
 
 def _open(configuration: Configuration, live: bool) -> Wire:

@@ -12,7 +12,7 @@ from ebbrt.tcp_settings import SettingsError
 from netlab.script.sockets import CallError, Socket, UnsupportedCallError
 from netlab.script.stream_socket import StreamSocket
 from netlab.script.symbols import SYMBOLS
-from stack.tcp.constants import DEFAULT_MSS, MOST_SYN_RETRANSMISSIONS, RECEIVE_BUFFER, SEND_BUFFER
+from stack.tcp.constants import DEFAULT_MSS, FAST_OPEN_CLIENT, MOST_SYN_RETRANSMISSIONS
 from stack.tcp.controllers import DEFAULT_CONTROLLER
 
 SOL_SOCKET, SOL_TCP = SYMBOLS["SOL_SOCKET"], SYMBOLS["IPPROTO_TCP"]
@@ -35,6 +35,16 @@ def _not(value: int) -> bool:
     return not value
 
 
+def _at_least(smallest: int) -> Callable[[int], int]:
+    """What Linux makes of a size that is too small to work with."""
+    return lambda value: max(value, smallest)
+
+
+def _fin_wait(seconds: int) -> int:
+    """0 is the default, and two minutes the longest, as in Linux."""
+    return min(seconds or 60, 120) * SECOND
+
+
 # Linux keeps room for its own use beside the data: SO_RCVBUF and SO_SNDBUF read as twice what was set (socket(7)).
 INTEGER_SETTINGS = {
     (SOL_TCP, SYMBOLS["TCP_NODELAY"]): Setting("nagle", _not, _not),
@@ -47,15 +57,23 @@ INTEGER_SETTINGS = {
         "user_timeout", MILLISECOND.__mul__, lambda value: value // MILLISECOND
     ),
     (SOL_TCP, SYMBOLS["TCP_SYNCNT"]): Setting("syn_retransmissions"),
-    (SOL_TCP, SYMBOLS["TCP_LINGER2"]): Setting("fin_wait_2_time", SECOND.__mul__, lambda value: value // SECOND),
-    (SOL_SOCKET, SYMBOLS["SO_RCVBUF"]): Setting("receive_buffer", int, lambda value: 2 * value),
-    (SOL_SOCKET, SYMBOLS["SO_SNDBUF"]): Setting("send_buffer", int, lambda value: 2 * value),
-    (SOL_TCP, SYMBOLS["TCP_WINDOW_CLAMP"]): Setting("window_clamp"),
+    (SOL_TCP, SYMBOLS["TCP_LINGER2"]): Setting("fin_wait_2_time", _fin_wait, lambda value: value // SECOND),
+    (SOL_SOCKET, SYMBOLS["SO_RCVBUF"]): Setting("receive_buffer", _at_least(1152), lambda value: 2 * value),
+    (SOL_SOCKET, SYMBOLS["SO_SNDBUF"]): Setting("send_buffer", _at_least(2304), lambda value: 2 * value),
+    (SOL_TCP, SYMBOLS["TCP_WINDOW_CLAMP"]): Setting(
+        "window_clamp", lambda value: _at_least(1152)(value) if value else 0
+    ),
     (SOL_TCP, SYMBOLS["TCP_NOTSENT_LOWAT"]): Setting("most_unsent"),
     (SOL_TCP, SYMBOLS["TCP_MAXSEG"]): Setting("most_segment"),
 }
 MAXIMUM_SEGMENT = (SOL_TCP, SYMBOLS["TCP_MAXSEG"])
 NO_DELAY = (SOL_TCP, SYMBOLS["TCP_NODELAY"])
+# What a value reads as that was not set.
+DEFAULTS: dict[tuple[int, int], Callable[[StreamSocket], int]] = {
+    (SOL_TCP, SYMBOLS["TCP_SYNCNT"]): lambda socket: MOST_SYN_RETRANSMISSIONS,
+    (SOL_SOCKET, SYMBOLS["SO_RCVBUF"]): lambda socket: 2 * (socket.connection or socket.engine).receive_buffer,
+    (SOL_SOCKET, SYMBOLS["SO_SNDBUF"]): lambda socket: (socket.connection or socket.engine).send_buffer,
+}
 QUICK_ACK = (SOL_TCP, SYMBOLS["TCP_QUICKACK"])
 CONGESTION = (SOL_TCP, SYMBOLS["TCP_CONGESTION"])
 FAST_OPEN = (SOL_TCP, SYMBOLS["TCP_FASTOPEN"])
@@ -86,6 +104,8 @@ def set_option(socket: Socket, level: int, name: int, value: object) -> None:
     elif key == FAST_OPEN and isinstance(socket, StreamSocket) and isinstance(value, int):
         socket.set_fast_opens(value)
     elif key == FAST_OPEN_CONNECT and isinstance(socket, StreamSocket):
+        if not socket.engine.fast_open & FAST_OPEN_CLIENT:
+            raise CallError(errno.EOPNOTSUPP)
         socket.defers_connect = bool(value)
     elif key == QUICK_ACK and isinstance(socket, StreamSocket) and isinstance(value, int):
         socket.set_quick_acks(value)
@@ -135,4 +155,5 @@ def _of_stream(socket: StreamSocket, key: tuple[int, int]) -> object:
     setting = INTEGER_SETTINGS.get(key)
     if setting is None:
         raise UnsupportedCallError(f"getsockopt of option {key[1]} at level {key[0]}")
-    return int(setting.out(getattr(socket.settings, setting.field)))
+    value = getattr(socket.settings, setting.field)
+    return int(setting.out(value)) if value or key not in DEFAULTS else DEFAULTS[key](socket)

@@ -35,7 +35,19 @@ from netlab.script.sockets import (
 from stack.address import parse_address
 from stack.stack import Stack
 from stack.tcp.connection import Connection
-from stack.tcp.constants import CLOSE_WAIT, CLOSED, CLOSING, ESTABLISHED, LAST_ACK, LISTEN, SYN_RECEIVED, TIME_WAIT
+from stack.tcp.constants import (
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FAST_OPEN_ALL,
+    FAST_OPEN_BLINDLY,
+    FAST_OPEN_CLIENT,
+    LAST_ACK,
+    LISTEN,
+    SYN_RECEIVED,
+    TIME_WAIT,
+)
 from stack.tcp.fast_open import FastOpenQueue
 from stack.tcp.info import LINUX_STATES
 from stack.tcp.segment_output import send_ack
@@ -75,6 +87,7 @@ class StreamSocket(Socket):
 
     def __init__(self, stack: Stack, clock: Clock) -> None:
         super().__init__(stack, clock)
+        self.engine = stack.tcp.engine
         self.connection: Connection | None = None
         self.settings: TcpSettings = stack.tcp.engine.settings
         self.accepted: deque[StreamSocket] | None = None  # of a listening socket
@@ -105,6 +118,8 @@ class StreamSocket(Socket):
         if self.port == 0:
             raise UnsupportedCallError("listen() of a socket that is not bound")
         if self.accepted is None:
+            if self.engine.fast_open & FAST_OPEN_ALL and not self.fast_opens:
+                self.fast_opens = backlog
             try:
                 self.stack.tcp.listen(self.port, self._accept, max(backlog, 1), self.settings, self.fast_opens)
             except AddressInUseError:
@@ -213,7 +228,8 @@ class StreamSocket(Socket):
         """How many bytes may go with a SYN to that host: 0 without a cookie of it."""
         tcp = self.stack.tcp.engine
         path = tcp.ip.path(None, parse_address(address))
-        known = tcp.fast_open_servers.begin(path, path.mtu - path.header_length - TCP_HEADER, self.clock.now())
+        most = path.mtu - path.header_length - TCP_HEADER
+        known = tcp.fast_open_servers.begin(path, most, self.clock.now(), bool(tcp.fast_open & FAST_OPEN_BLINDLY))
         return known.room if known is not None else 0
 
     def _send_first(self, data: bytes, flags: int, to: tuple[str, int]) -> Blocking[int]:
@@ -277,6 +293,8 @@ class StreamSocket(Socket):
 
     def send(self, data: bytes, flags: int, to: tuple[str, int] | None = None) -> Blocking[int]:
         """See Socket."""
+        if flags & MSG_FASTOPEN and not self.engine.fast_open & FAST_OPEN_CLIENT:
+            raise CallError(errno.EOPNOTSUPP)
         if flags & MSG_FASTOPEN or self._deferred is not None:
             target = to or self._deferred
             self._deferred = None

@@ -6,6 +6,7 @@ which jumps from one deadline to the next; ``netlab.script.tap_wire`` is one on 
 
 import random
 from collections import deque
+from dataclasses import replace
 from ipaddress import IPv4Interface, IPv6Interface
 
 from ebbrt.clock import Clock, ManualClock
@@ -15,11 +16,13 @@ from ebbrt.memory import MemoryAllocator, NodeMemory
 from ebbrt.netdevice import EthernetDevice
 from netlab.script.configuration import Configuration
 from netlab.script.packets import Seen, dissect
+from netlab.script.tree import Tcp
 from stack.address import parse_address
 from stack.interface import Interface
 from stack.ipv6.settings import Ipv6Settings
 from stack.neighbour import NeighbourTable
 from stack.stack import Stack
+from stack.tcp.connection import Connection
 
 NODE_MAC = bytes.fromhex("020000000001")
 REMOTE_MAC = bytes.fromhex("020000000002")
@@ -28,6 +31,7 @@ START = 1000 * 1_000_000_000  # the clock of a simulated run begins here
 MICROSECOND = 1000
 PREFIX_LENGTH, PREFIX_LENGTH_6 = 16, 48
 ETHERNET_HEADER = 14
+MASK32 = 0xFFFFFFFF
 ETHERTYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 IP_ETHERTYPES = frozenset(ETHERTYPES.values())
 SECRET = b"packets of script"
@@ -73,7 +77,19 @@ class Wire:
         if frame[12:14] in IP_ETHERTYPES:
             seen = dissect(frame[ETHERNET_HEADER:], self.now())
             if seen is not None:
-                self.sent.append(seen)
+                self.sent.append(replace(seen, is_last=self._is_last(seen)))
+
+    def _is_last(self, seen: Seen) -> bool:
+        """Whether the data of a segment ends where what the application has queued ends."""
+        body, ends = seen.packet.body, seen.ends
+        if not isinstance(body, Tcp) or not body.length:
+            return False
+        local, remote = parse_address(ends.source), parse_address(ends.destination)
+        connections = self.stack.tcp.engine.connections
+        connection = connections.find(*local, ends.source_port, *remote, ends.destination_port)
+        if not isinstance(connection, Connection):
+            return False
+        return (body.sequence + body.length - connection.snd_una - connection.queue.length) & MASK32 == 0
 
 
 class ScriptDevice(EthernetDevice):

@@ -25,6 +25,13 @@ ECN_OFF = 0
 ECN_REQUEST = 1
 ECN_ACCEPT = 2  # when the peer asks
 
+# What of fast open (RFC 7413) is done: the bits of Linux's sysctl tcp_fastopen.
+FAST_OPEN_CLIENT = 0x1
+FAST_OPEN_SERVER = 0x2
+FAST_OPEN_BLINDLY = 0x4  # a client sends data to a server that has given it no cookie
+FAST_OPEN_TRUSTING = 0x200  # a server takes data without a cookie
+FAST_OPEN_ALL = 0x400  # for every listening socket, if it does not say otherwise
+
 PROTOCOL_TCP = 6
 CHECKSUM_OFFSET = 16  # of the checksum field in the header
 HEADER_LENGTH = 20

@@ -10,10 +10,10 @@ from stack.tcp.syn_cookies cimport SynCookies
 from stack.tcp.timer_heap cimport TimerHeap
 from stack.wire.tcp cimport TcpHeader, TcpOptions
 
-cdef unsigned int MOST_RECEIVE_BUFFER
-cdef unsigned int RECEIVE_BUFFER
+cdef class Engine
 
 cdef class Listener:
+    cdef Engine _engine
     cdef readonly unsigned int port
     cdef readonly object accept
     cdef readonly unsigned int backlog
@@ -92,12 +92,20 @@ cdef class Engine:
     cdef readonly TcpOptions options
     cdef public bint sack
     cdef public unsigned int ecn
+    cdef public unsigned int fast_open
+    cdef public bytes fast_open_key
+    cdef public long long challenge_interval
+    cdef public bint restart_after_idle
+    cdef public unsigned int receive_buffer
+    cdef public unsigned int most_receive_buffer
+    cdef public unsigned int send_buffer
+    cdef public unsigned int most_send_buffer
     cdef public bint timestamps
     cdef public bint window_scaling
     cdef public unsigned long long grown
     cdef public unsigned long long most_grown
     cdef public object settings
 
-cpdef unsigned int largest_receive_buffer(object settings) except? 0xFFFFFFFF
+cpdef unsigned int largest_receive_buffer(object settings, unsigned int unless_set) except? 0xFFFFFFFF
 @cython.locals(shift=cython.uint)
 cpdef unsigned int window_scale(unsigned int size) noexcept

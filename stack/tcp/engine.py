@@ -3,6 +3,7 @@
 import random
 from collections import OrderedDict
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from ebbrt.clock import Clock
@@ -10,7 +11,18 @@ from ebbrt.memory import MemoryAllocator
 from ebbrt.network import TcpConnection, TcpHandler
 from ebbrt.tcp_settings import DEFAULT_SETTINGS, TcpSettings
 from stack.internet import Internet
-from stack.tcp.constants import DROP_NAMES, ECN_ACCEPT, MOST_RECEIVE_BUFFER, RECEIVE_BUFFER, STATE_NAMES
+from stack.tcp.constants import (
+    CHALLENGE_INTERVAL,
+    DROP_NAMES,
+    ECN_ACCEPT,
+    FAST_OPEN_CLIENT,
+    FAST_OPEN_SERVER,
+    MOST_RECEIVE_BUFFER,
+    MOST_SEND_BUFFER,
+    RECEIVE_BUFFER,
+    SEND_BUFFER,
+    STATE_NAMES,
+)
 from stack.tcp.fast_open import FastOpenQueue, FastOpenServers
 from stack.tcp.lookups import DEFAULT_LOOKUP, connection_lookup
 from stack.tcp.reassembly import Reassembly
@@ -38,7 +50,9 @@ class Listener:
         backlog: int,
         settings: TcpSettings,
         fast_open: FastOpenQueue | None,
+        engine: "Engine",
     ) -> None:
+        self._engine = engine
         self.port = port
         self.accept = accept
         self.backlog = backlog
@@ -49,9 +63,9 @@ class Listener:
     def take_settings(self, settings: TcpSettings) -> None:
         """What connections begin with from now on, and what is said of it in a SYN-ACK."""
         self.settings = settings
-        most = largest_receive_buffer(settings)
+        most = largest_receive_buffer(settings, self._engine.most_receive_buffer)
         self.window_scale = window_scale(most)
-        self.syn_window = min(settings.receive_buffer or RECEIVE_BUFFER, most, 0xFFFF)
+        self.syn_window = min(settings.receive_buffer or self._engine.receive_buffer, most, 0xFFFF)
 
 
 class Counters:
@@ -115,6 +129,11 @@ class Engine:
     ``ended`` is there on a node of several cores only, and put there by `stack.tcp.tcp`.
     ``settings`` is what connections and listeners start with that are given none.
     ``sack``, ``timestamps`` and ``window_scaling`` say whether the options are offered, and taken when they are.
+    ``fast_open``: FAST_OPEN_ constants; ``fast_open_key``: 16 bytes, of which a server's cookies are made.
+    ``challenge_interval``: least time between two ACKs that answer unacceptable segments, of one connection.
+    ``restart_after_idle``: whether the congestion window is begun anew then (RFC 5681 section 4.1).
+    ``receive_buffer`` and ``send_buffer`` are where connections begin that are given no size, ``most_...`` how far
+    they may grow.
     """
 
     def __init__(
@@ -147,14 +166,22 @@ class Engine:
         self.ecn = ECN_ACCEPT
         self.timestamps = True
         self.window_scaling = True
+        self.fast_open = FAST_OPEN_CLIENT | FAST_OPEN_SERVER
+        self.fast_open_key = blake2b(digest_size=16, key=secret, person=b"fast open").digest()
+        self.challenge_interval = CHALLENGE_INTERVAL
+        self.restart_after_idle = True
+        self.receive_buffer = RECEIVE_BUFFER
+        self.most_receive_buffer = MOST_RECEIVE_BUFFER
+        self.send_buffer = SEND_BUFFER
+        self.most_send_buffer = MOST_SEND_BUFFER
         self.settings = DEFAULT_SETTINGS
         self.grown = 0  # bytes of node memory by which the buffers of all connections may have grown
         self.most_grown = allocator.memory.size // 4
 
 
-def largest_receive_buffer(settings: TcpSettings) -> int:
+def largest_receive_buffer(settings: TcpSettings, unless_set: int) -> int:
     """What the receive buffer may grow to."""
-    most = settings.receive_buffer or MOST_RECEIVE_BUFFER
+    most = settings.receive_buffer or unless_set
     return min(most, settings.window_clamp) if settings.window_clamp else most
 
 

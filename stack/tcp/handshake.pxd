@@ -30,6 +30,8 @@ cdef unsigned int DROP_BAD_COOKIE
 cdef unsigned int DROP_BLIND_RESET
 cdef unsigned int DROP_NO_CONNECTION
 cdef unsigned int DROP_UNACCEPTABLE_HANDSHAKE
+cdef unsigned int FAST_OPEN_SERVER
+cdef unsigned int FAST_OPEN_TRUSTING
 cdef unsigned int HEADER_LENGTH
 cdef unsigned int LEAST_MSS
 cdef long long MILLISECOND

@@ -15,6 +15,8 @@ from stack.tcp.constants import (
     DROP_BLIND_RESET,
     DROP_NO_CONNECTION,
     DROP_UNACCEPTABLE_HANDSHAKE,
+    FAST_OPEN_SERVER,
+    FAST_OPEN_TRUSTING,
     HEADER_LENGTH,
     LEAST_MSS,
     MASK32,
@@ -69,7 +71,11 @@ def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: in
         _answer_with_cookie(engine, listener, segment, now)
         return None
     connection = _receive_syn(engine, listener, segment, now)
-    if listener.fast_open is not None and _takes_early(engine, listener.fast_open, connection, segment, now):
+    if (
+        listener.fast_open is not None
+        and engine.fast_open & FAST_OPEN_SERVER
+        and _takes_early(engine, listener.fast_open, connection, segment, now)
+    ):
         _open_early(engine, listener, listener.fast_open, connection, segment, now)
         return None
     send_syn(connection, now)
@@ -217,9 +223,11 @@ def _learn_cookie(connection: Tcb, segment: Segment) -> None:
 def _takes_early(engine: Engine, queue: FastOpenQueue, connection: Connection, segment: Segment, now: int) -> bool:
     """Whether a SYN brings a cookie of ours, and data, which the application is to have now; or it gets a cookie."""
     length = engine.options.fast_open_length
+    if engine.fast_open & FAST_OPEN_TRUSTING and segment.length != 0:
+        return queue.has_room(now)
     if length < 0:
         return False
-    cookie = server_cookie(engine.secret, connection.path)
+    cookie = server_cookie(engine.fast_open_key, connection.path)
     if length == 0 or engine.options.fast_open_cookie(engine.header.memory) != cookie:
         connection.fast_open = FastOpen(cookie, 0, False)
         return False

@@ -92,7 +92,8 @@ def _send_next(connection: Tcb, now: int) -> bool:
         return False
     in_flight = (connection.snd_nxt - connection.snd_una) & MASK32
     if in_flight == 0 and connection.flight() == 0 and now - connection.last_send > connection.rtt.rto:
-        connection.congestion.restart(now - connection.last_send, now)
+        if connection.engine.restart_after_idle:
+            connection.congestion.restart(now - connection.last_send, now)
     if connection.pacing and not may_send(connection, now):
         return False
     pipe = in_flight if connection.sent is None else connection.pipe()

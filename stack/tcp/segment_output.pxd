@@ -21,7 +21,6 @@ from stack.wire.tcp cimport (
 )
 
 cdef unsigned int ACK
-cdef long long CHALLENGE_INTERVAL
 cdef unsigned int CHECKSUM_OFFSET
 cdef unsigned int ECE
 cdef long long FOREVER

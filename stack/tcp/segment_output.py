@@ -10,7 +10,6 @@ from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf, allocate
 from stack.tcp.constants import (
     ACK,
-    CHALLENGE_INTERVAL,
     CHECKSUM_OFFSET,
     ECE,
     HEADER_LENGTH,
@@ -59,7 +58,7 @@ def send_challenge_ack(connection: Tcb, now: int) -> None:
     """Answer an unacceptable segment with where we are, not too often (RFC 5961 section 7; RFC 9293 3.10.7.4)."""
     if now < connection.challenge_after:
         return
-    connection.challenge_after = now + CHALLENGE_INTERVAL
+    connection.challenge_after = now + connection.engine.challenge_interval
     connection.engine.counters.challenge_acks += 1
     send_ack(connection, now)
 

@@ -19,9 +19,6 @@ cdef long long FOREVER
 cdef unsigned int HEADER_LENGTH
 cdef unsigned int MEMORY_PER_WINDOW
 cdef long long MILLISECOND
-cdef unsigned int MOST_SEND_BUFFER
-cdef unsigned int RECEIVE_BUFFER
-cdef unsigned int SEND_BUFFER
 cdef Py_ssize_t MOST_SPARE_RECORDS
 cdef unsigned int OPEN
 cdef Py_ssize_t SPARE_RECORDS

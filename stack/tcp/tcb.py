@@ -18,11 +18,8 @@ from stack.tcp.constants import (
     MASK32,
     MEMORY_PER_WINDOW,
     MILLISECOND,
-    MOST_SEND_BUFFER,
     MOST_SPARE_RECORDS,
     OPEN,
-    RECEIVE_BUFFER,
-    SEND_BUFFER,
     SPARE_RECORDS,
     SYN_RECEIVED,
     TIMER_NONE,
@@ -53,8 +50,8 @@ class Tcb(Flow):
         self.listener: Listener | None = None  # whose backlog counts this handshake
         self.fast_open: FastOpen | None = None  # while it is being opened with it
         self.state = CLOSED
-        self.send_buffer = SEND_BUFFER
-        self.receive_buffer = RECEIVE_BUFFER
+        self.send_buffer = engine.send_buffer
+        self.receive_buffer = engine.receive_buffer
         self.take_settings(settings)
 
         flow = flow_bytes(
@@ -170,9 +167,9 @@ class Tcb(Flow):
         self.most_segment = settings.most_segment
         self.most_unsent = settings.most_unsent
         # A size that was set is the size for good; one that was not is where autotuning begins.
-        self.most_send_buffer = settings.send_buffer or MOST_SEND_BUFFER
+        self.most_send_buffer = settings.send_buffer or self.engine.most_send_buffer
         self.send_buffer = settings.send_buffer or self.send_buffer
-        self.most_receive_buffer = largest_receive_buffer(settings)
+        self.most_receive_buffer = largest_receive_buffer(settings, self.engine.most_receive_buffer)
         self.set_receive_buffer(min(settings.receive_buffer or self.receive_buffer, self.most_receive_buffer))
 
     def set_receive_buffer(self, size: int) -> None:

@@ -16,6 +16,7 @@ from stack.internet import Internet
 from stack.tcp.connection import Connection
 from stack.tcp.constants import (
     DROP_NAMES,
+    FAST_OPEN_BLINDLY,
     FIRST_EPHEMERAL_PORT,
     LAST_EPHEMERAL_PORT,
     PROTOCOL_TCP,
@@ -101,7 +102,9 @@ class Tcp(Transport):
         if port in self.engine.listeners:
             raise AddressInUseError(f"something listens on TCP port {port} already")
         queue = FastOpenQueue(fast_open) if fast_open else None
-        self.engine.listeners[port] = Listener(port, accept, backlog, settings or self.engine.settings, queue)
+        self.engine.listeners[port] = Listener(
+            port, accept, backlog, settings or self.engine.settings, queue, self.engine
+        )
         if self.engine.ip.steering is not None:
             self.engine.ip.steering.claim(PROTOCOL_TCP, port)
 
@@ -136,7 +139,9 @@ class Tcp(Transport):
         handler.connection = connection
         if fast_open is not None:
             connection.queue.append(fast_open)
-            connection.fast_open = self.engine.fast_open_servers.begin(path, connection.our_mss(), now)
+            connection.fast_open = self.engine.fast_open_servers.begin(
+                path, connection.our_mss(), now, bool(self.engine.fast_open & FAST_OPEN_BLINDLY)
+            )
             if connection.fast_open is not None and connection.fast_open.room:
                 connection.snd_mss = connection.fast_open.room  # until the server says its own
         open_actively(connection, now)

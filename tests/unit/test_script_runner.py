@@ -355,7 +355,7 @@ def test_the_frame_of_published_scripts_is_understood():
         "`../common/defaults.sh\n ../common/set_sysctls.py /proc/sys/net/ipv4/tcp_timestamps=0`\n",
     )
     assert report.notes == [
-        "1: ../common/defaults.sh: not run; the stack has defaults of its own",
+        "1: ../common/defaults.sh: not run; what it sets is had with --defaults",
         "1: sysctl tcp_timestamps=0: set in the stack, no command was run",
     ]
 
