@@ -4,6 +4,7 @@ from stack.tcp.autotune import send_limit, send_room
 from stack.tcp.constants import (
     CLOSING,
     DROP_ACK_OUT_OF_RANGE,
+    DROP_UNACCEPTABLE_HANDSHAKE,
     ECE,
     FIN,
     FIN_WAIT_1,
@@ -12,6 +13,7 @@ from stack.tcp.constants import (
     MASK32,
     MILLISECOND,
     OPEN,
+    PAWS_IDLE,
     SYN_RECEIVED,
     TIMER_PERSIST,
     TIMER_PROBE,
@@ -23,26 +25,50 @@ from stack.tcp.lifecycle import enter_time_wait, forget, transition
 from stack.tcp.output import output
 from stack.tcp.recovery import congestion_marked, take_acknowledgment
 from stack.tcp.segment import Segment
-from stack.tcp.segment_output import send_challenge_ack
+from stack.tcp.segment_output import send_challenge_ack, send_reset_for
 from stack.tcp.sequence import seq_le, seq_lt
 from stack.tcp.state import FIN_ACKNOWLEDGED
 from stack.tcp.tcb import Tcb
 from stack.tcp.timers import arm_for_flight, await_fin, disarm
 
 
+def acceptable(connection: Tcb, ack: int) -> bool:
+    """Whether SEG.ACK may be the peer's: of something sent, and no older than a window (RFC 5961 section 5.2).
+
+    In SYN-RECEIVED it must acknowledge our SYN. No segment with another changes anything of the connection.
+    """
+    if seq_lt(connection.snd_max, ack):
+        return False
+    if connection.state == SYN_RECEIVED:
+        return seq_lt(connection.iss, ack)
+    return seq_le((connection.snd_una - connection.max_snd_wnd) & MASK32, ack)
+
+
 def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
-    """Take SEG.ACK and SEG.WND; False when the segment is to be dropped, or when nothing is left of the connection."""
+    """Take SEG.ACK and SEG.WND; False when the segment is to be dropped, or when nothing is left of the connection.
+
+    This is where the last check is made; what else the header tells (that the peer lives, its timestamp) is taken
+    behind it, and not before.
+    """
+    ack = segment.acknowledgment
+    if not acceptable(connection, ack):
+        _refuse(connection, segment, now)
+        return False
+    connection.last_received = now
+    connection.segments_received += 1
+    if connection.timestamps and segment.has_timestamps and seq_le(segment.sequence, connection.rcv_acked):
+        if seq_le(connection.ts_recent, segment.timestamp_value) or now - connection.ts_recent_time >= PAWS_IDLE:
+            connection.ts_recent = segment.timestamp_value  # RFC 7323 section 4.3
+            connection.ts_recent_time = now
     if connection.state == SYN_RECEIVED:
         early = connection.is_early()
-        if not syn_received_acknowledged(connection, segment, now):
-            return False
+        syn_received_acknowledged(connection, segment, now)
         if not early:
             return True
-    ack = segment.acknowledgment
-    if seq_lt(connection.snd_max, ack) or seq_lt(ack, (connection.snd_una - connection.max_snd_wnd) & MASK32):
-        connection.engine.counters.drop(DROP_ACK_OUT_OF_RANGE)  # RFC 5961 section 5
-        send_challenge_ack(connection, now)
-        return False
+    if seq_lt(ack, connection.snd_una):
+        if segment.sack_blocks:
+            _no_progress(connection, segment, now)
+        return True  # it was overtaken by another, which told more
     if connection.timer == TIMER_PERSIST:
         connection.retries = 0  # the peer lives, though it takes nothing
     if connection.ecn and segment.flags & ECE:
@@ -51,8 +77,23 @@ def acknowledgment_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
         _progress(connection, segment, now)
     elif connection.snd_max != ack or segment.sack_blocks:
         _no_progress(connection, segment, now)
-    _update_window(connection, segment)
+    if seq_le(connection.snd_wl1, segment.sequence):
+        connection.snd_wl1 = segment.sequence
+        connection.snd_wnd = segment.window << connection.snd_wnd_shift
+        if connection.snd_wnd > connection.max_snd_wnd:
+            connection.max_snd_wnd = connection.snd_wnd
     return True
+
+
+def _refuse(connection: Tcb, segment: Segment, now: int) -> None:
+    """An unacceptable acknowledgment: tell the peer where we are, or that there is no such connection."""
+    counters = connection.engine.counters
+    if connection.state == SYN_RECEIVED:
+        counters.drop(DROP_UNACCEPTABLE_HANDSHAKE)
+        send_reset_for(connection.engine, segment, now)
+    else:
+        counters.drop(DROP_ACK_OUT_OF_RANGE)
+        send_challenge_ack(connection, now)
 
 
 def our_fin_acknowledged(connection: Tcb, now: int) -> bool:
@@ -156,15 +197,3 @@ def _no_progress(connection: Tcb, segment: Segment, now: int) -> None:
             connection.drop_records()
         elif connection.timer == TIMER_PROBE:
             arm_for_flight(connection, now)  # there may be no more need to probe
-
-
-def _update_window(connection: Tcb, segment: Segment) -> None:
-    """SND.WND, from segments that are newer than the last that set it."""
-    if seq_lt(connection.snd_wl1, segment.sequence) or (
-        connection.snd_wl1 == segment.sequence and seq_le(connection.snd_wl2, segment.acknowledgment)
-    ):
-        connection.snd_wnd = segment.window << connection.snd_wnd_shift
-        connection.snd_wl1 = segment.sequence
-        connection.snd_wl2 = segment.acknowledgment
-        if connection.snd_wnd > connection.max_snd_wnd:
-            connection.max_snd_wnd = connection.snd_wnd

@@ -47,8 +47,7 @@ cpdef bint brings_cookie(Engine engine, Segment segment, long long now) except -
 cpdef void open_actively(Connection connection, long long now) except *
 @cython.locals(engine=Engine, acknowledged=cython.bint, ack=cython.uint)
 cpdef bint syn_sent_arrives(Tcb connection, Segment segment, long long now) except -1
-@cython.locals(ack=cython.uint)
-cpdef bint syn_received_acknowledged(Tcb connection, Segment segment, long long now) except -1
+cpdef void syn_received_acknowledged(Tcb connection, Segment segment, long long now) except *
 @cython.locals(early=cython.bint, listener=Listener)
 cpdef void establish(Tcb connection, Segment segment, long long now) except *
 cpdef void fall_back(Tcb connection, FastOpen fast_open, long long now) except *

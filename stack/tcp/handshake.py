@@ -134,16 +134,10 @@ def syn_sent_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
     return False
 
 
-def syn_received_acknowledged(connection: Tcb, segment: Segment, now: int) -> bool:
-    """Section 3.10.7.4, fifth, SYN-RECEIVED: whether the segment acknowledges our SYN, and so completes it."""
-    ack = segment.acknowledgment
-    if not (seq_lt(connection.iss, ack) and seq_le(ack, connection.snd_max)):
-        connection.engine.counters.drop(DROP_UNACCEPTABLE_HANDSHAKE)
-        send_reset_for(connection.engine, segment, now)
-        return False
+def syn_received_acknowledged(connection: Tcb, segment: Segment, now: int) -> None:
+    """Section 3.10.7.4, fifth, SYN-RECEIVED: the segment acknowledges our SYN, and so completes the handshake."""
     _take_window(connection, segment, 0 if segment.flags & SYN else connection.snd_wnd_shift)
     establish(connection, segment, now)
-    return True
 
 
 def establish(connection: Tcb, segment: Segment, now: int) -> None:
@@ -376,5 +370,4 @@ def _take_window(connection: Tcb, segment: Segment, shift: int) -> None:
     """The first window from the segment that completes the handshake."""
     connection.snd_wnd = segment.window << shift
     connection.snd_wl1 = segment.sequence
-    connection.snd_wl2 = segment.acknowledgment
     connection.max_snd_wnd = max(connection.max_snd_wnd, connection.snd_wnd)

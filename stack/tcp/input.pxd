@@ -2,7 +2,7 @@ import cython
 
 from ebbrt.iobuf cimport IOBuf
 from stack.internet cimport Internet
-from stack.tcp.acknowledgment cimport acknowledgment_arrives, our_fin_acknowledged, tell_room
+from stack.tcp.acknowledgment cimport acceptable, acknowledgment_arrives, our_fin_acknowledged, tell_room
 from stack.tcp.autotune cimport window_arrived
 from stack.tcp.delivery cimport deliver, tell_peer_closed
 from stack.tcp.ecn cimport marked_arrives
@@ -67,8 +67,9 @@ cdef void _open_arrives(Tcb connection, Segment segment, long long now) except *
 cdef bint _reopens(Tcb connection, Segment segment) noexcept
 @cython.locals(window=cython.uint, offset=cython.uint, space=cython.uint)
 cdef bint _check_sequence(Tcb connection, Segment segment, long long now) except -1
-@cython.locals(counters=Counters)
+@cython.locals(counters=Counters, believed=cython.bint, old=cython.uint, end=cython.uint)
 cdef void _not_acceptable(Tcb connection, Segment segment, long long now) except *
+cdef bint _is_last_fin(Tcb connection, Segment segment) noexcept
 cdef void _crossed(Tcb connection, Segment segment, long long now) except *
 cdef void _answer_unacceptable(Tcb connection, Segment segment, long long now) except *
 @cython.locals(counters=Counters)

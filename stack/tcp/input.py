@@ -7,7 +7,7 @@ Nothing a peer sends raises; an exception that an application raises in an upcal
 """
 
 from ebbrt.iobuf import IOBuf
-from stack.tcp.acknowledgment import acknowledgment_arrives, our_fin_acknowledged, tell_room
+from stack.tcp.acknowledgment import acceptable, acknowledgment_arrives, our_fin_acknowledged, tell_room
 from stack.tcp.autotune import window_arrived
 from stack.tcp.constants import (
     ACK,
@@ -152,8 +152,6 @@ def _open_arrives(connection: Tcb, segment: Segment, now: int) -> None:
     if not segment.flags & ACK:
         connection.engine.counters.drop(DROP_NO_ACK)
         return
-    connection.last_received = now
-    connection.segments_received += 1
     if not acknowledgment_arrives(connection, segment, now):
         return
     if connection.state != ESTABLISHED and our_fin_acknowledged(connection, now) and connection.state == CLOSED:
@@ -193,15 +191,14 @@ def _check_sequence(connection: Tcb, segment: Segment, now: int) -> bool:
     if not (offset < window or offset == 0 or (space > 0 and (offset + space - 1) & MASK32 < window)):
         _not_acceptable(connection, segment, now)
         return False
-    if connection.timestamps and segment.has_timestamps and seq_le(segment.sequence, connection.rcv_acked):
-        if seq_le(connection.ts_recent, segment.timestamp_value) or now - connection.ts_recent_time >= PAWS_IDLE:
-            connection.ts_recent = segment.timestamp_value
-            connection.ts_recent_time = now
     return True
 
 
 def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
-    """A segment outside the window: an old duplicate, a probe of a window that is closed, or somebody's guess."""
+    """A segment outside the window: an old duplicate, a probe of a window that is closed, or somebody's guess.
+
+    It is answered whatever it acknowledges, but leaves a trace only if that can be true.
+    """
     counters = connection.engine.counters
     if segment.flags & RST:
         counters.drop(DROP_BLIND_RESET)
@@ -213,16 +210,24 @@ def _not_acceptable(connection: Tcb, segment: Segment, now: int) -> None:
             counters.drop(DROP_DUPLICATE)
             send_syn(connection, now)  # the peer did not hear our answer
         return
+    believed = segment.flags & ACK != 0 and acceptable(connection, segment.acknowledgment)
     if segment.space() and seq_lt(segment.sequence, connection.rcv_nxt):
         counters.drop(DROP_DUPLICATE)
-        if segment.length and connection.state > SYN_RECEIVED:
-            connection.own_reassembly().duplicate(segment.sequence, (segment.sequence + segment.length) & MASK32)
+        if segment.length and believed and connection.state > SYN_RECEIVED:
+            old = (connection.rcv_nxt - segment.sequence) & MASK32  # what lies behind was not kept
+            end = (segment.sequence + min(old, segment.length)) & MASK32
+            connection.own_reassembly().duplicate(segment.sequence, end)
             peer_waits(connection)
     else:
         counters.drop(DROP_OUT_OF_WINDOW)
-    if connection.state == TIME_WAIT and segment.flags & FIN:
+    if believed and connection.state == TIME_WAIT and _is_last_fin(connection, segment):
         arm(connection, TIMER_TIME_WAIT, now + TIME_WAIT_TIME)  # the peer missed our last ACK
     _answer_unacceptable(connection, segment, now)
+
+
+def _is_last_fin(connection: Tcb, segment: Segment) -> bool:
+    """Whether it is the peer's FIN once more: nothing of the peer's lies behind it."""
+    return segment.flags & FIN != 0 and (segment.sequence + segment.space()) & MASK32 == connection.rcv_nxt
 
 
 def _crossed(connection: Tcb, segment: Segment, now: int) -> None:

@@ -51,7 +51,6 @@ cdef class Tcb(Flow):
     cdef public unsigned int snd_max
     cdef public unsigned int snd_wnd
     cdef public unsigned int snd_wl1
-    cdef public unsigned int snd_wl2
     cdef public unsigned int max_snd_wnd
     cdef public unsigned int snd_wnd_shift
     cdef public unsigned int snd_sml

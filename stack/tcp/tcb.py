@@ -67,8 +67,7 @@ class Tcb(Flow):
         self.snd_nxt = self.iss  # next to send; goes back to snd_una when everything is to be sent again
         self.snd_max = self.iss  # next that was never sent
         self.snd_wnd = 0
-        self.snd_wl1 = 0
-        self.snd_wl2 = 0
+        self.snd_wl1 = 0  # there is no snd_wl2: an acknowledgment before snd_una tells nothing of the window
         self.max_snd_wnd = 0  # the largest window the peer ever offered (sender's silly window avoidance)
         self.snd_wnd_shift = 0
         self.snd_sml = self.iss  # the end of the last segment sent that was not a full one, in Nagle's algorithm
@@ -143,7 +142,7 @@ class Tcb(Flow):
         self.data_segments_sent = 0
         self.data_segments_received = 0
         self.segments_retransmitted = 0
-        self.last_received = now  # an acceptable segment
+        self.last_received = now  # an acceptable segment, with an acceptable acknowledgment
         self.stalled_since = now  # while retransmitting or probing: when the peer last got on
 
     def own_reassembly(self) -> Reassembly:
