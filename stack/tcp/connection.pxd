@@ -22,7 +22,7 @@ cdef class Connection(Tcb):
     cpdef unsigned int send_window(self) except? 0xFFFFFFFF
     cpdef void disable_nagle(self) except *
     cpdef void pause(self) except *
-    @cython.locals(connection=Connection)
+    @cython.locals(connection=Connection, known=cython.uint)
     cpdef void resume(self) except *
     cpdef void close(self) except *
     cpdef void abort(self) except *

@@ -69,14 +69,20 @@ class Connection(Tcb):
         self.paused = True
 
     def resume(self) -> None:
-        """Deliver what was held back, and tell the peer of the window that this opens."""
+        """Deliver what was held back, and tell the peer of the window that this opens.
+
+        As in Linux, that takes a segment of its own only when the window is then twice what the peer knows of; a
+        smaller change goes with the next acknowledgment. No peer waits for one that does not come: if an empty buffer
+        is less than twice what it knows of, it may use that (RFC 9293 section 3.8.6.2.1, half the largest window).
+        """
         connection = self  # held on to: an upcall may be the end of it
         connection.paused = False
         if connection.in_upcall:
             return
         flush(connection)
         if ESTABLISHED <= connection.state < TIME_WAIT:
-            if receive_window(connection) > (connection.rcv_adv - connection.rcv_nxt) & MASK32:
+            known = (connection.rcv_adv - connection.rcv_nxt) & MASK32
+            if receive_window(connection) >= max(2 * known, 1):
                 connection.ack_now = True
             output(connection, connection.engine.clock.now())
 

@@ -32,6 +32,7 @@ cdef unsigned int DROP_NO_CONNECTION
 cdef unsigned int DROP_UNACCEPTABLE_HANDSHAKE
 cdef unsigned int FAST_OPEN_SERVER
 cdef unsigned int FAST_OPEN_TRUSTING
+cdef unsigned int FIN
 cdef unsigned int HEADER_LENGTH
 cdef unsigned int LEAST_MSS
 cdef long long MILLISECOND
@@ -51,6 +52,7 @@ cpdef void syn_received_acknowledged(Tcb connection, Segment segment, long long 
 @cython.locals(early=cython.bint, listener=Listener)
 cpdef void establish(Tcb connection, Segment segment, long long now) except *
 cpdef void fall_back(Tcb connection, FastOpen fast_open, long long now) except *
+cpdef void syn_too_long(Tcb connection, long long now) except *
 @cython.locals(listener=Listener)
 cpdef void early_reset(Tcb connection, long long now) except *
 @cython.locals(handler=TcpHandler)
@@ -77,5 +79,6 @@ cdef Tcb _cookie_arrives(Engine engine, Listener listener, Segment segment, long
 cdef unsigned int _cookie_mss(Engine engine, Segment segment, long long now) except? 0
 @cython.locals(received=Received)
 cdef bytes _flow_of(Engine engine, Segment segment)
+@cython.locals(window=cython.uint)
 cdef void _take_syn(Tcb connection, Segment segment, long long now) except *
 cdef void _take_window(Tcb connection, Segment segment, unsigned int shift) noexcept

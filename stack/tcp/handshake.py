@@ -17,6 +17,7 @@ from stack.tcp.constants import (
     DROP_UNACCEPTABLE_HANDSHAKE,
     FAST_OPEN_SERVER,
     FAST_OPEN_TRUSTING,
+    FIN,
     HEADER_LENGTH,
     LEAST_MSS,
     MASK32,
@@ -66,6 +67,9 @@ def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: in
         return None
     if not segment.flags & SYN:
         engine.counters.drop(DROP_NO_CONNECTION)
+        return None
+    if segment.flags & FIN:
+        engine.counters.drop(DROP_UNACCEPTABLE_HANDSHAKE)  # nobody opens and closes at once; Linux is silent as well
         return None
     if listener.pending >= listener.backlog:
         _answer_with_cookie(engine, listener, segment, now)
@@ -125,10 +129,12 @@ def syn_sent_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
     if acknowledged:
         _take_window(connection, segment, 0)
         _learn_cookie(connection, segment)
+        connection.syn_data = ack == connection.snd_max and ack != (connection.iss + 1) & MASK32
         establish(connection, segment, now)
         connection.ack_now = True
         return True
     transition(connection, RECEIVE_SYN)  # simultaneous open
+    connection.fast_open = None  # a cookie in our SYN-ACK would be one for the peer (RFC 7413 section 4.1.1)
     send_syn(connection, now)
     arm(connection, TIMER_HANDSHAKE, now + connection.rtt.rto)
     return False
@@ -173,6 +179,17 @@ def fall_back(connection: Tcb, fast_open: FastOpen, now: int) -> None:
     if fast_open.cookie is not None:
         fast_open.cookie = None
         connection.engine.fast_open_servers.disable(connection.path, now)
+
+
+def syn_too_long(connection: Tcb, now: int) -> None:
+    """Our SYN was too long for the path, because of the data in it: once, it goes again without, and at once."""
+    if connection.fast_open is None or connection.retries:
+        return
+    connection.fast_open = None
+    connection.last_send = now  # the first has not arrived: the answer is to this one
+    connection.segments_retransmitted += 1
+    connection.engine.counters.segments_retransmitted += 1
+    send_syn(connection, now)
 
 
 def early_reset(connection: Tcb, now: int) -> None:
@@ -240,6 +257,7 @@ def _open_early(
     segment.payload = None
     assert data is not None
     connection.rcv_nxt = (connection.rcv_nxt + segment.length) & MASK32
+    connection.syn_data = True
     send_syn(connection, now)
     arm(connection, TIMER_HANDSHAKE, now + connection.rtt.rto)
     connection.snd_una = connection.snd_nxt  # the SYN's acknowledgment is the handshake's business
@@ -347,9 +365,10 @@ def _flow_of(engine: Engine, segment: Segment) -> bytes:
 
 def _take_syn(connection: Tcb, segment: Segment, now: int) -> None:
     """What the peer's SYN tells: its initial sequence number and its options."""
+    window = connection.rcv_adv - connection.rcv_nxt  # of our own SYN, if there was one
     connection.irs = segment.sequence
-    connection.rcv_nxt = (segment.sequence + 1) & MASK32
-    connection.rcv_adv = connection.rcv_acked = connection.rcv_nxt
+    connection.rcv_nxt = connection.rcv_acked = (segment.sequence + 1) & MASK32
+    connection.rcv_adv = (connection.rcv_nxt + window) & MASK32
     connection.snd_wnd = segment.window  # never scaled in a SYN
     connection.timestamps = connection.timestamps and segment.has_timestamps
     if connection.timestamps:

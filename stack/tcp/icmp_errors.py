@@ -12,8 +12,9 @@ RFC 1122 has that for hard errors only, but Linux and others do so for all that 
 """
 
 from stack.constants import ERROR_PARAMETER, ERROR_PORT, ERROR_PROTOCOL, ERROR_TIME_EXCEEDED, ERROR_TOO_BIG
-from stack.tcp.constants import SYN_RECEIVED
+from stack.tcp.constants import SYN_RECEIVED, SYN_SENT
 from stack.tcp.engine import Engine
+from stack.tcp.handshake import syn_too_long
 from stack.tcp.lifecycle import end
 from stack.tcp.output import output
 from stack.tcp.path_mtu import packet_too_big
@@ -38,6 +39,8 @@ def icmp_error_arrives(engine: Engine, error: IcmpError, now: int) -> None:
         return
     if error.kind == ERROR_TOO_BIG:
         if packet_too_big(connection, error.mtu, now):
+            if connection.state == SYN_SENT:
+                syn_too_long(connection, now)
             output(connection, now)
     elif connection.state > SYN_RECEIVED or error.kind in (ERROR_TIME_EXCEEDED, ERROR_PARAMETER):
         connection.unreachable = True

@@ -45,6 +45,7 @@ OPTION_TIMESTAMPS = 1  # TCPI_OPT_ of linux/tcp.h
 OPTION_SACK = 2
 OPTION_WINDOW_SCALE = 4
 OPTION_ECN = 8
+OPTION_SYN_DATA = 32
 CA_OPEN = 0  # TCP_CA_ of linux/tcp.h
 CA_DISORDER = 1
 CA_REDUCED = 2
@@ -73,12 +74,13 @@ def info(connection: Tcb, now: int) -> dict[str, int]:
 
 
 def _options(connection: Tcb) -> int:
-    """Which options both ends agreed on."""
+    """Which options both ends agreed on, and whether data in a SYN was acknowledged with it."""
     return (
         (OPTION_TIMESTAMPS if connection.timestamps else 0)
         | (OPTION_SACK if connection.sack else 0)
         | (OPTION_ECN if connection.ecn else 0)
         | (OPTION_WINDOW_SCALE if connection.window_scaling else 0)
+        | (OPTION_SYN_DATA if connection.syn_data else 0)
     )
 
 

@@ -167,7 +167,7 @@ def _reopens(connection: Tcb, segment: Segment) -> bool:
 
     Its sequence number, or better its timestamp, must be beyond all that the old one had.
     """
-    if segment.flags & (SYN | ACK | RST) != SYN:
+    if segment.flags & (SYN | ACK | RST | FIN) != SYN:
         return False
     if connection.timestamps and segment.has_timestamps and segment.timestamp_value != connection.ts_recent:
         return seq_lt(connection.ts_recent, segment.timestamp_value)

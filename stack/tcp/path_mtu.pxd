@@ -13,10 +13,12 @@ cdef unsigned int HEADER_LENGTH
 cdef unsigned int LEAST_IPV4_MTU
 cdef unsigned int LEAST_IPV6_MTU
 cdef unsigned int LEAST_MSS
+cdef unsigned int MASK32
 cdef unsigned int TIMESTAMPS_LENGTH
 
 @cython.locals(path=Path, counters=Counters, losses=Losses)
 cpdef bint packet_too_big(Tcb connection, unsigned int mtu, long long now) except -1
+cdef bint _sent_early(Tcb connection) noexcept
 @cython.locals(search=PathSearch)
 cdef void _probe_too_big(Tcb connection, unsigned int size, unsigned int mtu) noexcept
 @cython.locals(path=Path, retries=cython.uint, mtu=cython.uint)

@@ -24,6 +24,7 @@ from stack.tcp.constants import (
     LEAST_IPV4_MTU,
     LEAST_IPV6_MTU,
     LEAST_MSS,
+    MASK32,
     TIMESTAMPS_LENGTH,
 )
 from stack.tcp.tcb import Tcb
@@ -33,7 +34,10 @@ PLATEAUS = (32000, 17914, 8166, 4352, 2002, 1492, 1400, 1280, 1006, LEAST_IPV4_M
 
 
 def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
-    """A segment in flight did not fit; ``mtu``: what does, or 0 when that was not said. Whether to believe it."""
+    """A segment in flight did not fit; ``mtu``: what does, or 0 when that was not said. Whether to believe it.
+
+    While a connection is opened, only data that goes with or behind the SYN can be too long (RFC 7413).
+    """
     path = connection.path
     counters = connection.engine.counters
     losses = connection.losses
@@ -43,7 +47,7 @@ def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
     if mtu == 0:
         mtu = plateau_below(connection.path_mtu)
     mtu = max(mtu, LEAST_IPV4_MTU if path.version == 4 else LEAST_IPV6_MTU)
-    if mtu >= connection.path_mtu or connection.state < ESTABLISHED:
+    if mtu >= connection.path_mtu or (connection.state < ESTABLISHED and not _sent_early(connection)):
         counters.icmp_errors_ignored += 1
         return False
     if mtu < path.mtu:
@@ -52,6 +56,11 @@ def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
         if path.search is not None:
             path.search.ceiling = mtu  # until that is old
     return True
+
+
+def _sent_early(connection: Tcb) -> bool:
+    """Whether data has gone out on a connection that is not yet open."""
+    return connection.snd_max != (connection.iss + 1) & MASK32
 
 
 def _probe_too_big(connection: Tcb, size: int, mtu: int) -> None:

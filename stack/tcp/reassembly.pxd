@@ -29,6 +29,7 @@ cdef class Reassembly:
     cpdef bint is_empty(self) except -1
     cpdef void clear(self) except *
     cpdef void duplicate(self, unsigned int start, unsigned int end) noexcept
+    cdef void _also_duplicate(self, unsigned int start, unsigned int end) noexcept
     cpdef unsigned int reports(self) noexcept
     @cython.locals(block=Range)
     cpdef unsigned int report_start(self, unsigned int index) except? 0

@@ -62,21 +62,26 @@ class Reassembly:
             if seq_le(after.start, start):
                 return False
             if seq_lt(after.start, end):
-                self.duplicate(after.start, end if seq_lt(end, after.end) else after.end)
+                self._also_duplicate(after.start, end if seq_lt(end, after.end) else after.end)
                 end = after.start
                 chain.truncate_chain((end - start) & MASK32)
         return self._place(index, start, end, chain)
 
     def take(self, rcv_nxt: int) -> Range | None:
-        """The range that continues at ``rcv_nxt``, cut to begin there, or None; ranges that lie behind are dropped."""
+        """The range that continues at ``rcv_nxt``, cut to begin there, or None; ranges that lie behind are dropped.
+
+        What of a range lies before ``rcv_nxt`` has just arrived for the second time.
+        """
         while self._ranges:
             first = self._ranges[0]
             if seq_lt(rcv_nxt, first.start):
                 return None
             self._forget(first)
             self._ranges.pop(0)
-            self.to_report = bool(self._ranges) or self.duplicate_start != self.duplicate_end
             self.pinned -= first.pinned
+            if seq_lt(first.start, rcv_nxt):
+                self._also_duplicate(first.start, rcv_nxt if seq_lt(rcv_nxt, first.end) else first.end)
+            self.to_report = bool(self._ranges) or self.duplicate_start != self.duplicate_end
             if seq_lt(rcv_nxt, first.end):
                 rest = first.chain.advance_chain((rcv_nxt - first.start) & MASK32)
                 assert rest is not None
@@ -101,6 +106,11 @@ class Reassembly:
         self.duplicate_start = start
         self.duplicate_end = end
         self.to_report = True
+
+    def _also_duplicate(self, start: int, end: int) -> None:
+        """So did [start, end), of the same segment; of several parts the first is told (RFC 2883 section 4.2.3)."""
+        if self.duplicate_start == self.duplicate_end:
+            self.duplicate(start, end)
 
     def reports(self) -> int:
         """How many blocks there are to report."""

@@ -29,6 +29,7 @@ cdef class Tcb(Flow):
     cdef readonly Engine engine
     cdef public Listener listener
     cdef public FastOpen fast_open
+    cdef public bint syn_data
     cdef public unsigned int state
     cdef readonly object configured
     cdef readonly bint nagle

@@ -49,6 +49,7 @@ class Tcb(Flow):
         self.handler = NO_HANDLER
         self.listener: Listener | None = None  # whose backlog counts this handshake
         self.fast_open: FastOpen | None = None  # while it is being opened with it
+        self.syn_data = False  # data in a SYN was acknowledged by the SYN-ACK (RFC 7413)
         self.state = CLOSED
         self.send_buffer = engine.send_buffer
         self.receive_buffer = engine.receive_buffer

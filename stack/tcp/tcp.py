@@ -18,6 +18,7 @@ from stack.tcp.constants import (
     DROP_NAMES,
     FAST_OPEN_BLINDLY,
     FIRST_EPHEMERAL_PORT,
+    HEADER_LENGTH,
     LAST_EPHEMERAL_PORT,
     PROTOCOL_TCP,
     STATE_NAMES,
@@ -139,8 +140,9 @@ class Tcp(Transport):
         handler.connection = connection
         if fast_open is not None:
             connection.queue.append(fast_open)
+            mss = min(connection.our_mss(), path.mtu - path.header_length - HEADER_LENGTH)
             connection.fast_open = self.engine.fast_open_servers.begin(
-                path, connection.our_mss(), now, bool(self.engine.fast_open & FAST_OPEN_BLINDLY)
+                path, mss, now, bool(self.engine.fast_open & FAST_OPEN_BLINDLY)
             )
             if connection.fast_open is not None and connection.fast_open.room:
                 connection.snd_mss = connection.fast_open.room  # until the server says its own
