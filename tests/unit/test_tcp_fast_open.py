@@ -3,6 +3,7 @@
 import pytest
 
 from stack.address import mapped
+from stack.constants import ERROR_TOO_BIG
 from stack.tcp.fast_open import FastOpenQueue, FastOpenServers
 from tests.tcplink import SECOND, Recorder, Wire
 from tests.tcppeer import PEER_ISN, PORT, Peer
@@ -289,3 +290,69 @@ def test_resets_leave_the_queue_in_time():
     queue.was_reset(0)
     assert not queue.has_room(59 * SECOND)
     assert queue.has_room(60 * SECOND)
+
+
+def test_a_syn_with_data_that_does_not_fit_goes_again_without_and_once():
+    client = Client()
+    client.learn()
+    _, syn = client.connect(bytes(1200))
+    again = client.unreachable(client.node_port, syn.seq, ERROR_TOO_BIG, 1000)
+    assert [(str(segment.flags), segment.seq, len(segment.payload)) for segment in again] == [("S", syn.seq, 0)]
+    assert option_of(again[0]) is None
+    assert client.unreachable(client.node_port, syn.seq, ERROR_TOO_BIG, 800) == []
+    sent = client.send("SA", ack=syn.seq + 1, options=client.syn_options())
+    assert [len(segment.payload) for segment in sent] == [760, 440]
+
+
+def test_the_next_syn_to_that_host_has_no_more_than_fits_and_the_option_is_not_to_blame():
+    client = Client()
+    client.learn()
+    handler, syn = client.connect(bytes(1200))
+    client.unreachable(client.node_port, syn.seq, ERROR_TOO_BIG, 1000)
+    handler.connection.abort()
+    client.take()
+    _, syn = client.connect(bytes(1200))
+    assert raw(syn) == b"cookie!!"
+    assert len(syn.payload) == 1000 - 40 - 40
+
+
+@pytest.mark.parametrize("length", [1200, 0])
+def test_a_syn_that_does_not_fit_for_another_reason_waits_for_its_timer(length):
+    """It has no data, or has been sent again without: there is nothing to leave out."""
+    client = Client()
+    if length:
+        client.learn()
+    _, syn = client.connect(bytes(1200))
+    if length:
+        client.wait(1.1)
+    assert client.unreachable(client.node_port, syn.seq, ERROR_TOO_BIG, 1000) == []
+    assert str(client.wait(10)[0].flags) == "S"
+
+
+def test_an_early_answer_that_does_not_fit_is_sent_again_in_smaller_segments():
+    server = Server()
+    cookie = server.cookie()
+    sent = server.syn(cookie, bytes(1300))
+    assert [len(segment.payload) for segment in sent] == [0, 1300]
+    again = server.unreachable(PORT, sent[1].seq, ERROR_TOO_BIG, 1000)
+    assert [(segment.seq, len(segment.payload)) for segment in again] == [(sent[1].seq, 960), (sent[1].seq + 960, 340)]
+    assert server.state() == "syn_received"
+
+
+def test_a_crossed_syn_gets_no_cookie_back():
+    client = Client()
+    client.learn()
+    _, syn = client.connect()
+    answer = client.send("S", options=client.syn_options())
+    assert [str(segment.flags) for segment in answer] == ["SA"]
+    assert option_of(answer[0]) is None
+    sent = client.send("A", ack=syn.seq + 1)
+    assert [bytes(segment.payload) for segment in sent] == [b"hello"]
+
+
+def test_a_syn_with_fin_gives_nothing_to_the_application():
+    server = Server()
+    cookie = server.cookie()
+    assert server.send("SF", b"hello", options=[("MSS", 1460), (34, cookie)]) == []
+    assert server.handlers == []
+    assert server.drops() == {"unacceptable_handshake": 1}

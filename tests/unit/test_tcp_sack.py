@@ -1,5 +1,9 @@
 """Selective acknowledgment as a receiver sends it: the examples of RFC 2018 section 4 and RFC 2883 section 4."""
 
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 
 from tests.tcppeer import Peer
@@ -117,3 +121,54 @@ def test_sack_rides_on_short_data_and_follows_full_segments():
     peer.send("A", seq=(peer.base + 2000) & 0xFFFFFFFF, advance=False)
     assert peer.segment(1500, 2000) == [(0, [1500, 2000, 500, 1000])]
     assert peer.segment(0, 500) == [(1000, []), (1000, [1500, 2000])]
+
+
+def test_rfc2883_section_4_the_next_segment_covers_what_was_kept():
+    peer = SackPeer(0)
+    assert peer.segment(500, 1000) == [(0, [500, 1000])]
+    assert peer.segment(0, 800) == [(1000, [500, 800])]
+    assert peer.segment(1500, 2000) == [(1000, [1500, 2000])]
+    assert peer.segment(1000, 2400) == [(2400, [1500, 2000])]
+    assert peer.node.tcp.statistics()["segments"]["dsacks_sent"] == 2
+
+
+def test_rfc2883_section_4_2_3_of_two_parts_the_first_is_reported():
+    peer = SackPeer(0)
+    for start in (500, 1000):
+        peer.segment(start, start + 200)
+    assert peer.segment(600, 1100) == [(0, [600, 700, 500, 1200])]
+    peer.segment(1300, 1400)
+    assert peer.segment(0, 1500) == [(1500, [500, 1200])]
+
+
+def test_what_arrives_twice_is_reported_if_it_was_kept_and_never_else():
+    """Random segments at a small buffer that is not always read: a D-SACK tells of bytes that are there, of no others.
+
+    That they are there is seen from what was acknowledged, or reported before.
+    """
+    chance = random.Random(2883)
+    told = 0
+    for _ in range(12):
+        peer = SackPeer(0)
+        connection = peer.handlers[0].connection
+        connection.configure(replace(connection.settings(), receive_buffer=8192))
+        kept = set()
+        for _ in range(40):
+            chance.choice([connection.pause, connection.resume, lambda: None])()
+            peer.take()
+            arrived = (connection.rcv_nxt - peer.base) & MASK
+            start = max(arrived + chance.randrange(-1500, 4000), 0)
+            end = start + chance.randrange(1, 1460)
+            for ack, blocks in peer.segment(start, end):
+                pairs = list(pairwise_edges(blocks))
+                if pairs and (pairs[0][0] < ack or (len(pairs) > 1 and pairs[1][0] <= pairs[0][0] < pairs[1][1])):
+                    left, right = pairs.pop(0)
+                    assert start <= left < right <= end
+                    assert all(byte < arrived or byte in kept for byte in range(left, right))
+                    told += 1
+                kept.update(*(range(left, right) for left, right in pairs))
+    assert told > 80
+
+
+def pairwise_edges(blocks: list[int]) -> Iterator[tuple[int, int]]:
+    return zip(blocks[::2], blocks[1::2], strict=True)
