@@ -8,6 +8,8 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
 from ebbrt.tcp_settings import TcpSettings
+from stack.address import mapped
+from tests.tcplink import Recorder, Wire
 from tests.tcppeer import PEER_PORT, PORT, Peer
 from tests.unit.test_tcp_settings import payloads, serving
 
@@ -273,3 +275,41 @@ def test_a_short_segment_waits_for_short_ones_only():
     assert payloads(peer.take()) == [1460]  # a full one goes at any time
     assert payloads(peer.send("A", ack=(peer.ack - 1460 - 50) & 0xFFFFFFFF)) == []  # the 100 are not acknowledged yet
     assert payloads(peer.send("A")) == [50]
+
+
+@pytest.mark.parametrize("buffer", [1200, 3000, 20_000])
+@pytest.mark.parametrize("every", [0.001, 0.01])
+def test_a_slow_reader_holds_nobody_up(buffer, every):
+    """Few reads are told of in a segment of their own, yet the peer never has to ask (section 3.8.6.1)."""
+    wire = Wire()
+    served = []
+
+    def accept(connection) -> Recorder:
+        served.append(Recorder(lambda handler, data: handler.connection.pause()))
+        return served[-1]
+
+    wire.b.tcp.listen(PORT, accept, settings=TcpSettings(receive_buffer=buffer))
+    client = Recorder()
+    wire.a.tcp.connect(mapped(wire.b.address), PORT, client)
+    wire.run(lambda: bool(served), seconds=1)
+    client.connection.send(wire.a.buffer(bytes(100_000)))
+    reads = 0
+    while len(served[0].data) < 100_000 and reads < 1000:
+        wire.run(seconds=every)
+        served[0].connection.resume()
+        reads += 1
+    segments = wire.a.tcp.statistics()["segments"]
+    assert len(served[0].data) == 100_000
+    assert segments["zero_window_probes"] == segments["retransmission_timeouts"] == 0
+
+
+def test_many_small_reads_of_a_large_window_are_not_told_of():
+    peer = Peer()
+    handler = peer.established(on_receive=lambda handler, data: handler.connection.pause())
+    peer.ask()
+    for _ in range(20):
+        answers = peer.send("A", bytes(1460)) + peer.send("A", bytes(1460))
+        assert len(answers) == 1
+        handler.connection.resume()
+        handler.connection.resume()
+        assert peer.take() == []

@@ -168,3 +168,11 @@ def test_the_peers_fin_again_prolongs_time_wait_and_a_guess_does_not():
     assert peer.connection().timer_deadline == deadline
     peer.send("FA", seq=(peer.seq - 1) & MASK, advance=False)
     assert peer.connection().timer_deadline == deadline + 10 * SECOND
+
+
+@pytest.mark.parametrize("flags", ["SF", "SFPU", "SR", "SFA"])
+def test_what_is_no_attempt_to_connect_does_not_end_time_wait(flags):
+    peer = Watched().in_time_wait()
+    peer.tsval += 1000
+    peer.send(flags, seq=(peer.seq + 5000) & MASK, options=peer.syn_options(), advance=False)
+    assert peer.state() == "time_wait"
