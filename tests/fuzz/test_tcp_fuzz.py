@@ -67,6 +67,41 @@ def test_stream_survives_any_segments(segments, answers):
     )
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["A", "PA", "FA", "S", "SA", "RA", "R", "F", "", "FPAUEC", "SRFEC"]),
+            st.integers(1, 60_000),
+            st.one_of(st.integers(10, 2**31 - 1), st.integers(-(2**31) + 1, -70_000)),
+            st.integers(0, 2**32 - 1),
+            st.integers(0, 65535),
+        ),
+        max_size=25,
+    )
+)
+@settings(deadline=None, max_examples=100, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+def test_forged_segments_do_not_part_two_ends_that_have_timestamps(forged):
+    """Somebody guesses ports and a sequence number in the window, but no acknowledgment (RFC 5961)."""
+    peer = Peer(timestamps=True)
+    handler = peer.established()
+    for kind, where, ack, timestamp, window in forged:
+        peer.send(
+            kind,
+            b"forged",
+            seq=(peer.seq + where) & 0xFFFFFFFF,
+            ack=(peer.ack + ack) & 0xFFFFFFFF,
+            window=window,
+            options=[("NOP", None), ("NOP", None), ("Timestamp", (timestamp, 0))],
+            advance=False,
+        )
+        peer.tsval += 1
+        peer.wait(0.001)
+        peer.send("PA", b"true")
+    assert handler.data == b"true" * len(forged)
+    handler.connection.send(peer.node.buffer(b"answer"))
+    assert [bytes(segment.payload) for segment in peer.take() if segment.payload] == [b"answer"]
+
+
 @given(st.lists(st.binary(max_size=80), max_size=20))
 @settings(deadline=None, max_examples=100, derandomize=True)
 def test_random_bytes_are_counted(packets):

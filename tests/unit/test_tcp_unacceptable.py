@@ -6,9 +6,9 @@ It fails one check, and the whole control block is compared with what it was bef
 
 import pytest
 
-from tests.tcplink import SECOND
-from tests.tcppeer import Peer
-from tests.unit.test_tcp_fast_open import Server
+from tests.tcplink import SECOND, Recorder
+from tests.tcppeer import PORT, Peer
+from tests.unit.test_tcp_fast_open import Server, raw
 
 MASK = 0xFFFFFFFF
 WINDOW = 65535
@@ -66,6 +66,26 @@ class Watched(Peer):
         self.ack = (self.ack - 1) & MASK
         return self
 
+    def early(self) -> "Watched":
+        """SYN-RECEIVED with Fast Open: the application has the connection, and has answered."""
+
+        def accept(connection) -> Recorder:
+            self.handlers.append(Recorder(lambda handler, data: connection.send(self.node.buffer(b"answer"))))
+            return self.handlers[-1]
+
+        self.node.tcp.listen(PORT, accept, fast_open=4)
+        asked = self.send("S", options=[*self.syn_options(), (34, b"")])
+        self.send("R")
+        self.seq, self.ack, self.port = (self.seq + 1000) & MASK, 0, self.port + 1
+        self.send("SEC", b"early", options=[*self.syn_options(), (34, raw(asked[0]))])
+        assert self.handlers[0].data == b"early"
+        return self
+
+    def asking(self) -> "Watched":
+        """SYN-SENT."""
+        self.connecting()
+        return self
+
     def in_time_wait(self) -> "Watched":
         self.received()
         self.send("A")
@@ -88,7 +108,7 @@ class Watched(Peer):
         return [("Timestamp", (self.tsval + 1_000_000, 0)), ("SAck", blocks)]
 
 
-STATES = [Watched.received, Watched.open, Watched.probed, Watched.in_time_wait]
+STATES = [Watched.received, Watched.early, Watched.open, Watched.probed, Watched.in_time_wait]
 UNACCEPTABLE = {
     "acknowledges what was never sent": {"flags": "FPAEC", "ack": 100_000},
     "acknowledges what is older than a window": {"flags": "FPAEC", "ack": -WINDOW - 5000},
@@ -115,6 +135,19 @@ def test_nothing_is_taken_of_a_segment_that_is_not_acceptable(reach, segment):
     peer.send(
         segment["flags"], b"ten bytes.", seq=sequence, ack=ack, window=7, options=peer.everything(), advance=False
     )
+    assert snapshot(connection) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "ack"),
+    [("SPAEC", 1), ("SFPA", -1), ("SRPA", 1), ("FPAEC", 0), ("PA", 5), ("PEC", 0), ("RP", 0), ("RPA", 1), ("F", 0)],
+)
+def test_nothing_is_taken_while_connecting_either(flags, ack):
+    peer = Watched().asking()
+    connection = peer.connection()
+    before = snapshot(connection)
+    peer.clock.advance(SECOND // 100)
+    peer.send(flags, b"ten bytes.", ack=(peer.ack + ack) & MASK, window=7, options=peer.everything(), advance=False)
     assert snapshot(connection) == before
 
 
