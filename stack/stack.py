@@ -18,6 +18,7 @@ from stack.interface import Interface
 from stack.internet import Internet
 from stack.ipv4.address_claim import AddressClaim
 from stack.ipv4.icmp import Icmp
+from stack.ipv4.identification import Identifications
 from stack.ipv4.igmp import Igmp
 from stack.ipv4.ipv4 import IPv4
 from stack.ipv6.constants import LINK_AND_IPV6_HEADERS
@@ -35,7 +36,8 @@ from stack.udp import Udp
 class Stack:
     """The stack of one node, or of one of its cores.
 
-    random: seeded by the caller; draws ports and identifiers. secret: keys TCP's initial sequence numbers (RFC 6528).
+    random: seeded by the caller; draws ports and identifiers. secret: keys what nobody is to
+    foresee: TCP's initial sequence numbers (RFC 6528), IPv4's identifications and more.
     steering: on a node of several cores, which have a stack each; their ``secret`` is the same.
     lookup: how TCP finds a segment's connection, by a name of ``stack.tcp.lookups``.
     """
@@ -58,7 +60,9 @@ class Stack:
         self.internet.steering = steering
         if steering is not None:
             steering.attach(self)
-        self.ipv4 = IPv4(self.internet, self.interfaces, self.routes, random.getrandbits(16))
+        share = (0, 0xFFFF) if steering is None else steering.own_ports(0, 0xFFFF)
+        identifications = Identifications(random, secret, *share)
+        self.ipv4 = IPv4(self.internet, self.interfaces, self.routes, identifications)
         self.internet.ipv4 = self.ipv4
         self.icmp = Icmp(self.ipv4, allocator)
         self.internet.icmp = self.icmp

@@ -41,8 +41,7 @@ cdef class IPv4(InternetProtocol):
     cdef readonly RouteTable routes
     cdef Received received
     cdef NodeMemory memory
-    cdef unsigned int identification
-    cdef unsigned int _fragment_identification
+    cdef readonly object identifications
     cdef EthernetHeader ethernet
     cdef Ipv4Header header
     cdef Ipv4Header _quoted_header
@@ -87,8 +86,6 @@ cdef class IPv4(InternetProtocol):
         self, unsigned int error_type, unsigned int code, unsigned int rest, IOBuf packet, Interface interface,
         long long now,
     ) except *
-    @cython.locals(first=cython.uint, last=cython.uint)
-    cpdef unsigned int next_identification(self) except? 0
     @cython.locals(received=Received)
     @cython.final
     cdef void _describe(self, Ipv4Header header, Interface interface) except *

@@ -48,6 +48,7 @@ from stack.constants import (
 )
 from stack.interface import Interface, InternetProtocol
 from stack.internet import Internet
+from stack.ipv4.identification import Identifications
 from stack.ipv4.path import Ipv4Path
 from stack.ipv4.reassembly import Reassembly
 from stack.neighbour import Neighbour
@@ -67,20 +68,18 @@ PROHIBITED_CODES = frozenset((9, 10, 13))  # by an administrator (RFC 1122 secti
 class IPv4(InternetProtocol):
     """IPv4 on all interfaces of a stack.
 
-    identification: the first packet's, any 16-bit number. icmp: what errors are reported with. igmp: knows of
-    groups.
+    identifications: of packets that may be cut up. icmp: what errors are reported with. igmp: knows of groups.
     """
 
     def __init__(
-        self, internet: Internet, interfaces: list[Interface], routes: RouteTable, identification: int
+        self, internet: Internet, interfaces: list[Interface], routes: RouteTable, identifications: Identifications
     ) -> None:
         self.internet = internet
         self.interfaces = interfaces
         self.routes = routes
         self.received = internet.received
         self.memory = internet.allocator.memory
-        self.identification = identification
-        self._fragment_identification = identification
+        self.identifications = identifications
         self.ethernet = EthernetHeader(self.memory)
         self.header = Ipv4Header(self.memory)
         self._quoted_header = Ipv4Header(self.memory)
@@ -258,17 +257,6 @@ class IPv4(InternetProtocol):
         error.sequence = header.payload_double_word(4)
         transport.icmp_error(error, now)
         return True
-
-    def next_identification(self) -> int:
-        """That of the next packet which is sent in fragments, unlike that of any for as long as 16 bits allow.
-
-        RFC 6864 section 4.3. Each core of a node has its share of the numbers.
-        """
-        first, last = 0, 0xFFFF
-        if self.internet.steering is not None:
-            first, last = self.internet.steering.own_ports(first, last)
-        self._fragment_identification = (self._fragment_identification + 1) % (last - first + 1)
-        return first + self._fragment_identification
 
     def poll(self, now: int) -> None:
         """Do what is due: ARP's requests, and the news of hosts that did not answer them."""

@@ -88,8 +88,7 @@ class Ipv4Path(Path):
         if checksum_offset:
             start_checksum(packet, length, protocol, self.address_sum, checksum_offset, self.checksum_offload)
             checksum_start = LINK_AND_IPV4_HEADERS if self.checksum_offload else 0
-        ip.identification = (ip.identification + 1) & 0xFFFF  # any: nobody cuts up what has DF (RFC 6864 section 4.1)
-        self._write_headers(packet, total_length, ip.identification, protocol, traffic_class)
+        self._write_headers(packet, total_length, 0, protocol, traffic_class)  # see ``identification``
         ip.sent += 1
         return self._transmit(packet, checksum_start, checksum_offset, segment_size, now)
 
@@ -133,7 +132,7 @@ class Ipv4Path(Path):
             ip.no_memory += 1
             return False
         ip.fragmented += 1
-        identification = ip.next_identification()
+        identification = ip.identifications.next(self.source, self.destination)
         for part in parts:
             frame = part.chain
             self._write_headers(frame, part.length + IPV4_HEADER, identification, protocol, traffic_class)
