@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from netlab import privilege
 from netlab.commands.lab import only_lab
 from netlab.errors import NetlabError
+from netlab.python import module_command
 
 if TYPE_CHECKING:
     from captures.capture import CaptureResult
@@ -212,8 +212,7 @@ def _again_in(lab_name: str | None, origin: str | None, arguments: list[str]) ->
 
     lab = Lab.open(only_lab() if lab_name is None else lab_name)
     host = lab.host(next(iter(lab.hosts), "switch") if origin is None else origin)
-    argv = [sys.executable, "-P", "-m", "netlab.cli", *arguments]
-    argv = namespaces.command_in(host.namespace, argv, dies_with_parent=False)
+    argv = namespaces.command_in(host.namespace, module_command("netlab.cli", *arguments), dies_with_parent=False)
     os.execvp(argv[0], argv)
 
 

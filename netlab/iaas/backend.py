@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Interface

@@ -72,7 +72,9 @@ def test_without_a_route_nothing_can_leave() -> None:
 def test_replay_goes_from_a_host_of_the_lab(tmp_path: Path, lab: Lab) -> None:
     process = start_memcached(lab)
     try:
-        ran = netlab("replay", str(recording(tmp_path)), "--lab", lab.name, "--from", "client", "--to", SERVER, "--json")
+        ran = netlab(
+            "replay", str(recording(tmp_path)), "--lab", lab.name, "--from", "client", "--to", SERVER, "--json"
+        )
     finally:
         end(process)
     assert ran.returncode == 0, ran.stderr
