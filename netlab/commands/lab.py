@@ -165,7 +165,7 @@ def execute(
 
 
 def clean(as_json: JsonOption = False) -> None:
-    """Remove what labs whose owner was killed have left: what they had recorded, and nothing else."""
+    """Remove what was left by commands that were killed, by their records, and labs whose record is damaged."""
     privilege.acquire()
     from netlab import lab
 

@@ -94,6 +94,12 @@ def test_a_busy_machine_is_a_caution() -> None:
     assert "Others were using this machine (1.5 of its cores" in Checker(render(busy, [])).text
 
 
+def test_a_run_without_the_rights_to_steer_is_a_caution() -> None:
+    fallen = replace(THERE, cpu_mode="shared", fell_back=True)
+    assert "this was measured in shared mode" in Checker(render(Findings(fallen, ROWS), [])).text
+    assert "Others were using" in replace(fallen, cores_busy=1.5).caution()
+
+
 def test_cpu_model() -> None:
     assert cpu_model("processor\t: 0\nmodel name\t: AMD EPYC 9\nmodel name\t: other\n") == "AMD EPYC 9"
     assert cpu_model("processor : 0\n") == ""
