@@ -130,7 +130,7 @@ class Kill:
         chance = random.Random(seed)
         self.token = f"seed{seed}"
         self.command = list(COMMANDS)[seed % len(COMMANDS)]
-        self.signal = SIGNALS[seed // len(COMMANDS) % len(SIGNALS)]
+        self.signal = SIGNALS[(seed % len(COMMANDS) + seed // len(COMMANDS)) % len(SIGNALS)]
         self.arguments, steps = COMMANDS[self.command]
         self.step = chance.choice(steps)
         self.delay = chance.choice((0.0, chance.uniform(0, 0.05), chance.uniform(0, 0.5)))
