@@ -69,7 +69,10 @@ def measure(requests: int, connections: int, rounds: int, checkout: Path | None 
         if not node.stdout.readline().startswith("ready"):
             sys.exit("the node did not start under valgrind")
         client = lab.hosts["client"].popen(
-            [sys.executable, "-c", CLIENT, tap.address, str(connections), str(requests)], stdin=-1, stdout=-1, text=True
+            [sys.executable, "-c", CLIENT, tap.address, str(connections), str(requests)],
+            stdin=-1,
+            stdout=-1,
+            text=True,
         )
         assert client.stdin is not None
         assert client.stdout is not None

@@ -48,7 +48,6 @@ from stack.tcp.constants import (
     SYN_RECEIVED,
     TIME_WAIT,
 )
-from stack.tcp.fast_open import FastOpenQueue
 from stack.tcp.info import LINUX_STATES
 from stack.tcp.segment_output import send_ack
 from stack.tcp.settings import push
@@ -163,7 +162,7 @@ class StreamSocket(Socket):
         """How many connections may be accepted before they are open (RFC 7413)."""
         self.fast_opens = most
         if self.accepted is not None:
-            self.stack.tcp.engine.listeners[self.port].fast_open = FastOpenQueue(most) if most else None
+            self.stack.tcp.engine.listeners[self.port].fast_open.set_limit(most)
 
     def set_quick_acks(self, value: int) -> None:
         """TCP_QUICKACK, of a connection: 0 lets ACKs wait for answers, 1 does not, and sends the one that waits."""

@@ -39,8 +39,7 @@ class Listener:
     """An open port: ``accept`` is asked for a handler when a handshake is complete.
 
     ``pending`` counts the handshakes that are under way; ``backlog`` bounds them, and beyond it there are SYN cookies.
-    ``fast_open``: those of them that an application has already (RFC 7413), or None. Its connections begin with
-    ``settings``.
+    ``fast_open``: those of them that an application has already (RFC 7413). Its connections begin with ``settings``.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Listener:
         accept: Callable[[TcpConnection], TcpHandler],
         backlog: int,
         settings: TcpSettings,
-        fast_open: FastOpenQueue | None,
+        fast_open: int,
         engine: "Engine",
     ) -> None:
         self._engine = engine
@@ -58,7 +57,7 @@ class Listener:
         self.backlog = backlog
         self.take_settings(settings)
         self.pending = 0
-        self.fast_open = fast_open
+        self.fast_open = FastOpenQueue(fast_open)
 
     def take_settings(self, settings: TcpSettings) -> None:
         """What connections begin with from now on, and what is said of it in a SYN-ACK."""

@@ -36,6 +36,7 @@ class FastOpen:
 class FastOpenQueue:
     """A listener's connections that an application has, and whose handshake is not complete; at most ``limit``.
 
+    A limit of 0: the listener does not know the option, and gives no cookies.
     One that the peer resets stays counted for a while: else a flood of SYNs, each followed by a reset from the host
     whose address is abused, would never fill it (section 5.1).
     """
@@ -44,6 +45,10 @@ class FastOpenQueue:
         self.limit = limit
         self.pending = 0
         self._resets: list[int] = []  # when they are forgotten, in order
+
+    def set_limit(self, limit: int) -> None:
+        """From now on; connections beyond it that have begun go on."""
+        self.limit = limit
 
     def has_room(self, now: int) -> bool:
         """Whether another one may begin."""

@@ -76,7 +76,7 @@ def listen_arrives(engine: Engine, listener: Listener, segment: Segment, now: in
         return None
     connection = _receive_syn(engine, listener, segment, now)
     if (
-        listener.fast_open is not None
+        listener.fast_open.limit
         and engine.fast_open & FAST_OPEN_SERVER
         and _takes_early(engine, listener.fast_open, connection, segment, now)
     ):
@@ -169,7 +169,7 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
     connection.listener = None
     listener.pending -= 1
     if early:
-        listener.fast_open.pending -= 1  # type: ignore[union-attr]  # it has accepted one
+        listener.fast_open.pending -= 1
     elif _accept(connection, listener, now):
         tell_connected(connection)
 
@@ -195,7 +195,7 @@ def syn_too_long(connection: Tcb, now: int) -> None:
 def early_reset(connection: Tcb, now: int) -> None:
     """The peer resets a connection that it has opened with data, before the handshake is complete."""
     listener = connection.listener
-    if listener is not None and listener.fast_open is not None:
+    if listener is not None:
         listener.fast_open.was_reset(now)
 
 

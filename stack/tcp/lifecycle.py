@@ -49,7 +49,7 @@ def forget(connection: Tcb) -> None:
     if connection.listener is not None:
         connection.listener.pending -= 1
         fast_open = connection.fast_open
-        if fast_open is not None and fast_open.early and connection.listener.fast_open is not None:
+        if fast_open is not None and fast_open.early:
             connection.listener.fast_open.pending -= 1
         connection.listener = None
     engine.counters.closed += 1

@@ -26,7 +26,6 @@ from stack.tcp.constants import (
 from stack.tcp.ended import EndedConnections
 from stack.tcp.engine import Engine, Listener
 from stack.tcp.expiry import poll
-from stack.tcp.fast_open import FastOpenQueue
 from stack.tcp.handshake import open_actively
 from stack.tcp.icmp_errors import icmp_error_arrives
 from stack.tcp.input import segment_arrives
@@ -102,9 +101,8 @@ class Tcp(Transport):
             raise ValueError(f"{port} is not a TCP port")
         if port in self.engine.listeners:
             raise AddressInUseError(f"something listens on TCP port {port} already")
-        queue = FastOpenQueue(fast_open) if fast_open else None
         self.engine.listeners[port] = Listener(
-            port, accept, backlog, settings or self.engine.settings, queue, self.engine
+            port, accept, backlog, settings or self.engine.settings, fast_open, self.engine
         )
         if self.engine.ip.steering is not None:
             self.engine.ip.steering.claim(PROTOCOL_TCP, port)

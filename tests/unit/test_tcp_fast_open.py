@@ -116,6 +116,25 @@ def test_the_queue_is_bounded_and_resets_stay_counted():
     assert len(server.syn(cookie, b"x")) == 2
 
 
+def test_the_limit_changes_while_connections_are_pending():
+    server = Server(limit=0)
+    assert option_of(server.syn(b"")[0]) is None
+    server.send("R")
+    queue = server.node.tcp.engine.listeners[PORT].fast_open
+    queue.set_limit(2)
+    server.seq, server.ack, server.port = PEER_ISN, 0, 999
+    cookie = server.cookie()
+    server.port, server.seq, server.ack = 1000, 5, 0
+    assert len(server.syn(cookie, b"x")) == 2
+    queue.set_limit(1)
+    server.port, server.seq, server.ack = 1001, 5, 0
+    assert len(server.syn(cookie, b"x")) == 1
+    queue.set_limit(0)
+    server.port, server.seq, server.ack = 1002, 5, 0
+    assert option_of(server.syn(cookie, b"x")[0]) is None
+    assert queue.pending == 1
+
+
 def test_the_answer_is_repeated_with_the_handshake_and_after_it():
     server = Server()
     cookie = server.cookie()
