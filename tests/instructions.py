@@ -17,7 +17,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from captures import memcached_binary as protocol
 from netlab import python
 from netlab.lab import Lab
 
