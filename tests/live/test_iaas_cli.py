@@ -102,7 +102,7 @@ def test_run_says_what_is_wrong(tmp_path: Path) -> None:
         (["run", "--lab", "nosuchlab", __file__], "there is no lab"),
     ):
         status, _, err = finish(start(*arguments))
-        assert status == 1
+        assert status == 2
         assert said in err
         assert "Traceback" not in err
 

@@ -34,6 +34,7 @@ SHORTER = {
     "netlab bench transfer": "--seconds 0.2 --rounds 1",
     "netlab bench matrix": "--sizes 1,1024 --links clean --pairs node-linux",
     "netlab bench runtime": "--rounds 1",
+    "netlab script --live": "--tolerance 200000",
 }
 UNTIL_CTRL_C = re.compile(r"netlab (exec switch -- netlab )?(node|frontend|iaas) run |netlab capture ")
 BEGUN = re.compile(r"^(ready|Listening)", re.MULTILINE)
