@@ -1,3 +1,5 @@
+import cython
+
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport MemoryAllocator
 from stack.transport cimport IcmpError, Path, Received, Transport
@@ -15,6 +17,8 @@ cdef class Internet:
     cpdef void register(self, unsigned int protocol, Transport transport) except *
     cpdef Transport transport(self, unsigned int protocol)
     cpdef Path path(self, object source, object destination)
+    @cython.locals(local=tuple, remote=tuple)
+    cpdef Path known_path(self, IcmpError error)
     cpdef void port_unreachable(self, IOBuf packet, long long now) except *
     cpdef Path path_back(self)
     cpdef Path reply_path(self)

@@ -51,6 +51,13 @@ class Internet:
             return self.ipv4.path(source, destination)
         return self.ipv6.output.path(source, destination)
 
+    def known_path(self, error: IcmpError) -> Path | None:
+        """The path that the packet took which ``error`` is about, if anything was sent on it that is remembered."""
+        local, remote = (error.local_high, error.local_low), (error.remote_high, error.remote_low)
+        if is_mapped(*remote):
+            return self.ipv4.known_path(local, remote)
+        return self.ipv6.output.known_path(local, remote)
+
     def port_unreachable(self, packet: IOBuf, now: int) -> None:
         """Tell the sender of the packet that is being delivered that nobody waits for such at its port.
 

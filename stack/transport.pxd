@@ -3,10 +3,7 @@ import cython
 from ebbrt.iobuf cimport IOBuf
 from ebbrt.memory cimport NodeMemory
 from stack.interface cimport Interface
-from stack.path_search cimport PathSearch
-
-cdef long long FOREVER
-cdef long long MTU_LIFETIME
+from stack.path_mtu cimport PathMtu
 
 cdef class Received:
     cdef public unsigned int version
@@ -28,6 +25,7 @@ cdef class Received:
 cdef class IcmpError:
     cdef public unsigned int kind
     cdef public unsigned int mtu
+    cdef public unsigned int length
     cdef public unsigned long long local_high
     cdef public unsigned long long local_low
     cdef public unsigned int local_port
@@ -40,8 +38,7 @@ cdef class Transport:
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
     cpdef void icmp_error(self, IcmpError error, long long now) except *
 
-cdef class Path:
-    cdef readonly unsigned int version
+cdef class Path(PathMtu):
     cdef readonly unsigned long long source_high
     cdef readonly unsigned long long source_low
     cdef readonly unsigned long long destination_high
@@ -49,15 +46,7 @@ cdef class Path:
     cdef readonly unsigned int address_sum
     cdef readonly unsigned int headroom
     cdef readonly unsigned int header_length
-    cdef public unsigned int mtu
-    cdef readonly long long mtu_expires
-    cdef unsigned int _mtu_before
-    cdef public PathSearch search
     cdef readonly unsigned int largest_segment
-    cpdef void lower_mtu(self, unsigned int mtu, long long now) noexcept
-    cpdef void restore_mtu(self) noexcept
-    cpdef void raise_mtu(self, unsigned int mtu, long long now) noexcept
-    cpdef unsigned int link_mtu(self) noexcept
     cpdef bint leads_to_host(self) except -1
     cpdef bint send(
         self,

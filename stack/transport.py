@@ -5,12 +5,9 @@ are the mapped ones of RFC 4291 section 2.5.5.2 (``stack.address``). They are ba
 that IP and the transports, which call each other, import one way only and in the compiled build meet in C calls.
 """
 
-from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from stack.interface import Interface
-from stack.path_search import PathSearch
-
-MTU_LIFETIME = 600_000_000_000  # nanoseconds; at least 5 minutes, 10 recommended (RFC 1191 section 6.3)
+from stack.path_mtu import PathMtu
 
 
 class Received:
@@ -57,13 +54,14 @@ class IcmpError:
     """An error about a packet of ours, from somebody on the way or from this node's own IP (RFC 1122 section 3.2.2).
 
     kind: one of the ERROR_ constants, for both versions. mtu: with ERROR_TOO_BIG, what fits, or 0: not said. The rest
-    is quoted from the packet: our address and port, the peer's, and the 4 bytes behind the ports (TCP's sequence
-    number). Anyone may forge it: verify before acting.
+    is quoted from the packet: its length with IP's header, our address and port, the peer's, and the 4 bytes behind
+    the ports (TCP's sequence number). Anyone may forge it: verify before acting.
     """
 
     def __init__(self) -> None:
         self.kind = 0
         self.mtu = 0
+        self.length = 0
         self.local_high = 0
         self.local_low = 0
         self.local_port = 0
@@ -85,52 +83,22 @@ class Transport:
         raise NotImplementedError
 
 
-class Path:
+class Path(PathMtu):
     """The way from one of our addresses to one other address, for as long as its holder likes.
 
     headroom: bytes that the first piece of a packet given to ``send`` must own before the transport header.
-    header_length: IP's. mtu: the longest packet, IP's header counted, that is known to pass. It is the first link's
-    until somebody says that less passes (RFC 1191, RFC 8201), and again after ``mtu_expires``, nanoseconds.
-    search: for more than ``mtu``, when long packets have vanished in silence; then nothing longer is sent untried.
+    header_length: IP's. What fits is PathMtu's: all who send there share it.
     largest_segment: most payload bytes ``send`` takes with a ``segment_size``; 0: none. address_sum: as in Received.
     """
 
     def __init__(self, version: int, source: tuple[int, int], destination: tuple[int, int]) -> None:
-        self.version = version
+        PathMtu.__init__(self, version)
         self.source_high, self.source_low = source
         self.destination_high, self.destination_low = destination
         self.address_sum = 0
         self.headroom = 0
         self.header_length = 0
-        self.mtu = 0
-        self.mtu_expires = FOREVER
-        self._mtu_before = 0
-        self.search: PathSearch | None = None
         self.largest_segment = 0
-
-    def lower_mtu(self, mtu: int, now: int) -> None:
-        """Nothing longer than ``mtu`` is known to pass: send none, for ten minutes (RFC 1191 section 6.3)."""
-        if self.mtu_expires == FOREVER:
-            self._mtu_before = self.mtu
-        self.mtu = mtu
-        self.mtu_expires = now + MTU_LIFETIME
-
-    def restore_mtu(self) -> None:
-        """Try again what the first link takes: the way may have changed."""
-        self.mtu = self.link_mtu()
-        self.mtu_expires = FOREVER
-        self.search = None
-
-    def raise_mtu(self, mtu: int, now: int) -> None:
-        """A packet of ``mtu`` bytes has arrived (RFC 4821 section 7.6.1); at the first link's size all is well."""
-        if mtu >= self.link_mtu():
-            self.restore_mtu()
-        else:
-            self.lower_mtu(mtu, now)
-
-    def link_mtu(self) -> int:
-        """The longest packet that the first link takes."""
-        return self.mtu if self.mtu_expires == FOREVER else self._mtu_before
 
     def leads_to_host(self) -> bool:
         """Whether packets can be sent, and to one other host: no group, and there is a route."""

@@ -10,6 +10,7 @@ from stack.wire.checksum cimport transport_sum
 from stack.wire.udp cimport UdpHeader
 
 cdef unsigned int ERROR_PORT
+cdef unsigned int ERROR_TOO_BIG
 cdef unsigned int IPV4_LONGEST
 cdef unsigned int PROTOCOL_UDP
 cdef unsigned int UDP_CHECKSUM_OFFSET
@@ -36,7 +37,7 @@ cdef class Udp(Transport):
     cdef unsigned long long send_dropped
     @cython.locals(header=UdpHeader, datagram_length=cython.uint, source_port=cython.uint, socket=StackUdpSocket)
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
-    @cython.locals(socket=StackUdpSocket)
+    @cython.locals(socket=StackUdpSocket, path=Path)
     cpdef void icmp_error(self, IcmpError error, long long now) except *
     @cython.locals(path=Path, back=Path)
     cpdef bint send(self, unsigned int port, IOBuf data, object destination, unsigned int destination_port) except -1

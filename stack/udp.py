@@ -9,6 +9,7 @@ from ebbrt.network import AddressInUseError, UdpHandler, UdpSocket
 from stack.address import format_address, parse_address
 from stack.constants import (
     ERROR_PORT,
+    ERROR_TOO_BIG,
     IPV4_LONGEST,
     MASK32,
     PROTOCOL_UDP,
@@ -105,9 +106,16 @@ class Udp(Transport):
             self._delivering = False
 
     def icmp_error(self, error: IcmpError, now: int) -> None:
-        """Tell the socket that a datagram of its did not arrive (RFC 1122 section 4.1.3.3)."""
+        """Tell the socket that a datagram of its did not arrive (RFC 1122 section 4.1.3.3).
+
+        If it was too long, longer ones go in fragments from now on.
+        """
         socket = self._sockets.get(error.local_port)
         if socket is not None:
+            if error.kind == ERROR_TOO_BIG:
+                path = self.internet.known_path(error)  # else we cannot have sent it
+                if path is not None:
+                    path.packet_too_big(error.mtu, error.length, now)
             reason = "refused" if error.kind == ERROR_PORT else "unreachable"
             address = format_address(error.remote_high, error.remote_low)
             socket.handler.undelivered(reason, address, error.remote_port)

@@ -9,6 +9,7 @@ from stack.transport cimport IcmpError, Received, Transport
 from stack.wire.checksum cimport chain_sum, memory_sum, update
 from stack.wire.icmp cimport IcmpHeader
 
+cdef unsigned int ERROR_TOO_BIG
 cdef unsigned int ICMP_ECHO_REPLY
 cdef unsigned int ICMP_ECHO_REQUEST
 cdef unsigned int ICMP_HEADER

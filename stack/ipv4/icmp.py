@@ -8,6 +8,7 @@ rate: a token bucket that fills with the time it is given.
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from stack.constants import (
+    ERROR_TOO_BIG,
     ICMP_ECHO_REPLY,
     ICMP_ECHO_REQUEST,
     ICMP_HEADER,
@@ -86,7 +87,10 @@ class Icmp(Transport):
             self.unknown_type += 1  # among them source quench (RFC 6633), and redirects: a host with one gateway
 
     def icmp_error(self, error: IcmpError, now: int) -> None:
-        """An echo reply or an error of ours did not arrive: nothing waits for it."""
+        """An echo reply or an error of ours did not arrive: nothing waits for it, but the next one is to pass."""
+        if error.kind == ERROR_TOO_BIG:
+            local, remote = (error.local_high, error.local_low), (error.remote_high, error.remote_low)
+            self.internet.path(local, remote).packet_too_big(error.mtu, error.length, now)
 
     def send_error(self, error_type: int, code: int, rest: int, packet: IOBuf, now: int) -> None:
         """Report the packet that IPv4 is delivering to its sender, unless an error about it is forbidden.

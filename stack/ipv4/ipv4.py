@@ -110,10 +110,16 @@ class IPv4(InternetProtocol):
         if path is None:
             if not from_:
                 from_ = self.interface_for(to).ipv4_address
-            if len(self._paths) >= MOST_PATHS:
-                del self._paths[next(iter(self._paths))]
-            path = self._paths[key] = Ipv4Path(self, self.interface_of(from_), mapped(from_), destination)
+            path = self._paths.get(from_ << 32 | to)
+            if path is None:
+                path = Ipv4Path(self, self.interface_of(from_), mapped(from_), destination)
+                self._keep(from_ << 32 | to, path)
+            self._keep(key, path)
         return path
+
+    def known_path(self, source: tuple[int, int], destination: tuple[int, int]) -> Ipv4Path | None:
+        """The path between these mapped addresses if anybody has asked for it."""
+        return self._paths.get((source[1] & MASK32) << 32 | destination[1] & MASK32)
 
     def reply_path(self) -> Ipv4Path:
         """See ``Internet.reply_path``."""
@@ -249,6 +255,7 @@ class IPv4(InternetProtocol):
         error = self.internet.error
         error.kind = error_kind(error_type, code)
         error.mtu = mtu
+        error.length = header.total_length()
         error.local_high = error.remote_high = 0
         error.local_low = IPV4_MAPPED_PREFIX | header.source()
         error.remote_low = IPV4_MAPPED_PREFIX | header.destination()
@@ -289,6 +296,11 @@ class IPv4(InternetProtocol):
         counters["sent_in_fragments"] = self.fragmented
         counters["sent_fragments"] = self.fragments_sent
         return counters
+
+    def _keep(self, key: int, path: Ipv4Path) -> None:
+        if len(self._paths) >= MOST_PATHS:
+            del self._paths[next(iter(self._paths))]
+        self._paths[key] = path
 
     def _describe(self, header: Ipv4Header, interface: Interface) -> None:
         """Say in ``received`` what the header says."""

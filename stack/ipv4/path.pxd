@@ -10,7 +10,6 @@ from stack.wire.checksum cimport address_sum, start_checksum
 
 cdef unsigned int ETHERNET_HEADER
 cdef unsigned int ETHERTYPE_IPV4
-cdef long long FOREVER
 cdef unsigned int GROUP_TTL
 cdef unsigned int IPV4_HEADER
 cdef unsigned int IPV4_LONGEST
@@ -50,6 +49,10 @@ cdef class Ipv4Path(Path):
         unsigned int protocol,
         unsigned int traffic_class,
     ) noexcept
+    @cython.locals(identification=cython.uint)
+    cdef void _write_headers_to_be_cut(
+        self, IOBuf packet, unsigned int total_length, unsigned int protocol, unsigned int traffic_class, long long now
+    ) except *
     @cython.locals(neighbour=Neighbour, left=cython.bint)
     @cython.final
     cdef bint _transmit(

@@ -8,7 +8,6 @@ all but TCP are sent in fragments (``fragmentation``). Which next hop it is, ``I
 
 from typing import TYPE_CHECKING
 
-from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf
 from stack.constants import (
     ETHERNET_HEADER,
@@ -51,7 +50,6 @@ class Ipv4Path(Path):
         self.headroom = self.device.headroom + LINK_AND_IPV4_HEADERS
         self.header_length = IPV4_HEADER
         self.mtu = self.device.mtu
-        self.mtu_expires = FOREVER
         self.largest_segment = self.device.largest_segment
         self.checksum_offload = self.device.checksum_offload
         self.generation = ip.routes.generation
@@ -88,7 +86,10 @@ class Ipv4Path(Path):
         if checksum_offset:
             start_checksum(packet, length, protocol, self.address_sum, checksum_offset, self.checksum_offload)
             checksum_start = LINK_AND_IPV4_HEADERS if self.checksum_offload else 0
-        self._write_headers(packet, total_length, 0, protocol, traffic_class)  # see ``identification``
+        if self.may_be_cut:
+            self._write_headers_to_be_cut(packet, total_length, protocol, traffic_class, now)
+        else:
+            self._write_headers(packet, total_length, 0, protocol, traffic_class)  # 0: see ``identification``
         ip.sent += 1
         return self._transmit(packet, checksum_start, checksum_offset, segment_size, now)
 
@@ -104,6 +105,16 @@ class Ipv4Path(Path):
         )
         if self.to_group:
             ip.header.set_time_to_live(GROUP_TTL)
+
+    def _write_headers_to_be_cut(
+        self, packet: IOBuf, total_length: int, protocol: int, traffic_class: int, now: int
+    ) -> None:
+        """The same without DF: a router on the way carries less than we care to send (``PathMtu.may_be_cut``)."""
+        if now >= self.mtu_expires:
+            self.renew_mtu(now)
+        identification = self.ip.identifications.next(self.source, self.destination)
+        self._write_headers(packet, total_length, identification, protocol, traffic_class)
+        self.ip.header.become_fragment(0, False)
 
     def _transmit(self, frame: IOBuf, checksum_start: int, checksum_offset: int, segment_size: int, now: int) -> bool:
         """Give a frame to the device, or to the neighbour table; False, counted, when the device is full."""
@@ -122,6 +133,8 @@ class Ipv4Path(Path):
     ) -> bool:
         """Send what does not fit in the path's MTU; see Path.send. One fragment that cannot leave ends it."""
         ip = self.ip
+        if now >= self.mtu_expires and self.renew_mtu(now):
+            return self.send(packet, length, protocol, checksum_offset, 0, traffic_class, now)
         if protocol == PROTOCOL_TCP or length + IPV4_HEADER > IPV4_LONGEST:
             ip.too_long += 1
             return False

@@ -10,6 +10,7 @@ from stack.transport cimport IcmpError, Path, Received, Transport
 from stack.wire.checksum cimport transport_sum
 from stack.wire.icmp cimport IcmpHeader
 
+cdef unsigned int ERROR_TOO_BIG
 cdef unsigned int ICMP_HEADER
 cdef unsigned int ECHO_REPLY
 cdef unsigned int ECHO_REQUEST

@@ -7,7 +7,7 @@ a token bucket that fills with the time it is given.
 
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
-from stack.constants import ICMP_HEADER
+from stack.constants import ERROR_TOO_BIG, ICMP_HEADER
 from stack.error_limit import ErrorLimit
 from stack.ipv6.constants import (
     ECHO_REPLY,
@@ -85,7 +85,10 @@ class Icmpv6(Transport):
             self.unknown_type += 1  # section 2.4 (b)
 
     def icmp_error(self, error: IcmpError, now: int) -> None:
-        """An echo reply or an error of ours did not arrive: nothing waits for it."""
+        """An echo reply or an error of ours did not arrive: nothing waits for it, but the next one is to pass."""
+        if error.kind == ERROR_TOO_BIG:
+            local, remote = (error.local_high, error.local_low), (error.remote_high, error.remote_low)
+            self.internet.path(local, remote).packet_too_big(error.mtu, error.length, now)
 
     def send_error(
         self, error_type: int, code: int, parameter: int, packet: IOBuf, even_to_group: bool, now: int

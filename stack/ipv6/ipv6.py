@@ -32,7 +32,6 @@ from stack.ipv6.constants import (
     IPV6_TCP_TO_GROUP,
     IPV6_UNKNOWN_PROTOCOL,
     NEXT_HEADER_FIELD,
-    PACKET_TOO_BIG,
     PARAMETER_PROBLEM,
     PROTOCOL_ICMPV6,
     SILENT,
@@ -209,11 +208,10 @@ class IPv6(InternetProtocol):
         mem = self.memory.mem
         at += quoted
         self.quoted_protocol = protocol
-        if error_type == PACKET_TOO_BIG and protocol != PROTOCOL_TCP:
-            self.output.shorten(header, mtu, now)
         error = self.internet.error
         error.kind = error_kind(error_type, code)
         error.mtu = mtu
+        error.length = IPV6_HEADER + header.payload_length()
         error.local_high = header.source_high()
         error.local_low = header.source_low()
         error.remote_high = header.destination_high()

@@ -14,9 +14,6 @@ cdef unsigned int ETHERTYPE_IPV6
 cdef unsigned int IPV6_HEADER
 cdef unsigned int LINK_AND_IPV6_HEADERS
 cdef unsigned int LONGEST_PAYLOAD
-cdef unsigned int LEAST_MTU
-cdef long long FOREVER
-cdef long long SHORTENED_TIME
 cdef unsigned int PROTOCOL_TCP
 cdef unsigned int FRAGMENT
 cdef unsigned int FRAGMENT_HEADER
@@ -42,8 +39,6 @@ cdef class Ipv6Path(Path):
     cdef Ipv6Output output
     cdef readonly Ipv6Link link
     cdef bint checksum_offload
-    cdef unsigned int datagram_mtu
-    cdef long long datagram_mtu_until
     cdef unsigned int generation
     cdef readonly Neighbour neighbour
     cpdef bint is_outdated(self) noexcept
@@ -81,7 +76,6 @@ cdef class Ipv6Path(Path):
         unsigned int traffic_class,
         long long now,
     ) except -1
-    cdef unsigned int _datagram_mtu(self, long long now) noexcept
     cdef void _look_again(self) except *
 
 @cython.locals(piece=IOBuf, head=IOBuf, last=IOBuf)

@@ -6,7 +6,6 @@ again when the neighbour is gone, or when addresses, prefixes or routers of the 
 
 import random
 
-from ebbrt.constants import FOREVER
 from ebbrt.iobuf import IOBuf, allocate
 from stack.constants import ETHERNET_HEADER, PROTOCOL_TCP
 from stack.internet import Internet
@@ -15,7 +14,6 @@ from stack.ipv6.constants import (
     FRAGMENT,
     FRAGMENT_HEADER,
     IPV6_HEADER,
-    LEAST_MTU,
     LINK_AND_IPV6_HEADERS,
     LONGEST_PAYLOAD,
 )
@@ -27,7 +25,6 @@ from stack.wire.checksum import address_sum, start_checksum
 from stack.wire.ethernet import EthernetHeader
 from stack.wire.ipv6 import Ipv6Header
 
-SHORTENED_TIME = 600_000_000_000  # nanoseconds for which a smaller MTU is kept to (RFC 8201 section 4)
 MOST_PATHS = 4096  # kept for those who ask again; a holder of a path keeps it anyway
 
 
@@ -55,10 +52,16 @@ class Ipv6Output:
         if path is None or (source is None and path.is_outdated()):
             link = self._link_to(destination) if source is None else self._link_of(source)
             chosen = source or select_source(link.addresses if link is not None else [], destination)
-            if len(self._paths) >= MOST_PATHS:
-                del self._paths[next(iter(self._paths))]
-            path = self._paths[source, destination] = Ipv6Path(self, link, chosen, destination)
+            path = self._paths.get((chosen, destination))
+            if path is None or path.link is not link:
+                path = Ipv6Path(self, link, chosen, destination)
+                self._keep(chosen, destination, path)
+            self._keep(source, destination, path)
         return path
+
+    def known_path(self, source: tuple[int, int], destination: tuple[int, int]) -> "Ipv6Path | None":
+        """The path between these addresses if anybody has asked for it."""
+        return self._paths.get((source, destination))
 
     def reply_path(self, received: Received) -> "Ipv6Path":
         """The way back for a single packet: from the address that was asked, or to a group from one of ours."""
@@ -93,14 +96,6 @@ class Ipv6Output:
             return link.neighbours.lookup_for_reply(high, low) or self.nobody
         return link.neighbours.lookup(high, low)
 
-    def shorten(self, header: Ipv6Header, mtu: int, now: int) -> None:
-        """A packet of ours, whose ``header`` was quoted, was too long for its way (RFC 8201 section 4)."""
-        source = header.source_high(), header.source_low()
-        destination = header.destination_high(), header.destination_low()
-        for path in (self._paths.get((source, destination)), self._paths.get((None, destination))):
-            if path is not None:
-                path.shorten(mtu, now)
-
     def statistics(self) -> dict[str, int]:
         """Packets sent, and those that could not be."""
         return {
@@ -111,6 +106,11 @@ class Ipv6Output:
             "send_no_memory": self.no_memory,
             "fragments_sent": self.fragments_sent,
         }
+
+    def _keep(self, source: tuple[int, int] | None, destination: tuple[int, int], path: "Ipv6Path") -> None:
+        if len(self._paths) >= MOST_PATHS:
+            del self._paths[next(iter(self._paths))]
+        self._paths[source, destination] = path
 
     def _link_of(self, source: tuple[int, int]) -> Ipv6Link | None:
         """The link on which that is our address."""
@@ -148,8 +148,6 @@ class Ipv6Path(Path):
         )
         self.header_length = IPV6_HEADER
         self.headroom = output.internet.headroom
-        self.datagram_mtu = LONGEST_PAYLOAD
-        self.datagram_mtu_until = FOREVER
         self.generation = 0
         self.checksum_offload = False
         if link is not None:
@@ -189,11 +187,8 @@ class Ipv6Path(Path):
             return False
         if packet.headroom() < self.headroom:
             raise ValueError(f"{packet.headroom()} bytes of headroom before a packet, not {self.headroom}")
-        if protocol != PROTOCOL_TCP and length + IPV6_HEADER > self._datagram_mtu(now):
+        if length + IPV6_HEADER > (self.mtu if segment_size == 0 else LONGEST_PAYLOAD):
             return self._send_fragments(packet, length, protocol, checksum_offset, traffic_class, now)
-        if (length + IPV6_HEADER > self.mtu and segment_size == 0) or length > LONGEST_PAYLOAD:
-            output.too_long += 1
-            return False
         checksum_start = 0
         if checksum_offset:
             start_checksum(packet, length, protocol, self.address_sum, checksum_offset, self.checksum_offload)
@@ -210,13 +205,15 @@ class Ipv6Path(Path):
         The identification is a random number, which nobody can foresee (RFC 7739 section 5.2).
         """
         output = self.output
-        if length > LONGEST_PAYLOAD:
+        if protocol == PROTOCOL_TCP or length > LONGEST_PAYLOAD:
             output.too_long += 1
             return False
+        if now >= self.mtu_expires and self.renew_mtu(now):
+            return self.send(packet, length, protocol, checksum_offset, 0, traffic_class, now)
         if checksum_offset:
             start_checksum(packet, length, protocol, self.address_sum, checksum_offset, False)
         identification = output.random.getrandbits(32)
-        most = (self._datagram_mtu(now) - IPV6_HEADER - FRAGMENT_HEADER) & ~7
+        most = (self.mtu - IPV6_HEADER - FRAGMENT_HEADER) & ~7
         start = 0
         while start < length:
             count = min(most, length - start)
@@ -272,22 +269,11 @@ class Ipv6Path(Path):
             output.device_full += 1
         return left
 
-    def shorten(self, mtu: int, now: int) -> None:
-        """Somebody says that no more than ``mtu`` bytes pass: believed of datagrams, for a while."""
-        self.datagram_mtu = max(LEAST_MTU, min(mtu, self.datagram_mtu))
-        self.datagram_mtu_until = now + SHORTENED_TIME
-
-    def _datagram_mtu(self, now: int) -> int:
-        """How long a packet may be that TCP does not answer for."""
-        if now >= self.datagram_mtu_until:
-            self.datagram_mtu_until = FOREVER
-            self.datagram_mtu = LONGEST_PAYLOAD
-        return min(self.mtu, self.datagram_mtu)
-
     def _look_again(self) -> None:
         """Ask for the next hop again."""
         if self.link is not None:
             self.generation = self.link.generation
+            self.set_link_mtu(self.link.mtu)
         self.neighbour = self.output.next_hop(self.link, self, False)
 
 

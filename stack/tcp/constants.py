@@ -106,9 +106,7 @@ CHALLENGE_INTERVAL = 500 * MILLISECOND  # least time between two ACKs that answe
 COOKIE_PERIOD = 64 * SECOND  # of a SYN cookie, which is good for one to two of them
 PAWS_IDLE = 24 * 24 * 3600 * SECOND  # ts_recent is worth nothing when older, RFC 7323 section 5.5
 
-LEAST_IPV4_MTU = 552  # a path MTU below is not believed: Linux's limit; RFC 791 guarantees 68 only
 BLACK_HOLE_RETRIES = 3  # timeouts in a row of a full segment, RFC 8899 section 5.1.2 MAX_PROBES
-LEAST_IPV6_MTU = 1280  # RFC 8200 section 5
 PROBE_FOLLOWERS = 3  # full segments that must follow a probe of the path's MTU, so that its loss is seen
 DEFAULT_MSS = 536  # of a peer that sends no MSS option, RFC 9293 section 3.7.1
 LEAST_MSS = 88  # 76 after timestamps: below it headers cost more than they carry, and a peer is humoured no further

@@ -10,8 +10,8 @@ from stack.transport cimport Path
 cdef unsigned int BLACK_HOLE_RETRIES
 cdef unsigned int ESTABLISHED
 cdef unsigned int HEADER_LENGTH
-cdef unsigned int LEAST_IPV4_MTU
-cdef unsigned int LEAST_IPV6_MTU
+cdef unsigned int MIN_IPV4_MTU
+cdef unsigned int MIN_IPV6_MTU
 cdef unsigned int LEAST_MSS
 cdef unsigned int MASK32
 cdef unsigned int TIMESTAMPS_LENGTH
@@ -27,5 +27,3 @@ cpdef void suspect_black_hole(Tcb connection, long long now) except *
 cpdef void follow_path(Tcb connection, long long now) except *
 @cython.locals(path=Path, mss=cython.uint)
 cpdef void adapt_to_path(Tcb connection) noexcept
-@cython.locals(plateau=cython.uint)
-cpdef unsigned int plateau_below(unsigned int mtu) except? 0

@@ -1,10 +1,10 @@
 """The size of our segments follows the path: path MTU discovery (RFC 1191, RFC 8201), and the MSS (RFC 6691).
 
 All packets of TCP must arrive whole. A router through whose next link one does not fit says so, and how long it may
-be; the ``Path`` keeps that for ten minutes, for all connections that use it. Each of them looks, before it sends,
-whether the path is still what its segments were made for, and else makes them smaller or larger. What was in flight
-when the path got narrower is sent again at once, in smaller segments, and is no sign of congestion (RFC 8201 section
-5.4, RFC 4821 section 7.6).
+be; the ``Path`` keeps that for ten minutes, for all that use it (``stack.path_mtu``). Each connection looks, before it
+sends, whether the path is still what its segments were made for, and else makes them smaller or larger. What was in
+flight when the path got narrower is sent again at once, in smaller segments, and is no sign of congestion (RFC 8201
+section 5.4, RFC 4821 section 7.6).
 
 Where no such message comes (a black hole), full segments are lost again and again while small ones pass: when one has
 timed out for the third time in a row, the path is taken to be narrower, in two steps (RFC 4821 section 7.7, RFC 8899
@@ -12,25 +12,20 @@ section 4.3). What lies between is then searched for by probing (``stack.tcp.siz
 minutes; a size that no probe has passed with is not used on such a path.
 
 Such a message can be forged (RFC 5927 section 7). ``stack.tcp.icmp_errors`` has seen to it that what it quotes is in
-flight; here it must name a size that is smaller than what we send, and nobody is believed below the least that every
-network carries.
+flight; here it must name a size that is smaller than what we send.
 """
 
+from stack.path_mtu import MIN_IPV4_MTU, MIN_IPV6_MTU
 from stack.path_search import PathSearch
 from stack.tcp.constants import (
     BLACK_HOLE_RETRIES,
     ESTABLISHED,
     HEADER_LENGTH,
-    LEAST_IPV4_MTU,
-    LEAST_IPV6_MTU,
     LEAST_MSS,
     MASK32,
     TIMESTAMPS_LENGTH,
 )
 from stack.tcp.tcb import Tcb
-
-# MTUs that networks have (RFC 1191 section 7.1, and tunnels): for a router that does not say what would fit.
-PLATEAUS = (32000, 17914, 8166, 4352, 2002, 1492, 1400, 1280, 1006, LEAST_IPV4_MTU)
 
 
 def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
@@ -44,17 +39,12 @@ def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
     if losses is not None and losses.size_probe and (mtu == 0 or mtu >= connection.path_mtu):
         _probe_too_big(connection, losses.size_probe, mtu)
         return False
-    if mtu == 0:
-        mtu = plateau_below(connection.path_mtu)
-    mtu = max(mtu, LEAST_IPV4_MTU if path.version == 4 else LEAST_IPV6_MTU)
-    if mtu >= connection.path_mtu or (connection.state < ESTABLISHED and not _sent_early(connection)):
+    usable = path.mtu_for(mtu, connection.path_mtu) != 0
+    if not usable or (connection.state < ESTABLISHED and not _sent_early(connection)):
         counters.icmp_errors_ignored += 1
         return False
-    if mtu < path.mtu:
-        path.lower_mtu(mtu, now)
+    if path.packet_too_big(mtu, connection.path_mtu, now):
         counters.path_mtu_lowered += 1
-        if path.search is not None:
-            path.search.ceiling = mtu  # until that is old
     return True
 
 
@@ -83,7 +73,7 @@ def suspect_black_hole(connection: Tcb, now: int) -> None:
         return
     if connection.flight() < connection.snd_mss:
         return
-    mtu = LEAST_IPV6_MTU if path.version == 6 or connection.path_mtu > LEAST_IPV6_MTU else LEAST_IPV4_MTU
+    mtu = MIN_IPV6_MTU if path.version == 6 or connection.path_mtu > MIN_IPV6_MTU else MIN_IPV4_MTU
     if mtu < path.mtu:
         path.lower_mtu(mtu, now)
         path.search = PathSearch(path.link_mtu(), now)
@@ -93,13 +83,8 @@ def suspect_black_hole(connection: Tcb, now: int) -> None:
 def follow_path(connection: Tcb, now: int) -> None:
     """The path has changed, or what was known of it is old."""
     path = connection.path
-    if now >= path.mtu_expires:
-        if path.search is None:
-            path.restore_mtu()
-            connection.engine.counters.path_mtu_restored += 1
-        else:
-            path.search.restart(path.link_mtu(), now)
-            path.lower_mtu(path.mtu, now)
+    if now >= path.mtu_expires and path.renew_mtu(now):
+        connection.engine.counters.path_mtu_restored += 1
     narrower = path.mtu < connection.path_mtu
     adapt_to_path(connection)
     connection.congestion.mss = connection.snd_mss
@@ -117,11 +102,3 @@ def adapt_to_path(connection: Tcb) -> None:
     connection.path_mtu = path.mtu
     mss = max(min(connection.peer_mss, path.mtu - path.header_length - HEADER_LENGTH), LEAST_MSS)
     connection.snd_mss = mss - TIMESTAMPS_LENGTH if connection.timestamps else mss
-
-
-def plateau_below(mtu: int) -> int:
-    """The next smaller MTU that networks have."""
-    for plateau in PLATEAUS:
-        if plateau < mtu:
-            return plateau
-    return LEAST_IPV4_MTU

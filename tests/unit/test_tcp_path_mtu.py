@@ -3,7 +3,7 @@
 import pytest
 
 from stack.constants import ERROR_TOO_BIG
-from stack.tcp.path_mtu import plateau_below
+from stack.path_mtu import plateau_below
 from tests.tcplink import SECOND, Recorder, Wire, open_pair
 from tests.tcppeer import Peer
 
