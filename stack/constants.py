@@ -45,7 +45,7 @@ IPV4_BAD_SOURCE = 6
 IPV4_NOT_OURS = 7
 IPV4_FRAGMENT = 8
 IPV4_UNKNOWN_PROTOCOL = 9
-IPV4_TCP_TO_BROADCAST = 10
+IPV4_TCP_TO_GROUP = 10
 IPV4_BAD_OPTION = 11
 IPV4_SOURCE_ROUTE = 12
 IPV4_OUTCOMES = (
@@ -59,7 +59,7 @@ IPV4_OUTCOMES = (
     "not_ours",
     "fragment",
     "unknown_protocol",
-    "tcp_to_broadcast",
+    "tcp_to_group",
     "bad_option",
     "source_route",
 )

@@ -163,6 +163,7 @@ class Stack:
             "icmp": self.icmp.statistics(),
             "igmp": self.ipv4.igmp.statistics(),
             "ipv6": self.ipv6.statistics(),
+            "ipv6_reassembly": self.ipv6.reassembly.statistics(),
             "icmpv6": self.icmpv6.statistics(),
             "ndp": _sum([link.statistics() for link in self.ipv6.links]),
             "udp": self.udp.statistics(),

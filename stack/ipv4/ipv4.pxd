@@ -25,7 +25,7 @@ cdef unsigned int IPV4_FRAGMENT
 cdef unsigned int IPV4_HEADER
 cdef unsigned long long IPV4_MAPPED_PREFIX
 cdef unsigned int IPV4_NOT_OURS
-cdef unsigned int IPV4_TCP_TO_BROADCAST
+cdef unsigned int IPV4_TCP_TO_GROUP
 cdef unsigned int IPV4_UNKNOWN_PROTOCOL
 cdef unsigned int LIMITED_BROADCAST
 cdef unsigned int MASK32

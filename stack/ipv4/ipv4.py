@@ -34,7 +34,7 @@ from stack.constants import (
     IPV4_MAPPED_PREFIX,
     IPV4_NOT_OURS,
     IPV4_OUTCOMES,
-    IPV4_TCP_TO_BROADCAST,
+    IPV4_TCP_TO_GROUP,
     IPV4_UNKNOWN_PROTOCOL,
     LIMITED_BROADCAST,
     MASK32,
@@ -216,7 +216,7 @@ class IPv4(InternetProtocol):
             self.icmp.send_error(ICMP_UNREACHABLE, UNREACHABLE_PROTOCOL, 0, packet, now)  # RFC 1122 section 3.2.2.1
             return
         if protocol == PROTOCOL_TCP and received.to_group:
-            self._outcomes[IPV4_TCP_TO_BROADCAST] += 1  # RFC 1122 section 4.2.3.10
+            self._outcomes[IPV4_TCP_TO_GROUP] += 1  # RFC 1122 section 4.2.3.10
             return
         self._outcomes[IPV4_DELIVERED] += 1
         transport.receive_segment(packet, length, received, now)
@@ -281,7 +281,7 @@ class IPv4(InternetProtocol):
         return deadline
 
     def statistics(self) -> dict[str, Any]:
-        """Received packets and what became of them; sent ones, and those that could not be.
+        """Received packets and what became of them; sent ones, fragments among them, and those that could not be.
 
         A packet that was put together is counted as received once more, beside its fragments.
         """

@@ -150,6 +150,7 @@ class Ipv4Path(Path):
             frame = part.chain
             self._write_headers(frame, part.length + IPV4_HEADER, identification, protocol, traffic_class)
             ip.header.become_fragment(part.offset >> 3, part.more)
+            ip.sent += 1
             ip.fragments_sent += 1
             if not self._transmit(frame, 0, 0, 0, now):
                 return False

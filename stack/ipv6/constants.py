@@ -79,6 +79,8 @@ ERRONEOUS_FIELD = 0  # codes of "parameter problem"
 UNRECOGNIZED_NEXT_HEADER = 1
 UNRECOGNIZED_OPTION = 2
 INCOMPLETE_HEADER_CHAIN = 3  # RFC 7112 section 5
+TOO_MANY_HEADERS = 8  # RFC 8883 section 2.5
+TOO_MANY_OPTIONS = 9  # RFC 8883 section 2.6
 
 # Multicast Listener Discovery (RFC 2710, RFC 3810) and Neighbor Discovery (RFC 4861)
 LISTENER_QUERY = 130

@@ -17,10 +17,12 @@ cdef unsigned int LONGEST_PAYLOAD
 cdef unsigned int NO_NEXT_HEADER
 cdef unsigned int PAYLOAD_LENGTH_FIELD
 cdef unsigned int ROUTING
+cdef int TOO_MANY_HEADERS
+cdef int TOO_MANY_OPTIONS
 cdef int UNRECOGNIZED_NEXT_HEADER
 cdef int UNRECOGNIZED_OPTION
-cdef unsigned int MOST_HEADERS
-cdef unsigned int MOST_OPTIONS
+cdef unsigned int MAX_HEADERS
+cdef unsigned int MAX_OPTIONS
 cdef unsigned int PAD1
 cdef unsigned int PADN
 cdef unsigned int ROUTER_ALERT
@@ -37,7 +39,7 @@ cdef class ExtensionHeaders:
     cdef readonly unsigned int pointer
     cdef readonly bint even_to_group
     cdef readonly bint router_alert
-    @cython.locals(kind=cython.uint, outcome=cython.uint)
+    @cython.locals(kind=cython.uint, outcome=cython.uint, number=cython.uint)
     cpdef unsigned int walk(
         self,
         unsigned long long start,
@@ -45,6 +47,7 @@ cdef class ExtensionHeaders:
         unsigned int offset,
         unsigned int next_header,
         unsigned int named_at,
+        bint in_fragments,
     ) noexcept
     @cython.locals(at=cython.ulonglong, length=cython.uint)
     cdef unsigned int _take_header(

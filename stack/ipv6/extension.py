@@ -1,8 +1,15 @@
 """The extension headers of a received packet (RFC 8200 section 4): walked over, up to a transport or a fragment.
 
 Of the options only the padding does anything here; what the others ask of a node that does not know them is in their
-own first two bits (section 4.2). How many headers and options there may be is bounded, as RFC 8504 section 5.3 lets a
-host do: no honest packet has more.
+own first two bits (section 4.2). How much of it a packet may have is bounded:
+
+- 64 headers. Section 4.1 wants any number of them accepted, and a header costs as little to walk over as its 8 bytes
+  did to receive, so the bound is not tight: it keeps one packet from costing as much as several do, if buffers are
+  large. Packets of a node's users have at most seven (section 4.1's order). All must lie in the first buffer, which
+  is a bound too: 55 headers of 8 bytes in a node's buffers of 512.
+- 8 options in a header, padding not counted: what RFC 8504 section 5.3 has for a default, and Linux.
+
+Beyond these a packet is dropped and its sender told (RFC 8883 sections 2.5 and 2.6).
 """
 
 from ebbrt.memory import NodeMemory
@@ -22,12 +29,14 @@ from stack.ipv6.constants import (
     NO_NEXT_HEADER,
     ROUTING,
     SILENT,
+    TOO_MANY_HEADERS,
+    TOO_MANY_OPTIONS,
     UNRECOGNIZED_NEXT_HEADER,
     UNRECOGNIZED_OPTION,
 )
 
-MOST_HEADERS = 8
-MOST_OPTIONS = 16  # in one header, padding not counted
+MAX_HEADERS = 64
+MAX_OPTIONS = 8  # in one header, padding not counted
 PAD1 = 0
 PADN = 1
 ROUTER_ALERT = 5  # RFC 2711; MLD's messages have it
@@ -56,11 +65,14 @@ class ExtensionHeaders:
         self.even_to_group = False
         self.router_alert = False
 
-    def walk(self, start: int, contiguous: int, offset: int, next_header: int, named_at: int) -> int:
+    def walk(
+        self, start: int, contiguous: int, offset: int, next_header: int, named_at: int, in_fragments: bool
+    ) -> int:
         """Walk from ``offset`` on, where a ``next_header`` lies; one of the IPV6_ outcomes.
 
         start: of the packet in node memory, of which ``contiguous`` bytes lie in one piece. named_at: offset of the
-        field that says what ``next_header`` is.
+        field that says what ``next_header`` is. in_fragments: the packet had a fragment header, and ``next_header``
+        came behind that.
         """
         self.offset = offset
         self.next_header = next_header
@@ -68,7 +80,7 @@ class ExtensionHeaders:
         self.pointer = named_at
         self.even_to_group = False
         self.router_alert = False
-        for _ in range(MOST_HEADERS):
+        for number in range(MAX_HEADERS + 1):
             kind = self.next_header
             if kind == NO_NEXT_HEADER:
                 return IPV6_NO_NEXT_HEADER
@@ -76,12 +88,16 @@ class ExtensionHeaders:
                 return IPV6_FRAGMENT
             if kind not in (HOP_BY_HOP, ROUTING, DESTINATION_OPTIONS):
                 return IPV6_DELIVERED
-            if kind == HOP_BY_HOP and self.offset != IPV6_HEADER:
+            if kind == HOP_BY_HOP and (in_fragments or self.offset != IPV6_HEADER):
                 self.code = UNRECOGNIZED_NEXT_HEADER  # RFC 8200 section 4: only right behind the IPv6 header
                 return IPV6_BAD_EXTENSION
+            if number == MAX_HEADERS:
+                break
             outcome = self._take_header(start, contiguous, kind)
             if outcome != IPV6_DELIVERED:
                 return outcome
+        self.code = TOO_MANY_HEADERS
+        self.pointer = self.offset
         return IPV6_BAD_EXTENSION
 
     def _take_header(self, start: int, contiguous: int, kind: int) -> int:
@@ -118,7 +134,11 @@ class ExtensionHeaders:
                 options += 1
                 self.router_alert = self.router_alert or kind == ROUTER_ALERT
                 action = kind >> 6
-                if options > MOST_OPTIONS or action == DISCARD:
+                if action == DISCARD:
+                    return False
+                if options > MAX_OPTIONS:
+                    self.code = TOO_MANY_OPTIONS
+                    self.pointer = at
                     return False
                 if action != SKIP:
                     self.code = UNRECOGNIZED_OPTION

@@ -58,6 +58,16 @@ cdef class IPv6(InternetProtocol):
     cpdef void receive(
         self, IOBuf packet, Interface interface, bint link_group, bint checksum_valid, long long now
     ) except *
+    cpdef void count(self, unsigned int outcome) noexcept
+    cpdef void deliver_whole(
+        self,
+        IOBuf packet,
+        unsigned int length,
+        unsigned int offset,
+        unsigned int next_header,
+        unsigned int named_at,
+        long long now,
+    ) except *
     @cython.locals(received=Received)
     cpdef void describe(
         self, Ipv6Header header, unsigned long long start, Interface interface, bint checksum_valid

@@ -122,6 +122,17 @@ class IPv6(InternetProtocol):
         self.describe(header, packet.start, interface, checksum_valid)
         self.deliver(packet, length, IPV6_HEADER, header.next_header(), NEXT_HEADER_FIELD, now)
 
+    def count(self, outcome: int) -> None:
+        """A packet that was received has come to this end, one of the IPV6_ outcomes."""
+        self._outcomes[outcome] += 1
+
+    def deliver_whole(
+        self, packet: IOBuf, length: int, offset: int, next_header: int, named_at: int, now: int
+    ) -> None:
+        """As ``deliver``, a packet that was put together: it counts as received once more, beside its fragments."""
+        self._received += 1
+        self.deliver(packet, length, offset, next_header, named_at, now)
+
     def describe(self, header: Ipv6Header, start: int, interface: Interface, checksum_valid: bool) -> None:
         """Fill in ``received`` from the header of a packet at ``start`` that is to be delivered."""
         received = self.received
@@ -147,13 +158,12 @@ class IPv6(InternetProtocol):
         """Give what is at ``offset`` in a described packet of ``length`` bytes to its transport."""
         transport = self._transport(next_header)
         if transport is None:
-            outcome = self.extensions.walk(packet.start, packet.length, offset, next_header, named_at)
+            outcome = self.extensions.walk(
+                packet.start, packet.length, offset, next_header, named_at, self.in_fragments
+            )
             if outcome == IPV6_FRAGMENT and not self.in_fragments:
-                self._outcomes[IPV6_FRAGMENT] += 1
                 self.in_fragments = True
-                outcome = self.reassembly.take(packet, length, now)
-                if outcome != IPV6_DELIVERED:
-                    self._outcomes[outcome] += 1
+                self.reassembly.take(packet, length, now)
                 return
             if outcome != IPV6_DELIVERED:
                 self._leave(packet, outcome, now)
@@ -194,7 +204,7 @@ class IPv6(InternetProtocol):
         ):
             return False
         walked = self.quoted_extensions
-        outcome = walked.walk(quoted, contiguous, IPV6_HEADER, header.next_header(), NEXT_HEADER_FIELD)
+        outcome = walked.walk(quoted, contiguous, IPV6_HEADER, header.next_header(), NEXT_HEADER_FIELD, False)
         at = walked.offset
         protocol = walked.next_header
         if outcome == IPV6_FRAGMENT and at + FRAGMENT_HEADER <= contiguous and self._is_first_fragment(quoted + at):
@@ -240,12 +250,14 @@ class IPv6(InternetProtocol):
         return deadline
 
     def statistics(self) -> dict[str, int]:
-        """Received packets and what became of them; sent ones, and those that could not be."""
+        """Received packets and what became of them; sent ones, fragments among them, and those that could not be.
+
+        A packet that was put together is counted as received once more, beside its fragments.
+        """
         counters = {"received": self._received}
         for outcome in range(len(IPV6_OUTCOMES)):
             counters[IPV6_OUTCOMES[outcome]] = self._outcomes[outcome]
-        fragments = {f"fragments_{name}": count for name, count in self.reassembly.statistics().items()}
-        return counters | self.output.statistics() | fragments
+        return counters | self.output.statistics()
 
     def _poll_link(self, link: Ipv6Link, now: int) -> None:
         """What is due of addresses, routers and groups."""

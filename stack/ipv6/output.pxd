@@ -29,8 +29,9 @@ cdef class Ipv6Output:
     cdef public unsigned long long no_route
     cdef public unsigned long long too_long
     cdef public unsigned long long device_full
-    cdef public unsigned long long fragments_sent
     cdef public unsigned long long no_memory
+    cdef public unsigned long long fragmented
+    cdef public unsigned long long fragments_sent
     cdef object random
     @cython.locals(high=cython.ulonglong, low=cython.ulonglong, everybody=Neighbour)
     cpdef Neighbour next_hop(self, Ipv6Link link, Path path, bint for_reply)

@@ -43,8 +43,9 @@ class Ipv6Output:
         self.no_route = 0
         self.too_long = 0
         self.device_full = 0
-        self.fragments_sent = 0
         self.no_memory = 0
+        self.fragmented = 0
+        self.fragments_sent = 0
 
     def path(self, source: tuple[int, int] | None, destination: tuple[int, int]) -> "Ipv6Path":
         """The way to an address, from one of ours or from the one that fits best."""
@@ -104,7 +105,8 @@ class Ipv6Output:
             "send_too_long": self.too_long,
             "send_device_full": self.device_full,
             "send_no_memory": self.no_memory,
-            "fragments_sent": self.fragments_sent,
+            "sent_in_fragments": self.fragmented,
+            "sent_fragments": self.fragments_sent,
         }
 
     def _keep(self, source: tuple[int, int] | None, destination: tuple[int, int], path: "Ipv6Path") -> None:
@@ -212,6 +214,7 @@ class Ipv6Path(Path):
             return self.send(packet, length, protocol, checksum_offset, 0, traffic_class, now)
         if checksum_offset:
             start_checksum(packet, length, protocol, self.address_sum, checksum_offset, False)
+        output.fragmented += 1
         identification = output.random.getrandbits(32)
         most = (self.mtu - IPV6_HEADER - FRAGMENT_HEADER) & ~7
         start = 0
@@ -225,9 +228,9 @@ class Ipv6Path(Path):
             header = bytes((protocol, 0)) + (start | more).to_bytes(2, "big") + identification.to_bytes(4, "big")
             fragment.write(0, header)
             fragment.next = part_of(packet, start, count)
+            output.fragments_sent += 1
             if not self._transmit(fragment, FRAGMENT_HEADER + count, FRAGMENT, 0, 0, 0, traffic_class, now):
                 return False
-            output.fragments_sent += 1
             start += count
         return True
 

@@ -11,6 +11,7 @@ cdef unsigned int ECN
 cdef unsigned int FRAGMENT_HEADER
 cdef unsigned int IPV6_BAD_EXTENSION
 cdef unsigned int IPV6_DELIVERED
+cdef unsigned int IPV6_FRAGMENT
 cdef unsigned int IPV6_HEADER
 cdef unsigned int LEAST_TRANSPORT_HEADER
 cdef unsigned int NEXT_HEADER_FIELD
@@ -24,9 +25,13 @@ cdef class Reassembly(Timed):
     cdef FragmentHeader _fragment
     cdef object _fragments
     @cython.locals(
-        fragment=FragmentHeader, extensions=ExtensionHeaders, outcome=cython.uint, header_length=cython.uint
+        fragment=FragmentHeader,
+        extensions=ExtensionHeaders,
+        at=cython.uint,
+        outcome=cython.uint,
+        header_length=cython.uint,
     )
-    cpdef unsigned int take(self, IOBuf packet, unsigned int length, long long now) except? 0
+    cpdef void take(self, IOBuf packet, unsigned int length, long long now) except *
     @cython.locals(extensions=ExtensionHeaders, outcome=cython.uint)
     cdef bint _has_whole_header(self, IOBuf packet, unsigned int header_length) except -1
     @cython.locals(received=Received, fragment=FragmentHeader)

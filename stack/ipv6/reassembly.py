@@ -15,6 +15,7 @@ from stack.ipv6.constants import (
     INCOMPLETE_HEADER_CHAIN,
     IPV6_BAD_EXTENSION,
     IPV6_DELIVERED,
+    IPV6_FRAGMENT,
     IPV6_HEADER,
     NEXT_HEADER_FIELD,
     REASSEMBLY_TIMEOUT,
@@ -45,26 +46,30 @@ class Reassembly(Timed):
         self._fragment = FragmentHeader(memory)
         self._fragments = Fragments(IPV6_TIMEOUT)
 
-    def take(self, packet: IOBuf, length: int, now: int) -> int:
-        """Take a fragment of ``length`` bytes, whose fragment header is where the walk has ended; its outcome.
+    def take(self, packet: IOBuf, length: int, now: int) -> None:
+        """Take a fragment of ``length`` bytes, whose fragment header is where the walk has ended; count its outcome.
 
-        One that is the whole packet, "atomic", is never put together with others (RFC 6946 section 4).
+        One that is the whole packet, "atomic", is never put together with others (RFC 6946 section 4): it is delivered
+        as it lies, its fragment header being one more header on the way to the transport.
         """
         fragment = self._fragment
         extensions = self.extensions
-        outcome = fragment.read(packet.start, packet.length, extensions.offset, length)
+        at = extensions.offset
+        header_length = at + FRAGMENT_HEADER
+        outcome = fragment.read(packet.start, packet.length, at, length)
         if outcome != IPV6_DELIVERED:
+            self.ip.count(outcome)
             if fragment.code != SILENT:
                 self.ip.report_problem(packet, fragment.code, fragment.pointer, False, now)
-            return outcome
-        header_length = extensions.offset + FRAGMENT_HEADER
-        if fragment.is_atomic():
-            self._deliver(packet, header_length, length, extensions.pointer, now)
+        elif fragment.is_atomic():
+            self.received.checksum_valid = False  # what the device said of it was of a fragment
+            self.ip.deliver(packet, length, header_length, fragment.next_header, at, now)
         elif fragment.start == 0 and not self._has_whole_header(packet, header_length):
+            self.ip.count(IPV6_FRAGMENT)
             self.ip.report_problem(packet, INCOMPLETE_HEADER_CHAIN, 0, False, now)  # RFC 7112 section 5
         else:
+            self.ip.count(IPV6_FRAGMENT)
             self._keep(packet, header_length, now)
-        return IPV6_DELIVERED
 
     def poll(self, now: int) -> None:
         """Give up what has waited too long, and tell those whose first fragment came (RFC 8200 section 4.5)."""
@@ -85,7 +90,7 @@ class Reassembly(Timed):
     def _has_whole_header(self, packet: IOBuf, header_length: int) -> bool:
         """Whether a first fragment has everything up to the transport's header, and that too."""
         extensions = self.extensions
-        outcome = extensions.walk(packet.start, packet.length, header_length, self._fragment.next_header, 0)
+        outcome = extensions.walk(packet.start, packet.length, header_length, self._fragment.next_header, 0, True)
         if outcome == IPV6_BAD_EXTENSION:
             return extensions.code != SILENT
         return outcome != IPV6_DELIVERED or extensions.offset + LEAST_TRANSPORT_HEADER <= packet.chain_length()
@@ -130,12 +135,12 @@ class Reassembly(Timed):
             packet = headers
         header = self._header.at(packet.start)
         extensions = self.extensions
-        extensions.walk(packet.start, header_length, IPV6_HEADER, header.next_header(), NEXT_HEADER_FIELD)
+        extensions.walk(packet.start, header_length, IPV6_HEADER, header.next_header(), NEXT_HEADER_FIELD, False)
         self.received.traffic_class = (header.traffic_class() & ~ECN) | datagram.ecn
         self._deliver(packet, header_length, header_length + datagram.length, extensions.pointer, now)
 
     def _deliver(self, packet: IOBuf, header_length: int, length: int, named_at: int, now: int) -> None:
-        """Take the fragment header out of a packet that is whole, and deliver it.
+        """Take the fragment header out of a packet that was put together, and deliver it.
 
         The headers before it move up to close the gap. What the device said of the checksum was of a fragment.
         """
@@ -149,4 +154,4 @@ class Reassembly(Timed):
         self._header.at(packet.start).set_payload_length(length - IPV6_HEADER)
         self.received.start = packet.start
         self.received.checksum_valid = False
-        self.ip.deliver(packet, length, header_length - FRAGMENT_HEADER, next_header, named_at, now)
+        self.ip.deliver_whole(packet, length, header_length - FRAGMENT_HEADER, next_header, named_at, now)

@@ -98,7 +98,7 @@ def test_nothing_hostile_raises_or_grows(seed: int) -> None:
         assert counted["ndp"]["addresses"] <= 16
         assert counted["ndp"]["routers"] <= 8
         assert counted["ndp"]["neighbours"] <= 1024
-        assert counted["ipv6"]["fragments_pinned_bytes"] <= 4 << 20
+        assert counted["ipv6_reassembly"]["pinned_bytes"] <= 4 << 20
     fixed.advance(100 * SECOND)
     fixed.device.sent.clear()
     fixed.introduce()

@@ -84,7 +84,7 @@ def test_frames_for_others_and_of_other_kinds_are_counted() -> None:
         (IP(src=PEER, dst="224.0.0.9") / UDP(), "not_ours"),
         (datagram(flags="MF"), "fragment"),
         (datagram(frag=1), "fragment"),
-        (IP(src=PEER, dst="255.255.255.255") / TCP(flags="S"), "tcp_to_broadcast"),
+        (IP(src=PEER, dst="255.255.255.255") / TCP(flags="S"), "tcp_to_group"),
     ],
 )
 def test_invalid_packets_are_dropped_with_a_reason(packet: Packet | bytes, outcome: str) -> None:

@@ -133,15 +133,41 @@ def test_unknown_headers_and_options_are_dropped_and_reported(
         assert (sent[0][IPv6].src, sent[0][IPv6].dst) == (NODE, PEER)
 
 
-@pytest.mark.parametrize("count", [8, 200])
-def test_the_walk_is_bounded(count: int) -> None:
-    harness, _ = listening()
+def with_headers(count: int) -> IPv6:
     packet = UDP(sport=9, dport=7) / Raw(b"hello")
     for _ in range(count):
         packet = IPv6ExtHdrDestOpt() / packet
-    harness.give_ip(from_peer(packet))
+    return from_peer(packet)
+
+
+@pytest.mark.parametrize("count", [1, 8, 64])
+def test_as_many_headers_as_linux_is_known_to_take(count: int) -> None:
+    harness, recorder = listening()
+    harness.give_ip(with_headers(count))
+    assert recorder.received == [(b"hello", PEER, 9)]
+
+
+@pytest.mark.parametrize("count", [65, 170])
+def test_the_walk_is_bounded(count: int) -> None:
+    harness, recorder = listening()
+    harness.give_ip(with_headers(count))
     assert harness.counter("ipv6", "bad_extension_header") == 1
-    assert harness.take() == []
+    (error,) = harness.take()
+    assert (verified(error)[ICMPv6ParamProblem].code, error[ICMPv6ParamProblem].ptr) == (8, 40 + 64 * 8)
+    assert recorder.received == []
+
+
+@pytest.mark.parametrize("kind", [IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop])
+def test_eight_options_in_a_header_are_taken_and_no_more(kind: type[Packet]) -> None:
+    harness, recorder = listening()
+    payload = UDP(sport=9, dport=7) / Raw(b"hello")
+    options = [HBHOptUnknown(otype=0x1E, optdata=b"ab"), PadN(optdata=b"\0\0")] * 8
+    harness.give_ip(from_peer(kind(options=options) / payload))
+    assert recorder.received == [(b"hello", PEER, 9)]
+    harness.give_ip(from_peer(kind(options=[*options, HBHOptUnknown(otype=0x1E, optdata=b"ab")]) / payload))
+    (error,) = harness.take()
+    assert (verified(error)[ICMPv6ParamProblem].code, error[ICMPv6ParamProblem].ptr) == (9, 40 + 2 + 8 * 8)
+    assert len(recorder.received) == 1
 
 
 def test_a_header_that_runs_out_of_the_packet_is_dropped() -> None:
