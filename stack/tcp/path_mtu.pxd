@@ -16,7 +16,7 @@ cdef unsigned int LEAST_MSS
 cdef unsigned int MASK32
 cdef unsigned int TIMESTAMPS_LENGTH
 
-@cython.locals(path=Path, counters=Counters, losses=Losses)
+@cython.locals(path=Path, counters=Counters, losses=Losses, too_early=cython.bint)
 cpdef bint packet_too_big(Tcb connection, unsigned int mtu, long long now) except -1
 cdef bint _sent_early(Tcb connection) noexcept
 @cython.locals(search=PathSearch)

@@ -39,8 +39,8 @@ def packet_too_big(connection: Tcb, mtu: int, now: int) -> bool:
     if losses is not None and losses.size_probe and (mtu == 0 or mtu >= connection.path_mtu):
         _probe_too_big(connection, losses.size_probe, mtu)
         return False
-    usable = path.mtu_for(mtu, connection.path_mtu) != 0
-    if not usable or (connection.state < ESTABLISHED and not _sent_early(connection)):
+    too_early = connection.state < ESTABLISHED and not _sent_early(connection)
+    if too_early or path.mtu_for(mtu, connection.path_mtu) == 0:
         counters.icmp_errors_ignored += 1
         return False
     if path.packet_too_big(mtu, connection.path_mtu, now):
