@@ -2,7 +2,6 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
-from stack.constants import MASK32
 from stack.interface import Interface
 
 
@@ -25,14 +24,9 @@ class RouteTable:
         self._routes: list[Route] = []  # longest prefix first
 
     def add(self, network: IPv4Network, gateway: IPv4Address, interface: Interface) -> None:
-        """Add a route. Raises ValueError when the gateway is not on the interface's own network.
-
-        In a network of one (a /32) every gateway is outside: then it is on the link, and ARP is told so.
-        """
+        """Add a route. Raises ValueError when the gateway is not on the interface's own network."""
         if (int(gateway) ^ interface.ipv4_address) & interface.ipv4_mask:
-            if interface.ipv4_mask != MASK32:
-                raise ValueError(f"the gateway {gateway} is not in the network of its interface")
-            interface.arp.gateways.add(int(gateway))
+            raise ValueError(f"the gateway {gateway} is not in the network of its interface")
         self._routes.append(Route(network, gateway, interface))
         self._routes.sort(key=lambda route: -route.network.prefixlen)
         self.change()
@@ -48,8 +42,6 @@ class RouteTable:
             for route in self._routes
             if (route.network, route.gateway, route.interface) != (network, int(gateway), interface)
         ]
-        if not any(route.gateway == int(gateway) and route.interface is interface for route in self._routes):
-            interface.arp.gateways.discard(int(gateway))
         self.change()
 
     def find(self, destination: int, interface: Interface | None = None) -> Route | None:

@@ -11,11 +11,10 @@
 What it sends leaves by ``DhcpUser.send``; the address is taken, probed for and given back by the same user.
 ``configure`` is the user that joins it to a stack. Anyone on the link can answer, so an answer must fit in with
 what was asked (transaction, link address, server), and however often one refuses us, we ask at a bounded rate.
-An acknowledgment need not repeat what was said before: mask, routers and the like hold until they are changed.
 """
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
 from ebbrt.constants import FOREVER
@@ -58,7 +57,6 @@ SHORTEST_RENEWAL_RETRY = 60 * SECOND  # section 4.4.5
 AFTER_REFUSAL = 10 * SECOND  # after a DECLINE (section 3.1, 5), and from the second NAK in a row on
 SHORTEST_LEASE = 10  # seconds: no server means less, and a hostile one must not keep us busy
 INFINITE = 0xFFFFFFFF  # seconds
-LASTING = (SUBNET_MASK, ROUTER, DNS, MTU)  # options that hold until a server says otherwise
 WANTED = bytes([SUBNET_MASK, ROUTER, DNS, MTU, LEASE_TIME, RENEWAL_TIME, REBINDING_TIME])
 
 INIT = "init"
@@ -118,7 +116,6 @@ class DhcpClient(Timed):
         self.state = INIT
         self.lease: Lease | None = None
         self._offer: Message | None = None
-        self._said: dict[int, bytes] = {}  # LASTING options, as servers have said them since the offer was taken
         self._xid = 0
         self._began_at = 0  # when this transaction began
         self._sent_at = 0  # the last message: a lease counts from there (section 4.4.1)
@@ -290,20 +287,15 @@ class DhcpClient(Timed):
         if self._lease_in(offer, now) is None:
             return False
         self._offer = offer
-        self._said = _lasting(offer.options)
         self.state = REQUESTING
         self._sent = 0
         self._request_offer(now)
         return True
 
     def _take_lease(self, ack: Message, now: int) -> bool:
-        ack = replace(ack, options={**self._said, **ack.options})  # what it leaves out is as it was
         lease = self._lease_in(ack, self._sent_at)
         if lease is None or lease.expires_at <= now:
             return False
-        if self.state != REQUESTING and self.lease is not None and lease.address.ip != self.lease.address.ip:
-            return False  # nobody may move us while we talk: the lease runs out, and we ask anew
-        self._said = _lasting(ack.options)
         if self.state == REQUESTING:
             self._refusals = 0
             self.lease = lease
@@ -311,6 +303,9 @@ class DhcpClient(Timed):
             self.wait_until(FOREVER)
             self.user.check(lease)
             return True
+        assert self.lease is not None
+        if lease.address != self.lease.address:
+            return False  # nobody may move us while we talk: the lease runs out, and we ask anew
         self.lease = lease
         self.renewed += 1
         self.address_free(now)
@@ -343,7 +338,7 @@ class DhcpClient(Timed):
         return Lease(
             address=address,
             server=server,
-            routers=tuple(router for router in routers if _is_reachable(router, address)),
+            routers=tuple(router for router in routers if router in address.network and router != address.ip),
             dns=tuple(map(IPv4Address, message.numbers(DNS))),
             mtu=message.number(MTU, 2) or 0,
             renew_at=FOREVER if endless else since + renew * SECOND,
@@ -364,17 +359,6 @@ def _usable_interface(address: int, mask: int | None) -> IPv4Interface | None:
     if network.prefixlen < 31 and interface.ip in (network.network_address, network.broadcast_address):
         return None
     return interface
-
-
-def _is_reachable(router: IPv4Address, address: IPv4Interface) -> bool:
-    """Whether the router may be another host on our link: in a network of one, any may (RFC 3442's practice)."""
-    if router == address.ip or router.is_multicast or router.is_loopback or router.is_unspecified:
-        return False
-    return router in address.network or address.network.prefixlen == 32
-
-
-def _lasting(options: dict[int, bytes]) -> dict[int, bytes]:
-    return {code: options[code] for code in LASTING if code in options}
 
 
 def _packed(address: int) -> bytes:

@@ -18,7 +18,6 @@ cdef class Arp(NeighbourTable):
     cdef public unsigned int address
     cdef public unsigned int mask
     cdef public unsigned int candidate
-    cdef readonly set gateways
     cdef public object claim
     cdef ArpPacket _arp
     cdef unsigned long long received

@@ -39,7 +39,6 @@ class Arp(NeighbourTable):
         self.address = 0
         self.mask = LIMITED_BROADCAST
         self.candidate = 0
-        self.gateways: set[int] = set()  # on the link by a route, though outside our network
         self.claim: AddressClaim | None = None
         self._arp = ArpPacket(allocator.memory)
         # Each received packet is counted in ``received`` and in one of the next six.
@@ -132,7 +131,7 @@ class Arp(NeighbourTable):
 
     def _is_host_on_link(self, address: int) -> bool:
         if (address ^ self.address) & self.mask:
-            return address in self.gateways
+            return False
         # All zeros and all ones are no hosts, except where the prefix leaves no room for them (RFC 3021).
         host_bits = self.mask ^ LIMITED_BROADCAST
         host = address & host_bits

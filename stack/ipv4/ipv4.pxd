@@ -12,7 +12,6 @@ from stack.wire.ethernet cimport EthernetHeader
 from stack.wire.ipv4 cimport Ipv4Header
 
 cdef unsigned long long BROADCAST_MAC
-cdef unsigned int DHCP_CLIENT_PORT
 cdef unsigned int ETHERNET_HEADER
 cdef long long FOREVER
 cdef unsigned long long GROUP_MAC
@@ -30,8 +29,6 @@ cdef unsigned int IPV4_UNKNOWN_PROTOCOL
 cdef unsigned int LIMITED_BROADCAST
 cdef unsigned int MASK32
 cdef unsigned int PROTOCOL_TCP
-cdef unsigned int PROTOCOL_UDP
-cdef unsigned int UDP_HEADER
 cdef unsigned int UNREACHABLE_HOST
 cdef unsigned int UNREACHABLE_PROTOCOL
 
@@ -113,6 +110,3 @@ cdef class IPv4(InternetProtocol):
     @cython.locals(destination=cython.uint, source=cython.uint, network=cython.uint, to_group=cython.bint)
     @cython.final
     cdef unsigned int _check_addresses(self, Ipv4Header header, Interface interface, bint link_group) noexcept
-    @cython.locals(destination=cython.uint)
-    @cython.final
-    cdef bint _configures(self, Ipv4Header header) noexcept

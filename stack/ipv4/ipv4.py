@@ -13,7 +13,6 @@ from ebbrt.iobuf import IOBuf
 from stack.address import mapped
 from stack.constants import (
     BROADCAST_MAC,
-    DHCP_CLIENT_PORT,
     ERROR_PARAMETER,
     ERROR_PORT,
     ERROR_PROHIBITED,
@@ -39,8 +38,6 @@ from stack.constants import (
     LIMITED_BROADCAST,
     MASK32,
     PROTOCOL_TCP,
-    PROTOCOL_UDP,
-    UDP_HEADER,
     UNREACHABLE_HOST,
     UNREACHABLE_PORT,
     UNREACHABLE_PROTOCOL,
@@ -335,7 +332,6 @@ class IPv4(InternetProtocol):
                 destination == LIMITED_BROADCAST
                 or destination == interface.ipv4_broadcast
                 or (destination >> 28 == 0xE and destination in interface.ipv4_groups)
-                or (interface.ipv4_address == 0 and not link_group and self._configures(header))
             )
             if not to_group:
                 return IPV4_NOT_OURS
@@ -352,21 +348,6 @@ class IPv4(InternetProtocol):
         if header.is_fragment():
             return IPV4_FRAGMENT
         return IPV4_DELIVERED
-
-    def _configures(self, header: Ipv4Header) -> bool:
-        """Whether a packet brings an interface its first address: DHCP, sent to the address that we are to have.
-
-        RFC 2131 section 4.1: what comes to our link address before we have one should be accepted. It is taken as a
-        broadcast would be, so nothing is answered that is not DHCP's.
-        """
-        destination = header.destination()
-        if destination >> 28 >= 0xE or destination >> 24 in (0, 127):
-            return False
-        if header.protocol() != PROTOCOL_UDP or header.is_fragment():
-            return False
-        if header.total_length() < header.header_length() + UDP_HEADER:
-            return False
-        return header.payload_double_word(0) & 0xFFFF == DHCP_CLIENT_PORT
 
 
 def error_kind(error_type: int, code: int) -> int:
