@@ -189,4 +189,4 @@ def take_address(stack: Stack, index: int, address: str | None, router: str | No
         stack.routes.remove(EVERYWHERE, IPv4Address(default.gateway), interface)
     stack.ipv4.set_address(interface, None if address is None else IPv4Interface(address))
     if router is not None:
-        stack.routes.add(EVERYWHERE, IPv4Address(router), interface)
+        stack.routes.add(EVERYWHERE, IPv4Address(router), interface, on_link=True)

@@ -92,3 +92,4 @@ MOST_SACK_BLOCKS = 4  # what the 40 bytes of options have room for (RFC 2018 sec
 # UDP (RFC 768)
 UDP_HEADER = 8
 UDP_CHECKSUM_OFFSET = 6
+DHCP_CLIENT_PORT = 68

@@ -6,6 +6,7 @@ cdef class Route:
     cdef readonly Interface interface
     cdef readonly unsigned int first
     cdef readonly unsigned int mask
+    cdef readonly bint on_link
 
 cdef class RouteTable:
     cdef readonly unsigned int generation

@@ -11,10 +11,14 @@
 What it sends leaves by ``DhcpUser.send``; the address is taken, probed for and given back by the same user.
 ``configure`` is the user that joins it to a stack. Anyone on the link can answer, so an answer must fit in with
 what was asked (transaction, link address, server), and however often one refuses us, we ask at a bounded rate.
+
+Servers leave out of an ACK what they have said before. So what was offered or acknowledged holds for as long as there
+is a lease, or hope of one, until a later message says otherwise.
 """
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface
 
 from ebbrt.constants import FOREVER
@@ -57,6 +61,8 @@ SHORTEST_RENEWAL_RETRY = 60 * SECOND  # section 4.4.5
 AFTER_REFUSAL = 10 * SECOND  # after a DECLINE (section 3.1, 5), and from the second NAK in a row on
 SHORTEST_LEASE = 10  # seconds: no server means less, and a hostile one must not keep us busy
 INFINITE = 0xFFFFFFFF  # seconds
+TIMES = (LEASE_TIME, RENEWAL_TIME, REBINDING_TIME)  # they belong together
+HELD = (SUBNET_MASK, ROUTER, DNS, MTU)  # what holds until a message says otherwise
 WANTED = bytes([SUBNET_MASK, ROUTER, DNS, MTU, LEASE_TIME, RENEWAL_TIME, REBINDING_TIME])
 
 INIT = "init"
@@ -72,7 +78,8 @@ REBINDING = "rebinding"
 class Lease:
     """What a server has given us: times in nanoseconds of our clock, FOREVER when there is none.
 
-    dns and mtu (0: not said) are kept for whoever asks; the stack itself does not use them.
+    routers: in the address's network, or beside a network of one address anywhere: reached on the link all the same
+    (as clients do since RFC 3442). dns and mtu (0: not said) are kept for whoever asks; the stack does not use them.
     """
 
     address: IPv4Interface
@@ -116,6 +123,7 @@ class DhcpClient(Timed):
         self.state = INIT
         self.lease: Lease | None = None
         self._offer: Message | None = None
+        self._held: dict[int, bytes] = {}  # options of the offer and the ACKs up to now
         self._xid = 0
         self._began_at = 0  # when this transaction began
         self._sent_at = 0  # the last message: a lease counts from there (section 4.4.1)
@@ -207,6 +215,7 @@ class DhcpClient(Timed):
     def _begin(self, now: int, delay: int) -> None:
         self.state = INIT
         self._offer = None
+        self._held = {}
         self.wait_until(now + delay)
 
     def _start_transaction(self, now: int) -> None:
@@ -287,16 +296,19 @@ class DhcpClient(Timed):
         if self._lease_in(offer, now) is None:
             return False
         self._offer = offer
+        self._held = offer.options
         self.state = REQUESTING
         self._sent = 0
         self._request_offer(now)
         return True
 
     def _take_lease(self, ack: Message, now: int) -> bool:
+        ack = self._completed(ack)
         lease = self._lease_in(ack, self._sent_at)
         if lease is None or lease.expires_at <= now:
             return False
         if self.state == REQUESTING:
+            self._held = ack.options
             self._refusals = 0
             self.lease = lease
             self.state = CHECKING
@@ -304,8 +316,9 @@ class DhcpClient(Timed):
             self.user.check(lease)
             return True
         assert self.lease is not None
-        if lease.address != self.lease.address:
+        if lease.address.ip != self.lease.address.ip:
             return False  # nobody may move us while we talk: the lease runs out, and we ask anew
+        self._held = ack.options
         self.lease = lease
         self.renewed += 1
         self.address_free(now)
@@ -323,6 +336,12 @@ class DhcpClient(Timed):
             self.lease = None
             self.user.unbound()
 
+    def _completed(self, message: Message) -> Message:
+        """The message with what it leaves out of what was said before."""
+        names = HELD if message.options.get(LEASE_TIME) else HELD + TIMES
+        held = {name: self._held[name] for name in names if name in self._held and not message.options.get(name)}
+        return replace(message, options={**message.options, **held})
+
     def _lease_in(self, message: Message, since: int) -> Lease | None:
         """The lease that a message offers or gives, counted from ``since``; None when we cannot use it."""
         seconds = message.number(LEASE_TIME)
@@ -330,7 +349,7 @@ class DhcpClient(Timed):
         address = _usable_interface(message.yiaddr, message.number(SUBNET_MASK))
         if seconds is None or seconds < SHORTEST_LEASE or server is None or address is None:
             return None
-        routers = [IPv4Address(router) for router in message.numbers(ROUTER)]
+        routers = [router for router in message.numbers(ROUTER) if _can_be_host(router)]
         renew, rebind = message.number(RENEWAL_TIME), message.number(REBINDING_TIME)
         if renew is None or rebind is None or not 0 < renew < rebind < seconds:
             renew, rebind = seconds // 2, seconds * 7 // 8  # section 4.4.5
@@ -338,7 +357,7 @@ class DhcpClient(Timed):
         return Lease(
             address=address,
             server=server,
-            routers=tuple(router for router in routers if router in address.network and router != address.ip),
+            routers=tuple(_reachable(map(IPv4Address, routers), address)),
             dns=tuple(map(IPv4Address, message.numbers(DNS))),
             mtu=message.number(MTU, 2) or 0,
             renew_at=FOREVER if endless else since + renew * SECOND,
@@ -347,11 +366,26 @@ class DhcpClient(Timed):
         )
 
 
+def _can_be_host(address: int) -> bool:
+    return address >> 24 not in (0, 127) and address >> 28 < 0xE
+
+
+def _reachable(routers: Iterable[IPv4Address], address: IPv4Interface) -> list[IPv4Address]:
+    """Those of the routers that somebody with this address can reach on the link."""
+    alone = address.network.prefixlen == 32
+    return [router for router in routers if router != address.ip and (alone or router in address.network)]
+
+
+def _classful_length(address: int) -> int:
+    """Bits of the network that an address is in by its class: what holds without a mask (RFC 950), as clients do."""
+    return 8 if address >> 31 == 0 else 16 if address >> 30 == 2 else 24
+
+
 def _usable_interface(address: int, mask: int | None) -> IPv4Interface | None:
-    """The address with its network (without a mask, a network of one); None when no host can have it."""
-    if address >> 24 in (0, 127) or address >> 28 >= 0xE:
+    """The address with its network; None when no host can have it."""
+    if not _can_be_host(address):
         return None
-    length = 32 if mask is None else mask.bit_count()
+    length = _classful_length(address) if mask is None else mask.bit_count()
     if length == 0 or (mask is not None and mask != MASK32 << (32 - length) & MASK32):
         return None
     interface = IPv4Interface((address, length))

@@ -10,14 +10,13 @@ from typing import Any
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.network import UdpHandler
 from stack.address import mapped
-from stack.constants import LIMITED_BROADCAST
+from stack.constants import DHCP_CLIENT_PORT, LIMITED_BROADCAST
 from stack.dhcp.client import DhcpClient, DhcpUser, Lease
 from stack.dhcp.message import LONGEST
 from stack.interface import Interface
 from stack.ipv4.address_claim import AddressUser
 from stack.stack import Stack
 
-CLIENT_PORT = 68
 SERVER_PORT = 67
 EVERYWHERE = IPv4Network("0.0.0.0/0")
 
@@ -39,7 +38,7 @@ class Dhcp(UdpHandler):
         self.stack = stack
         self.listener = listener
         self._clients: dict[int, InterfaceLease] = {}
-        stack.udp.bind(CLIENT_PORT, self)
+        stack.udp.bind(DHCP_CLIENT_PORT, self)
 
     def configure(self, interface: Interface) -> None:
         """Get an address for ``interface``, and keep it for as long as a server lets us."""
@@ -79,7 +78,7 @@ class InterfaceLease(DhcpUser, AddressUser):
             return  # as if it had been lost
         message.write(0, data)
         path = stack.ipv4.path_on(self.interface, mapped(LIMITED_BROADCAST if server is None else server))
-        stack.udp.send_on(path, CLIENT_PORT, message, SERVER_PORT)
+        stack.udp.send_on(path, DHCP_CLIENT_PORT, message, SERVER_PORT)
 
     def check(self, lease: Lease) -> None:
         """See DhcpUser."""
@@ -89,11 +88,12 @@ class InterfaceLease(DhcpUser, AddressUser):
     def bound(self, lease: Lease) -> None:
         """See DhcpUser."""
         router = lease.routers[0] if lease.routers else None
+        self.stack.claim(self.interface).change_network(lease.address)
         if router != self._router:
             self._remove_route()
             self._router = router
             if router is not None:
-                self.stack.routes.add(EVERYWHERE, router, self.interface)
+                self.stack.routes.add(EVERYWHERE, router, self.interface, on_link=True)
         self.dhcp.listener.address_changed(self.interface, lease.address, router)
 
     def unbound(self) -> None:

@@ -102,6 +102,12 @@ class AddressClaim(Timed):
         limited = RATE_LIMIT_INTERVAL if self._failures >= MAX_CONFLICTS else 0
         self.wait_until(now + limited + self.random.randrange(PROBE_WAIT))
 
+    def change_network(self, address: IPv4Interface) -> None:
+        """Be in another network with the address that we have: what uses it goes on."""
+        if address != self._address:
+            self._address = address
+            self.ip.set_address(self.interface, address)
+
     def release(self) -> None:
         """Have no address any more; nobody is told."""
         if self.state in (ASKING, ANNOUNCING, KEPT):

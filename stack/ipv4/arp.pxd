@@ -17,6 +17,7 @@ cdef unsigned int MASK32
 cdef class Arp(NeighbourTable):
     cdef public unsigned int address
     cdef public unsigned int mask
+    cdef public set on_link
     cdef public unsigned int candidate
     cdef public object claim
     cdef ArpPacket _arp

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 class Arp(NeighbourTable):
     """The neighbours of one interface with IPv4 address ``address``, or 0; ``mask`` tells who is on the link.
 
+    on_link: others who are there too: routers outside of our network.
     candidate: an address that we probe for, or 0. claim: who is to know of conflicts, if anybody.
     """
 
@@ -38,6 +39,7 @@ class Arp(NeighbourTable):
         NeighbourTable.__init__(self, allocator, device)
         self.address = 0
         self.mask = LIMITED_BROADCAST
+        self.on_link: set[int] = set()
         self.candidate = 0
         self.claim: AddressClaim | None = None
         self._arp = ArpPacket(allocator.memory)
@@ -131,7 +133,7 @@ class Arp(NeighbourTable):
 
     def _is_host_on_link(self, address: int) -> bool:
         if (address ^ self.address) & self.mask:
-            return False
+            return address in self.on_link
         # All zeros and all ones are no hosts, except where the prefix leaves no room for them (RFC 3021).
         host_bits = self.mask ^ LIMITED_BROADCAST
         host = address & host_bits

@@ -12,6 +12,7 @@ from stack.wire.ethernet cimport EthernetHeader
 from stack.wire.ipv4 cimport Ipv4Header
 
 cdef unsigned long long BROADCAST_MAC
+cdef unsigned int DHCP_CLIENT_PORT
 cdef unsigned int ETHERNET_HEADER
 cdef long long FOREVER
 cdef unsigned long long GROUP_MAC
@@ -29,6 +30,8 @@ cdef unsigned int IPV4_UNKNOWN_PROTOCOL
 cdef unsigned int LIMITED_BROADCAST
 cdef unsigned int MASK32
 cdef unsigned int PROTOCOL_TCP
+cdef unsigned int PROTOCOL_UDP
+cdef unsigned int UDP_HEADER
 cdef unsigned int UNREACHABLE_HOST
 cdef unsigned int UNREACHABLE_PROTOCOL
 
@@ -109,4 +112,7 @@ cdef class IPv4(InternetProtocol):
     cpdef long long next_deadline(self) except? -1
     @cython.locals(destination=cython.uint, source=cython.uint, network=cython.uint, to_group=cython.bint)
     @cython.final
-    cdef unsigned int _check_addresses(self, Ipv4Header header, Interface interface, bint link_group) noexcept
+    cdef unsigned int _check_addresses(
+        self, Ipv4Header header, unsigned int contiguous, Interface interface, bint link_group
+    ) noexcept
+    cdef bint _is_for_dhcp(self, Ipv4Header header, unsigned int contiguous) noexcept

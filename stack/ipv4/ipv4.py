@@ -13,6 +13,7 @@ from ebbrt.iobuf import IOBuf
 from stack.address import mapped
 from stack.constants import (
     BROADCAST_MAC,
+    DHCP_CLIENT_PORT,
     ERROR_PARAMETER,
     ERROR_PORT,
     ERROR_PROHIBITED,
@@ -38,6 +39,8 @@ from stack.constants import (
     LIMITED_BROADCAST,
     MASK32,
     PROTOCOL_TCP,
+    PROTOCOL_UDP,
+    UDP_HEADER,
     UNREACHABLE_HOST,
     UNREACHABLE_PORT,
     UNREACHABLE_PROTOCOL,
@@ -188,12 +191,15 @@ class IPv4(InternetProtocol):
         available = packet.length if packet.next is None else packet.chain_length()
         outcome = header.check(packet.length, available)
         if outcome == IPV4_DELIVERED:
-            outcome = self._check_addresses(header, interface, link_group)
+            outcome = self._check_addresses(header, packet.length, interface, link_group)
         if outcome != IPV4_DELIVERED:
             self._outcomes[outcome] += 1
             if outcome == IPV4_FRAGMENT:
                 self._receive_fragment(packet, available, interface, link_group, now)
-            elif outcome == IPV4_BAD_OPTION and self._check_addresses(header, interface, link_group) == IPV4_DELIVERED:
+            elif (
+                outcome == IPV4_BAD_OPTION
+                and self._check_addresses(header, packet.length, interface, link_group) == IPV4_DELIVERED
+            ):
                 self.send_error(ICMP_PARAMETER_PROBLEM, 0, header.bad_option << 24, packet, interface, now)
             return
         length = header.total_length()
@@ -323,8 +329,11 @@ class IPv4(InternetProtocol):
         if whole is not None:
             self.receive(whole, interface, link_group, False, now)
 
-    def _check_addresses(self, header: Ipv4Header, interface: Interface, link_group: bool) -> int:
-        """The outcome of a well-formed packet for its addresses; notes whether it is a broadcast."""
+    def _check_addresses(self, header: Ipv4Header, contiguous: int, interface: Interface, link_group: bool) -> int:
+        """The outcome of a well-formed packet for its addresses; notes whether it is for us alone.
+
+        contiguous: bytes of it in one piece from the header on.
+        """
         destination = header.destination()
         to_group = False
         if destination != interface.ipv4_address:
@@ -334,7 +343,9 @@ class IPv4(InternetProtocol):
                 or (destination >> 28 == 0xE and destination in interface.ipv4_groups)
             )
             if not to_group:
-                return IPV4_NOT_OURS
+                if interface.ipv4_address != 0 or link_group or not self._is_for_dhcp(header, contiguous):
+                    return IPV4_NOT_OURS
+                to_group = True  # it is for an address that is not ours, yet: no error about it may be sent
         elif link_group or destination == 0:
             return IPV4_NOT_OURS  # a unicast address in a link broadcast: RFC 1122 section 3.3.6
         self.received.to_group = to_group
@@ -348,6 +359,15 @@ class IPv4(InternetProtocol):
         if header.is_fragment():
             return IPV4_FRAGMENT
         return IPV4_DELIVERED
+
+    def _is_for_us(self, header: Ipv4Header, contiguous: int, interface: Interface, link_group: bool) -> bool:
+        return self._check_addresses(header, contiguous, interface, link_group) == IPV4_DELIVERED
+
+    def _is_for_dhcp(self, header: Ipv4Header, contiguous: int) -> bool:
+        """Whether a packet is for a DHCP client: its server may send to the address it offers (RFC 2131 4.1)."""
+        if header.protocol() != PROTOCOL_UDP or header.header_length() + UDP_HEADER > contiguous:
+            return False
+        return header.payload_double_word(0) & 0xFFFF == DHCP_CLIENT_PORT
 
 
 def error_kind(error_type: int, code: int) -> int:

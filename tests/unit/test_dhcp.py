@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.dhcp import BOOTP, DHCP
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
+from ebbrt.network import UdpHandler
 from stack.dhcp.configure import Dhcp, LeaseListener
 from stack.dhcp.message import parse
 from stack.interface import Interface
 from tests.fakes import NODE_MAC, make_frame
-from tests.stack_harness import BROADCAST_LINK, NODE, PEER_LINK, SECOND, verified
+from tests.stack_harness import BROADCAST_LINK, NODE, NODE_LINK, PEER_LINK, SECOND, verified
 from tests.unit.test_ip_conflicts import Machine
 
 SERVER = "198.18.0.1"
@@ -47,6 +48,7 @@ class Client:
         self.dhcp = Dhcp(self.machine.stack, self.listener)
         self.dhcp.configure(self.machine.interface)
         self.client = self.dhcp._clients[0].client
+        self.unicast = False  # whether the server ignores that we ask for broadcasts
         self.poll()
 
     def poll(self) -> None:
@@ -65,24 +67,44 @@ class Client:
         """A message from the server, to the transaction that is under way."""
         header = {"op": 2, "xid": self.client._xid, "yiaddr": NODE, "chaddr": NODE_MAC, **fields}
         payload = BOOTP(**header) / DHCP(options=[("message-type", kind), *options, "end"])
+        if self.unicast:
+            packet = IP(src=SERVER, dst=header["yiaddr"]) / UDP(sport=67, dport=68) / payload
+            self.give(Ether(src=PEER_LINK, dst=NODE_LINK) / packet)
+            return
         packet = IP(src=SERVER, dst="255.255.255.255") / UDP(sport=67, dport=68) / payload
         self.give(Ether(src=PEER_LINK, dst=BROADCAST_LINK) / packet)
 
     def give(self, frame: Packet) -> None:
         self.machine.interface.receive_frame(make_frame(self.machine.allocator, bytes(frame)), False)
 
-    def bind(self, options: list[Any] = LEASE) -> None:
-        """As far as BOUND."""
+    def bind(self, options: list[Any] = LEASE, ack: list[Any] | None = None) -> None:
+        """As far as BOUND; ``ack``: what the ACK says, if not the same as the offer."""
         self.heard()
         self.answer("offer", options)
         self.heard()
-        self.answer("ack", options)
+        self.answer("ack", options if ack is None else ack)
         while self.client.state == "checking":
             self.next()
         self.machine.device.frames()
         self.machine.clock.advance(2 * SECOND)
         self.poll()
         self.machine.device.frames()
+
+    def renew(self, options: list[Any]) -> None:
+        """As far as the answer to the first renewal."""
+        while self.client.state != "renewing":
+            self.next()
+        self.machine.device.frames()
+        self.answer("ack", options)
+
+    def network(self) -> IPv4Interface:
+        """The address that the interface has, and its network."""
+        interface = self.machine.interface
+        return IPv4Interface((interface.ipv4_address, interface.ipv4_mask.bit_count()))
+
+    def router(self) -> str | None:
+        route = self.machine.stack.routes.find(0x08080808)
+        return None if route is None else str(IPv4Address(route.gateway))
 
     def counter(self, name: str) -> int:
         return self.dhcp.statistics()["0"][name]
@@ -167,6 +189,183 @@ def test_nobody_moves_us_to_another_address_by_a_renewal() -> None:
     client.answer("ack", yiaddr="198.18.0.99")
     assert (client.client.state, client.counter("unusable")) == ("renewing", 1)
     assert client.machine.interface.ipv4_address == int(IPv4Address(NODE))
+
+
+# What was said holds until it is changed
+
+
+BARE = LEASE[:2]  # the server and the time: what an ACK must say
+
+
+def test_an_ack_without_what_was_offered() -> None:
+    client = Client()
+    client.bind(LEASE, ack=BARE)
+    assert (client.network(), client.router()) == (IPv4Interface(f"{NODE}/15"), SERVER)
+    assert client.client.lease is not None
+    assert client.client.lease.mtu == 1400
+
+
+def test_an_ack_that_says_something_else_than_the_offer() -> None:
+    client = Client()
+    client.bind(LEASE, ack=[*BARE, ("subnet_mask", "255.255.0.0"), ("router", "198.18.0.9")])
+    assert (client.network(), client.router()) == (IPv4Interface(f"{NODE}/16"), "198.18.0.9")
+
+
+@pytest.mark.parametrize("left_out", [(2,), (3,), (2, 3), (2, 3, 4, 5)])
+def test_a_renewal_that_leaves_out_what_was_said_before(left_out: tuple[int, ...]) -> None:
+    client = Client()
+    client.bind()
+    client.renew([option for number, option in enumerate(LEASE) if number not in left_out])
+    assert (client.client.state, client.counter("renewed"), client.counter("unusable")) == ("bound", 1, 0)
+    assert (client.network(), client.router()) == (IPv4Interface(f"{NODE}/15"), SERVER)
+    assert (None, None) not in client.listener.told
+    assert client.client.lease is not None
+    assert (client.client.lease.dns, client.client.lease.mtu) == ((IPv4Address("198.18.0.53"),), 1400)
+
+
+def test_a_renewal_changes_what_it_says() -> None:
+    client = Client()
+    client.bind()
+    client.renew([*BARE, ("subnet_mask", "255.255.0.0"), ("router", "198.18.0.9")])
+    assert client.client.state == "bound"
+    assert (client.network(), client.router()) == (IPv4Interface(f"{NODE}/16"), "198.18.0.9")
+    assert client.listener.told[-1] == (IPv4Interface(f"{NODE}/16"), IPv4Address("198.18.0.9"))
+    client.renew(BARE)
+    assert (client.network(), client.router()) == (IPv4Interface(f"{NODE}/16"), "198.18.0.9")
+
+
+def test_a_new_lease_time_brings_its_own_t1_and_t2() -> None:
+    client = Client()
+    client.bind([*LEASE, ("renewal_time", 20), ("rebinding_time", 30)])
+    client.renew([LEASE[0], ("lease_time", 1000)])
+    assert client.client.lease is not None
+    assert client.client.lease.renew_at - client.client._sent_at == 500 * SECOND
+
+
+def test_nothing_is_held_from_a_lease_that_was_lost() -> None:
+    client = Client()
+    client.bind()
+    client.renew([LEASE[0]])
+    while client.client.state != "renewing":
+        client.next()
+    client.answer("nak", [("server_id", SERVER)])
+    client.next()
+    client.machine.device.frames()
+    client.answer("offer", BARE)
+    client.answer("ack", BARE)
+    while client.client.state == "checking":
+        client.next()
+    assert (client.network(), client.router()) == (IPv4Interface(f"{NODE}/24"), None)
+
+
+@pytest.mark.parametrize(
+    ("address", "length"), [("10.1.2.3", 8), ("100.64.0.9", 8), ("172.16.9.9", 16), (NODE, 24), ("203.0.113.7", 24)]
+)
+def test_without_any_mask_the_class_of_the_address_says_it(address: str, length: int) -> None:
+    client = Client()
+    client.heard()
+    client.answer("offer", BARE, yiaddr=address)
+    client.answer("ack", BARE, yiaddr=address)
+    while client.client.state == "checking":
+        client.next()
+    assert client.network() == IPv4Interface(f"{address}/{length}")
+
+
+# A router that is outside of the network, which is one address
+
+
+ALONE = [*BARE, ("subnet_mask", "255.255.255.255"), ("router", "203.0.113.1")]
+ROUTER_LINK = "02:00:00:00:00:71"
+
+
+def test_a_router_beside_a_network_of_one_is_reached_on_the_link() -> None:
+    client = Client()
+    client.bind(ALONE)
+    assert (client.network(), client.router()) == (IPv4Interface(f"{NODE}/32"), "203.0.113.1")
+    question = ARP(op=1, hwsrc=ROUTER_LINK, psrc="203.0.113.1", pdst=NODE)
+    client.give(Ether(src=ROUTER_LINK, dst=BROADCAST_LINK) / question)
+    (answer,) = map(Ether, client.machine.device.frames())
+    assert (answer.dst, answer[ARP].op, answer[ARP].psrc) == (ROUTER_LINK, 2, NODE)
+    client.give(Ether(src=ROUTER_LINK, dst=NODE_LINK) / IP(src="8.8.8.8", dst=NODE) / ICMP())
+    (reply,) = map(Ether, client.machine.device.frames())
+    assert (reply.dst, reply[IP].dst, reply[ICMP].type) == (ROUTER_LINK, "8.8.8.8", 0)
+
+
+def test_that_router_is_asked_for_by_arp_and_heard() -> None:
+    client = Client()
+    client.bind(ALONE)
+    client.give(Ether(src=ROUTER_LINK, dst=NODE_LINK) / IP(src="8.8.8.8", dst=NODE) / ICMP())
+    socket = client.machine.stack.udp.bind(7, UdpHandler())
+    assert socket.send(make_frame(client.machine.allocator, b"x"), "8.8.8.8", 9)
+    asked = [frame for frame in map(Ether, client.machine.device.frames()) if ARP in frame]
+    assert [frame[ARP].pdst for frame in asked][-1] == "203.0.113.1"
+    client.give(Ether(src=ROUTER_LINK, dst=NODE_LINK) / ARP(op=2, hwsrc=ROUTER_LINK, psrc="203.0.113.1", pdst=NODE))
+    sent = [frame for frame in map(Ether, client.machine.device.frames()) if UDP in frame]
+    assert [(frame.dst, frame[IP].dst) for frame in sent] == [(ROUTER_LINK, "8.8.8.8")]
+    stranger = ARP(op=1, hwsrc=ROUTER_LINK, psrc="203.0.113.2", pdst=NODE)
+    client.give(Ether(src=ROUTER_LINK, dst=BROADCAST_LINK) / stranger)
+    assert client.machine.device.frames() == [], "only the router is on the link with us"
+
+
+def test_that_router_goes_with_the_lease() -> None:
+    client = Client()
+    client.bind(ALONE)
+    while client.client.lease is not None:
+        client.next()
+    assert client.router() is None
+    assert client.machine.interface.arp.on_link == set()
+
+
+@pytest.mark.parametrize("router", ["127.0.0.1", "224.0.0.1", "0.0.0.0", "255.255.255.255", NODE])
+def test_a_router_that_no_host_can_be_is_left_out(router: str) -> None:
+    client = Client()
+    client.bind([*ALONE[:3], ("router", router)])
+    assert (client.client.state, client.router()) == ("bound", None)
+
+
+def test_a_router_outside_of_a_network_of_many_is_left_out() -> None:
+    client = Client()
+    client.bind([*LEASE[:3], ("router", "203.0.113.1")])
+    assert (client.client.state, client.router()) == ("bound", None)
+
+
+# A server that sends to the address it offers
+
+
+def test_answers_to_the_address_that_is_offered_are_taken() -> None:
+    client = Client()
+    client.unicast = True
+    client.bind()
+    assert (client.client.state, client.router()) == ("bound", SERVER)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        UDP(sport=67, dport=69),
+        UDP(sport=67, dport=68, len=4),
+        TCP(dport=68),
+        ICMP(),
+        Raw(b"\0\0\0\x44"),
+    ],
+)
+def test_nothing_else_to_an_address_that_is_not_ours_is_answered(packet: Packet) -> None:
+    client = Client()
+    client.machine.stack.udp.bind(69, UdpHandler())
+    client.machine.device.frames()
+    header = IP(src=SERVER, dst=NODE, proto=17) if isinstance(packet, Raw) else IP(src=SERVER, dst=NODE)
+    client.give(Ether(src=PEER_LINK, dst=NODE_LINK) / header / packet)
+    assert client.machine.device.frames() == []
+    assert client.counter("received") == 0
+
+
+def test_once_there_is_an_address_only_that_is_heard() -> None:
+    client = Client()
+    client.bind()
+    packet = IP(src=SERVER, dst="198.18.0.77") / UDP(sport=67, dport=68) / Raw(bytes(300))
+    before = client.counter("received")
+    client.give(Ether(src=PEER_LINK, dst=NODE_LINK) / packet)
+    assert client.counter("received") == before
 
 
 def test_rebound_by_anybody_at_t2_and_given_up_at_the_end() -> None:
