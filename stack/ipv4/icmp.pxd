@@ -5,6 +5,7 @@ from ebbrt.memory cimport MemoryAllocator
 from stack.error_limit cimport ErrorLimit
 from stack.internet cimport Internet
 from stack.ipv4.ipv4 cimport IPv4
+from stack.ipv4.path cimport Ipv4Path
 from stack.transport cimport IcmpError, Received, Transport
 from stack.wire.checksum cimport chain_sum, memory_sum, update
 from stack.wire.icmp cimport IcmpHeader
@@ -16,6 +17,8 @@ cdef unsigned int ICMP_HEADER
 cdef unsigned int ICMP_PARAMETER_PROBLEM
 cdef unsigned int ICMP_TIME_EXCEEDED
 cdef unsigned int ICMP_UNREACHABLE
+cdef unsigned int IPV4_HEADER
+cdef unsigned int MASK32
 cdef unsigned int PROTOCOL_ICMP
 cdef unsigned int UNREACHABLE_TOO_BIG
 cdef unsigned int IPV4_PROTOCOL_FIELD
@@ -53,10 +56,17 @@ cdef class Icmp(Transport):
     )
     cpdef void receive_segment(self, IOBuf packet, unsigned int length, Received received, long long now) except *
     cpdef void icmp_error(self, IcmpError error, long long now) except *
-    @cython.locals(received=Received, quoted=cython.uint, length=cython.uint, error=IOBuf)
+    @cython.locals(received=Received, quoted=cython.uint, length=cython.uint, error=IOBuf, options=bytes)
     cpdef void send_error(
         self, unsigned int error_type, unsigned int code, unsigned int rest, IOBuf packet, long long now
     ) except *
-    @cython.locals(reply=IOBuf, header=IcmpHeader, code=cython.uint, checksum=cython.uint, rest=cython.uint)
+    @cython.locals(
+        reply=IOBuf, header=IcmpHeader, code=cython.uint, checksum=cython.uint, rest=cython.uint, options=bytes
+    )
     cdef void _answer_echo(self, IOBuf request, unsigned int length, Received received, long long now) except *
+    cdef bytes _options(self, Received received, long long now)
+    @cython.locals(path=Ipv4Path)
+    cdef bint _send_back(
+        self, IOBuf message, unsigned int length, bytes options, unsigned int traffic_class, long long now
+    ) except -1
     cdef bint _is_error(self, IOBuf packet, Received received) noexcept

@@ -1,8 +1,9 @@
 """ICMP (RFC 792; RFC 1122 section 3.2.2): answers echo requests, reports errors, and hears of those of others.
 
 An echo reply is a fresh 8-byte header chained to the request's own received data; its checksum is the request's,
-updated for the one word that differs. Errors are never sent about errors, broadcasts or fragments, and at a bounded
-rate: a token bucket that fills with the time it is given.
+updated for the one word that differs. Replies and errors return the options that ask for it (``stack.ipv4.options``).
+Errors are never sent about errors, broadcasts or fragments, and at a bounded rate: a token bucket that fills with the
+time it is given.
 """
 
 from ebbrt.iobuf import IOBuf, allocate
@@ -15,11 +16,14 @@ from stack.constants import (
     ICMP_PARAMETER_PROBLEM,
     ICMP_TIME_EXCEEDED,
     ICMP_UNREACHABLE,
+    IPV4_HEADER,
+    MASK32,
     PROTOCOL_ICMP,
     UNREACHABLE_TOO_BIG,
 )
 from stack.error_limit import ErrorLimit
 from stack.ipv4.ipv4 import IPv4
+from stack.ipv4.options import returned_options
 from stack.transport import IcmpError, Received, Transport
 from stack.wire.checksum import chain_sum, memory_sum, update
 from stack.wire.icmp import IcmpHeader
@@ -110,7 +114,8 @@ class Icmp(Transport):
             return
         quoted = received.header_length + min(packet.chain_length(), QUOTED_PAYLOAD)
         length = ICMP_HEADER + quoted
-        error = allocate(self.allocator, length, self.internet.headroom)
+        options = self._options(received, now)
+        error = allocate(self.allocator, length, self.internet.headroom + len(options))
         if error is None:
             self.errors_dropped += 1
             return
@@ -118,7 +123,7 @@ class Icmp(Transport):
         received.quote(packet, error.start + ICMP_HEADER, quoted)
         checksum = 0xFFFF ^ memory_sum(error.memory, error.start, length)
         self._header.write(error_type, code, checksum, rest)
-        if self.internet.reply_path().send(error, length, PROTOCOL_ICMP, 0, 0, 0, now):
+        if self._send_back(error, length, options, 0, now):
             self.errors_sent += 1
         else:
             self.errors_dropped += 1
@@ -148,7 +153,8 @@ class Icmp(Transport):
         if received.to_group:
             self.echo_to_broadcast += 1  # RFC 1122 section 3.2.2.6 allows silence, and an amplifier is no use
             return
-        reply = allocate(self.allocator, ICMP_HEADER, self.internet.headroom)
+        options = self._options(received, now)
+        reply = allocate(self.allocator, ICMP_HEADER, self.internet.headroom + len(options))
         if reply is None:
             self.echo_requests_dropped += 1
             return
@@ -158,10 +164,25 @@ class Icmp(Transport):
         rest = header.rest()
         header.at(reply.start).write(ICMP_ECHO_REPLY, code, checksum, rest)
         reply.next = request.advance_chain(ICMP_HEADER)
-        if self.internet.reply_path().send(reply, length, PROTOCOL_ICMP, 0, 0, received.traffic_class, now):
+        if self._send_back(reply, length, options, received.traffic_class, now):
             self.echo_requests_answered += 1
         else:
             self.echo_requests_dropped += 1
+
+    def _options(self, received: Received, now: int) -> bytes:
+        """Those of the answer to the packet that IPv4 is delivering."""
+        if received.header_length == IPV4_HEADER:
+            return b""
+        memory = self.allocator.memory
+        options = bytes(memory.view(received.start + IPV4_HEADER, received.header_length - IPV4_HEADER))
+        return returned_options(options, received.destination_low & MASK32, now)
+
+    def _send_back(self, message: IOBuf, length: int, options: bytes, traffic_class: int, now: int) -> bool:
+        """Send a message to whom the packet is from that IPv4 is delivering."""
+        path = self.ip.reply_path()
+        if options:
+            return path.send_with_options(message, length, PROTOCOL_ICMP, options, traffic_class, now)
+        return path.send(message, length, PROTOCOL_ICMP, 0, 0, traffic_class, now)
 
     def _is_error(self, packet: IOBuf, received: Received) -> bool:
         """Whether a packet is an ICMP message other than a question: about such there are no errors."""

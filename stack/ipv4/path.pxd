@@ -63,7 +63,19 @@ cdef class Ipv4Path(Path):
         unsigned int segment_size,
         long long now,
     ) except -1
-    @cython.locals(ip=IPv4, identification=cython.uint, frame=IOBuf)
+    @cython.locals(ip=IPv4, total_length=cython.uint)
+    cpdef bint send_with_options(
+        self,
+        IOBuf packet,
+        unsigned int length,
+        unsigned int protocol,
+        bytes options,
+        unsigned int traffic_class,
+        long long now,
+    ) except -1
+    @cython.locals(
+        ip=IPv4, identification=cython.uint, frame=IOBuf, header_length=cython.uint, total_length=cython.uint
+    )
     cdef bint _send_in_fragments(
         self,
         IOBuf packet,
@@ -72,5 +84,6 @@ cdef class Ipv4Path(Path):
         unsigned int checksum_offset,
         unsigned int traffic_class,
         long long now,
+        bytes options,
     ) except -1
     cdef void _look_again(self) except *

@@ -79,7 +79,7 @@ class Ipv4Path(Path):
             return False
         total_length = length + IPV4_HEADER
         if total_length > (self.mtu if segment_size == 0 else IPV4_LONGEST):
-            return self._send_in_fragments(packet, length, protocol, checksum_offset, traffic_class, now)
+            return self._send_in_fragments(packet, length, protocol, checksum_offset, traffic_class, now, b"")
         if packet.headroom() < self.headroom:
             raise ValueError(f"{packet.headroom()} bytes of headroom before a packet, not {self.headroom}")
         checksum_start = 0
@@ -92,6 +92,33 @@ class Ipv4Path(Path):
             self._write_headers(packet, total_length, 0, protocol, traffic_class)  # 0: see ``identification``
         ip.sent += 1
         return self._transmit(packet, checksum_start, checksum_offset, segment_size, now)
+
+    def send_with_options(
+        self, packet: IOBuf, length: int, protocol: int, options: bytes, traffic_class: int, now: int
+    ) -> bool:
+        """As ``send``, of a packet without a checksum to be completed, with ``options`` in IPv4's header.
+
+        options: up to 40 bytes, in whole words; ``packet`` owns so many bytes of headroom more. Where it must be sent
+        in fragments, the first has them: those that may be here are copied to no others (RFC 791 section 3.1).
+        """
+        ip = self.ip
+        if self.neighbour.is_gone() or self.generation != ip.routes.generation:
+            self._look_again()
+        if self.neighbour is ip.nobody:
+            ip.no_route += 1
+            return False
+        total_length = IPV4_HEADER + len(options) + length
+        if total_length > self.mtu:
+            return self._send_in_fragments(packet, length, protocol, 0, traffic_class, now, options)
+        packet.retreat(len(options))
+        packet.write(0, options)
+        if self.may_be_cut:
+            self._write_headers_to_be_cut(packet, total_length, protocol, traffic_class, now)
+        else:
+            self._write_headers(packet, total_length, 0, protocol, traffic_class)
+        ip.header.add_options(len(options))
+        ip.sent += 1
+        return self._transmit(packet, 0, 0, 0, now)
 
     def _write_headers(
         self, packet: IOBuf, total_length: int, identification: int, protocol: int, traffic_class: int
@@ -129,18 +156,28 @@ class Ipv4Path(Path):
         return left
 
     def _send_in_fragments(
-        self, packet: IOBuf, length: int, protocol: int, checksum_offset: int, traffic_class: int, now: int
+        self,
+        packet: IOBuf,
+        length: int,
+        protocol: int,
+        checksum_offset: int,
+        traffic_class: int,
+        now: int,
+        options: bytes,
     ) -> bool:
         """Send what does not fit in the path's MTU; see Path.send. One fragment that cannot leave ends it."""
         ip = self.ip
         if now >= self.mtu_expires and self.renew_mtu(now):
+            if options:
+                return self.send_with_options(packet, length, protocol, options, traffic_class, now)
             return self.send(packet, length, protocol, checksum_offset, 0, traffic_class, now)
-        if protocol == PROTOCOL_TCP or length + IPV4_HEADER > IPV4_LONGEST:
+        header_length = IPV4_HEADER + len(options)
+        if protocol == PROTOCOL_TCP or length + header_length > IPV4_LONGEST:
             ip.too_long += 1
             return False
         if checksum_offset:
             start_checksum(packet, length, protocol, self.address_sum, checksum_offset, False)
-        parts = cut(ip.internet.allocator, packet, length, self.mtu - IPV4_HEADER, self.headroom)
+        parts = cut(ip.internet.allocator, packet, length, self.mtu - header_length, self.headroom + len(options))
         if parts is None:
             ip.no_memory += 1
             return False
@@ -148,8 +185,14 @@ class Ipv4Path(Path):
         identification = ip.identifications.next(self.source, self.destination)
         for part in parts:
             frame = part.chain
-            self._write_headers(frame, part.length + IPV4_HEADER, identification, protocol, traffic_class)
+            own = options if part.offset == 0 else b""
+            frame.retreat(len(own))
+            frame.write(0, own)
+            total_length = IPV4_HEADER + len(own) + part.length
+            self._write_headers(frame, total_length, identification, protocol, traffic_class)
             ip.header.become_fragment(part.offset >> 3, part.more)
+            if own:
+                ip.header.add_options(len(own))
             ip.sent += 1
             ip.fragments_sent += 1
             if not self._transmit(frame, 0, 0, 0, now):

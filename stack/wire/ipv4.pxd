@@ -31,6 +31,8 @@ cdef unsigned int ECN
 cdef unsigned int VERSION_4_NO_OPTIONS
 cdef unsigned int OPTION_END
 cdef unsigned int OPTION_NOTHING
+cdef unsigned int OPTION_RECORD_ROUTE
+cdef unsigned int OPTION_TIMESTAMP
 cdef unsigned int OPTION_LOOSE_ROUTE
 cdef unsigned int OPTION_STRICT_ROUTE
 
@@ -43,8 +45,14 @@ cdef class Ipv4Header:
     cpdef Ipv4Header at(self, unsigned long long offset)
     @cython.locals(header_length=cython.uint, total_length=cython.uint)
     cpdef unsigned int check(self, unsigned int contiguous, unsigned int available) noexcept
-    @cython.locals(at=cython.uint, kind=cython.uint, length=cython.uint)
+    @cython.locals(
+        at=cython.uint, kind=cython.uint, length=cython.uint, has_route=cython.bint, has_times=cython.bint
+    )
     cdef unsigned int _check_options(self, unsigned int header_length) noexcept
+    @cython.locals(pointer=cython.uint)
+    cdef bint _is_route(self, unsigned int at, unsigned int length) noexcept
+    @cython.locals(pointer=cython.uint, overflow=cython.uint, flag=cython.uint, needed=cython.uint)
+    cdef bint _is_timestamp(self, unsigned int at, unsigned int length) noexcept
     cpdef unsigned int version(self) noexcept
     cpdef unsigned int header_length(self) noexcept
     cpdef unsigned int type_of_service(self) noexcept
@@ -71,6 +79,7 @@ cdef class Ipv4Header:
     ) noexcept
     @cython.locals(protocol=cython.uint)
     cpdef void set_time_to_live(self, unsigned int hops) noexcept
+    cpdef void add_options(self, unsigned int length) noexcept
     @cython.locals(word=cython.uint)
     cpdef void become_fragment(self, unsigned int offset, bint more) noexcept
     cpdef void become_whole(self, unsigned int total_length, unsigned int ecn) noexcept

@@ -35,12 +35,14 @@ VERSION_4_NO_OPTIONS = 0x45
 
 OPTION_END = 0
 OPTION_NOTHING = 1
+OPTION_RECORD_ROUTE = 7
+OPTION_TIMESTAMP = 68
 OPTION_LOOSE_ROUTE = 131
 OPTION_STRICT_ROUTE = 137
 
 
 class Ipv4Header:
-    """The header at the offset given to ``at``: 20 bytes, and options, which are skipped."""
+    """The header at the offset given to ``at``: 20 bytes, and options."""
 
     def __init__(self, memory: NodeMemory) -> None:
         self.memory = memory
@@ -76,10 +78,12 @@ class Ipv4Header:
         return IPV4_DELIVERED
 
     def _check_options(self, header_length: int) -> int:
-        """The outcome of a header for its options, all of which are skipped; ``bad_option`` is where a bad one lies.
+        """The outcome of a header for its options; ``bad_option`` is the offset of what is wrong with one.
 
-        RFC 1122 section 3.2.1.8. One that says a route is refused (RFC 7126 sections 4.3 and 4.4).
+        RFC 1122 section 3.2.1.8. One that says a route is refused (RFC 7126 sections 4.3 and 4.4), and what none of
+        our kind has is skipped; Record Route and Timestamp are returned in answers (``stack.ipv4.options``).
         """
+        has_route = has_times = False
         at = IPV4_HEADER
         while at < header_length:
             kind = self.mem[self.offset + at]
@@ -89,13 +93,45 @@ class Ipv4Header:
                 at += 1
                 continue
             length = self.mem[self.offset + at + 1] if at + 1 < header_length else 0
+            self.bad_option = at
             if length < 2 or at + length > header_length:
-                self.bad_option = at
                 return IPV4_BAD_OPTION
-            if kind in (OPTION_LOOSE_ROUTE, OPTION_STRICT_ROUTE):
-                return IPV4_SOURCE_ROUTE
+            if kind in (OPTION_RECORD_ROUTE, OPTION_LOOSE_ROUTE, OPTION_STRICT_ROUTE):
+                if has_route or not self._is_route(at, length):
+                    return IPV4_BAD_OPTION
+                if kind != OPTION_RECORD_ROUTE:
+                    return IPV4_SOURCE_ROUTE
+                has_route = True
+            elif kind == OPTION_TIMESTAMP:
+                if has_times or not self._is_timestamp(at, length):
+                    return IPV4_BAD_OPTION
+                has_times = True
             at += length
         return IPV4_DELIVERED
+
+    def _is_route(self, at: int, length: int) -> bool:
+        """Whether the option at ``at`` has a pointer to a place for an address, or behind all of them."""
+        if length < 3:
+            self.bad_option = at + 1
+            return False
+        pointer = self.mem[self.offset + at + 2]
+        self.bad_option = at + 2
+        return pointer >= 4 and (pointer > length or pointer + 3 <= length)
+
+    def _is_timestamp(self, at: int, length: int) -> bool:
+        """Whether the option at ``at`` has a pointer to a place for a time, or behind all and can count one more."""
+        if length < 4:
+            self.bad_option = at + 1
+            return False
+        pointer = self.mem[self.offset + at + 2]
+        overflow = self.mem[self.offset + at + 3] >> 4
+        flag = self.mem[self.offset + at + 3] & 0xF
+        if pointer > length and flag != 3:  # prescribed addresses do not overflow
+            self.bad_option = at + 3
+            return overflow != 15
+        self.bad_option = at + 2
+        needed = 7 if flag in (1, 3) else 3
+        return pointer >= 5 and (pointer > length or pointer + needed <= length)
 
     def version(self) -> int:
         """4, in a header that is one."""
@@ -184,6 +220,12 @@ class Ipv4Header:
         protocol = self.protocol()
         self.mem[self.offset + TIME_TO_LIVE] = hops
         self._set_word(CHECKSUM, update(self._word(CHECKSUM), DEFAULT_TTL << 8 | protocol, hops << 8 | protocol))
+
+    def add_options(self, length: int) -> None:
+        """``length`` bytes of options, a multiple of 4, lie behind what ``write`` has written."""
+        self.mem[self.offset + VERSION_AND_LENGTH] = VERSION_4_NO_OPTIONS + (length >> 2)
+        self._set_word(CHECKSUM, 0)
+        self._set_word(CHECKSUM, 0xFFFF ^ memory_sum(self.memory, self.offset, IPV4_HEADER + length))
 
     def become_fragment(self, offset: int, more: bool) -> None:
         """Make what ``write`` has written the header of a fragment: DF off, ``offset`` in units of 8 bytes."""
