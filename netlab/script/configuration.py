@@ -183,9 +183,12 @@ def _number(least: int, most: int) -> Callable[[str], int]:
 
 def _percent(value: str) -> float:
     try:
-        return float(value)
+        percent = float(value)
     except ValueError:
-        raise ValueError("it is a number of percent") from None
+        percent = -1.0
+    if not 0 <= percent <= 1000:
+        raise ValueError("it is a number of percent from 0 to 1000")
+    return percent
 
 
 def _address(value: str) -> str:

@@ -4,6 +4,7 @@ As in packetdrill, one connection at a time is under test: the socket that was l
 connection that the next inbound packet opens to a listening one. Packets of others are passed over.
 """
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from netlab.script.flow import BOUND, CONNECTING, LISTENING, PASSIVE, Flow, Untr
 from netlab.script.packets import Ends, Seen, build
 from netlab.script.report import Failure, side_by_side
 from netlab.script.tree import Event, Icmp, Packet, Tcp, Udp
-from netlab.script.wire import Wire
+from netlab.script.wire import InjectionError, Wire
 
 FIRST_REMOTE_PORT = 40000
 LAST_FLAGS = "FPW"  # those that only the last of several segments may have
@@ -61,7 +62,14 @@ class Exchange:
             ends = replace(ends, source_port=packet.ports[0])
         if packet.ports[1]:
             ends = replace(ends, destination_port=packet.ports[1])
-        self.wire.inject(build(translated, ends))
+        try:
+            data = build(translated, ends)
+        except struct.error:
+            raise Failure(event.position, "the packet is longer than a header can say: 65535 bytes") from None
+        try:
+            self.wire.inject(data)
+        except InjectionError as error:
+            raise Failure(event.position, str(error)) from error
 
     def _flow_of(self, event: Event, packet: Packet) -> Flow:
         """The connection a packet belongs to, which a first one opens."""

@@ -26,6 +26,7 @@ from netlab.script.tree import (
 
 WHAT = "an expression: '...', a number, a symbol, a string, a list or a structure"
 MOST_INTEGER = (1 << 63) - 1
+MAX_DEPTH = 50
 ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})|\\(.)", re.DOTALL)
 ESCAPES = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"0": b"\0"}
 
@@ -40,7 +41,17 @@ EVENT_DATA = ("fd", "ptr", "u32", "u64")
 
 
 def parse_expression(stream: TokenStream) -> Expression:
-    """The expression that comes next. Raises ScriptError."""
+    """The expression that comes next. Raises ScriptError, also when it is nested too deeply."""
+    stream.depth += 1
+    if stream.depth > MAX_DEPTH:
+        stream.fail(stream.peek().position, f"expressions are nested {MAX_DEPTH} deep at most")
+    try:
+        return _expression(stream)
+    finally:
+        stream.depth -= 1
+
+
+def _expression(stream: TokenStream) -> Expression:
     if stream.next_is(WORD) and stream.next_is_character("=", 1):
         name = stream.take().text
         stream.take()
@@ -193,6 +204,8 @@ def _socket_address(stream: TokenStream) -> SocketAddress:
     stream.expect_character(")")
     stream.expect_character("}")
     try:
+        if "%" in address.text:
+            raise AddressValueError
         IPv4Address(address.text) if family.text == "AF_INET" else IPv6Address(address.text)
     except AddressValueError:
         stream.fail(address.position, f"{address.text!r} is not an address of {family.text}")

@@ -48,6 +48,7 @@ RULES = tuple(
         (CHARACTER, r"[^ \t\n]"),
     )
 )
+MAX_DIGITS = 40
 UNCLOSED = {'"': "a string", "`": "a command", "/*": "a comment", "%{": "a code snippet"}
 
 
@@ -82,6 +83,8 @@ def tokens(path: str, text: str) -> list[Token]:
         piece = text[at : at + length]
         if kind == CHARACTER:
             _check_closed(path, text, at, position)
+        if kind in (INTEGER, FLOAT, HEX) and length > MAX_DIGITS:
+            raise ScriptError(path, position, f"a number of {length} digits; no field takes more than {MAX_DIGITS}")
         if kind not in (SPACE, COMMENT):
             found.append(_token(kind, piece, position))
         newlines = piece.count("\n")

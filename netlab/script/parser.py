@@ -50,15 +50,21 @@ from netlab.script.tree import (
 )
 
 MICROSECONDS = 1_000_000
+MAX_SECONDS = 100_000_000  # three years: the clocks of a stack go further, though not for ever
+MAX_SCRIPT = 4 << 20  # bytes
 
 
 def parse_file(path: Path, given: Sequence[ScriptOption] = ()) -> Script:
     """The script in a file. Raises ScriptError, also for a file that cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(MAX_SCRIPT + 1)
+        text = data.decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ScriptError(str(path), Position(1, 1), f"cannot be read: {reason}") from error
+    if len(data) > MAX_SCRIPT:
+        raise ScriptError(str(path), Position(1, 1), f"cannot be read: a script has at most {MAX_SCRIPT} bytes")
     return parse(str(path), text, given)
 
 
@@ -159,6 +165,8 @@ def _seconds(stream: TokenStream, what: str) -> int:
     if token.text.startswith("-"):
         stream.fail(token.position, f"a time cannot be negative: {token.text}")
     whole, _, fraction = token.text.partition(".")
+    if int(whole or 0) > MAX_SECONDS:
+        stream.fail(token.position, f"a time is at most {MAX_SECONDS} seconds, not {token.text}")
     return int(whole or 0) * MICROSECONDS + int((fraction + "000000")[:6])
 
 

@@ -8,7 +8,7 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ebbrt.tcp_settings import SettingsError
+from ebbrt.tcp_settings import MOST_BUFFER, SettingsError
 from netlab.script.sockets import CallError, Socket, UnsupportedCallError
 from netlab.script.stream_socket import StreamSocket
 from netlab.script.symbols import SYMBOLS
@@ -36,8 +36,8 @@ def _not(value: int) -> bool:
 
 
 def _at_least(smallest: int) -> Callable[[int], int]:
-    """What Linux makes of a size that is too small to work with."""
-    return lambda value: max(value, smallest)
+    """What Linux makes of a size that is too small to work with, or larger than a buffer can be."""
+    return lambda value: min(max(value, smallest), MOST_BUFFER)
 
 
 def _fin_wait(seconds: int) -> int:
@@ -110,7 +110,7 @@ def set_option(socket: Socket, level: int, name: int, value: object) -> None:
     elif key == QUICK_ACK and isinstance(socket, StreamSocket) and isinstance(value, int):
         socket.set_quick_acks(value)
     elif key == CONGESTION and isinstance(socket, StreamSocket) and isinstance(value, bytes):
-        _change(socket, {"congestion_control": value.rstrip(b"\0").decode()})
+        _change(socket, {"congestion_control": value.rstrip(b"\0").decode("latin-1")})
     elif key == PACING and isinstance(socket, StreamSocket) and isinstance(value, int):
         _change(socket, {"pacing": value != NO_RATE, "most_rate": 0 if value == NO_RATE else value})
     else:

@@ -52,6 +52,7 @@ O_RDWR = 2
 POLLNVAL = 0x020
 MSG_TRUNC = SYMBOLS["MSG_TRUNC"]
 MILLISECOND = 1_000_000
+MAX_SIZE = 256 << 20  # bytes in one call
 RECEIVE_FLAGS = SYMBOLS["MSG_PEEK"] | SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_WAITALL"]
 SEND_FLAGS = SYMBOLS["MSG_DONTWAIT"] | SYMBOLS["MSG_NOSIGNAL"] | SYMBOLS["MSG_FASTOPEN"]
 
@@ -184,17 +185,20 @@ class SystemCalls:
     def _target(self, address: Expression) -> tuple[str, int]:
         """Whom a call talks to."""
         if isinstance(address, SocketAddress):
-            return address.address.removeprefix("::ffff:"), address.port
+            text = address.address.removeprefix("::ffff:")
+            if (ip_address(text).version == 6) != self.configuration.wire_ipv6:
+                raise UnsupportedCallError(f"the address {text} where packets are of the other version of IP")
+            return text, address.port
         return self.configuration.remote_ip, self.configuration.connect_port
 
     # Data
 
     def _call_read(self, call: Call) -> Blocking[int | Socket]:
-        return (yield from self._receive(call, integer(call.arguments[2]), 0))
+        return (yield from self._receive(call, _size(call.arguments[2]), 0))
 
     def _call_recv(self, call: Call) -> Blocking[int | Socket]:
         flags = _flags(call.arguments[3], RECEIVE_FLAGS)
-        return (yield from self._receive(call, integer(call.arguments[2]), flags))
+        return (yield from self._receive(call, _size(call.arguments[2]), flags))
 
     def _call_recvfrom(self, call: Call) -> Blocking[int | Socket]:
         count = yield from self._call_recv(call)
@@ -226,14 +230,14 @@ class SystemCalls:
         return len(data)
 
     def _call_write(self, call: Call) -> Blocking[int | Socket]:
-        return (yield from self._socket(call).send(written(call.arguments[1], integer(call.arguments[2])), 0))
+        return (yield from self._socket(call).send(written(call.arguments[1], _size(call.arguments[2])), 0))
 
     def _call_send(self, call: Call) -> Blocking[int | Socket]:
-        data = written(call.arguments[1], integer(call.arguments[2]))
+        data = written(call.arguments[1], _size(call.arguments[2]))
         return (yield from self._socket(call).send(data, _flags(call.arguments[3], SEND_FLAGS)))
 
     def _call_sendto(self, call: Call) -> Blocking[int | Socket]:
-        data = written(call.arguments[1], integer(call.arguments[2]))
+        data = written(call.arguments[1], _size(call.arguments[2]))
         flags = _flags(call.arguments[3], SEND_FLAGS)
         return (yield from self._send_to(self._socket(call), data, flags, self._target(call.arguments[4])))
 
@@ -247,11 +251,11 @@ class SystemCalls:
         return (yield from socket.send(data, flags, target))
 
     def _call_writev(self, call: Call) -> Blocking[int | Socket]:
-        return (yield from self._socket(call).send(bytes(sum(buffer_lengths(call.arguments[1]))), 0))
+        return (yield from self._socket(call).send(bytes(_total(call.arguments[1])), 0))
 
     def _call_sendmsg(self, call: Call) -> Blocking[int | Socket]:
         message = _message(call.arguments[1])
-        data = bytes(sum(buffer_lengths(message["msg_iov"])))
+        data = bytes(_total(message["msg_iov"]))
         flags = _flags(call.arguments[2], SEND_FLAGS)
         return (yield from self._send_to(self._socket(call), data, flags, self._target(Ellipsis())))
 
@@ -367,6 +371,19 @@ def _flags(expression: Expression, known: int) -> int:
     if flags & ~known:
         raise UnsupportedCallError(f"{notation.expression(expression)}: a flag of it")
     return flags
+
+
+def _size(expression: Expression) -> int:
+    """A number of bytes to read or write. Raises UnsupportedCallError."""
+    size = integer(expression)
+    if not 0 <= size <= MAX_SIZE:
+        raise UnsupportedCallError(f"{size} bytes in one call (0 to {MAX_SIZE})")
+    return size
+
+
+def _total(buffers: Expression) -> int:
+    """The bytes of a list of buffers together. Raises UnsupportedCallError."""
+    return _size(Number(sum(buffer_lengths(buffers))))
 
 
 def written(expression: Expression, count: int) -> bytes:

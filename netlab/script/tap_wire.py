@@ -25,11 +25,22 @@ from netlab.namespaces import run_in_scratch
 from netlab.script.configuration import Configuration
 from netlab.script.packets import Ends, build, dissect
 from netlab.script.tree import IpInfo, Packet, Tcp
-from netlab.script.wire import ETHERTYPES, MEMORY, MICROSECOND, NODE_MAC, REMOTE_MAC, SECRET, Wire, attach
+from netlab.script.wire import (
+    ETHERTYPES,
+    MEMORY,
+    MICROSECOND,
+    NODE_MAC,
+    REMOTE_MAC,
+    SECRET,
+    InjectionError,
+    Wire,
+    attach,
+)
 from stack.network_manager import StackTimers
 from stack.stack import Stack
 
 TAP_NAME = "script"
+LONGEST_PACKET = 65521  # what Linux lets a TAP have as its MTU
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
 WARM_UP = Packet(True, IpInfo(), (0, 0), Tcp("S", None, 0, 0, 0, 0, 0, ()))  # scapy's first packet takes it long
@@ -43,7 +54,7 @@ class TapWire(Wire):
 
     def __init__(self, configuration: Configuration) -> None:
         clock = MonotonicClock()
-        self._tap, self._far = run_in_scratch(lambda: _open(configuration.mtu))
+        self._tap, self._far = run_in_scratch(_open)
         memory = NodeMemory(MEMORY)
         allocator = MemoryAllocator(memory)
         self._events = EventManager(clock)
@@ -66,6 +77,8 @@ class TapWire(Wire):
     def inject(self, packet: bytes) -> None:
         """See Wire: the stack has received it when this returns, as a kernel has what a TUN gives it."""
         before = self._interface.statistics()["received"]
+        if len(packet) > LONGEST_PACKET:
+            raise InjectionError(f"the packet has {len(packet)} bytes; a TAP takes {LONGEST_PACKET} at most")
         self._far.send(NODE_MAC + REMOTE_MAC + ETHERTYPES[packet[0] >> 4] + packet)
         latest = self.clock.now() + MOST_ON_THE_WAY
         while self._interface.statistics()["received"] == before and self.clock.now() < latest:
@@ -112,13 +125,16 @@ class _FarSide(InterruptHandler):
         self.wire.look()
 
 
-def _open(mtu: int) -> tuple[Tap, socket.socket]:
-    """A TAP that is up, on which the kernel itself says nothing, and a packet socket on its other end."""
+def _open() -> tuple[Tap, socket.socket]:
+    """A TAP that is up, on which the kernel itself says nothing, and a packet socket on its other end.
+
+    The MTU of a run is the stack's: what a script sends may be longer, as in the simulation.
+    """
     tap = open_tap(TAP_NAME, vnet_header=False, make=True)
     Path(f"/proc/sys/net/ipv6/conf/{tap.name}/disable_ipv6").write_text("1")
     with IPRoute() as route:
         index = route.link_lookup(ifname=tap.name)[0]
-        route.link("set", index=index, mtu=mtu, state="up")
+        route.link("set", index=index, mtu=LONGEST_PACKET, state="up")
     far = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
     far.bind((tap.name, ETH_P_ALL))
     return tap, far

@@ -14,6 +14,7 @@ class TokenStream:
         self.path = path
         self._tokens = tokens
         self._at = 0
+        self.depth = 0  # of the expression that is being parsed
 
     def define(self, defines: Mapping[str, str]) -> None:
         """Let the words ahead that are defined stand for their values."""

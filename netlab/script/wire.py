@@ -37,6 +37,10 @@ IP_ETHERTYPES = frozenset(ETHERTYPES.values())
 SECRET = b"packets of script"
 
 
+class InjectionError(Exception):
+    """A packet cannot be put on the wire."""
+
+
 class Wire:
     """What the runner sees: time, the stack, what it sends, and a way to send to it.
 
@@ -58,7 +62,7 @@ class Wire:
         return -((self._started - nanoseconds) // MICROSECOND)
 
     def inject(self, packet: bytes) -> None:
-        """Let the stack receive a packet, which begins with its IP header, now."""
+        """Let the stack receive a packet, which begins with its IP header, now. Raises InjectionError."""
         raise NotImplementedError
 
     def advance(self, until: int) -> None:
