@@ -51,6 +51,7 @@ from netlab.script.tree import (
 
 MICROSECONDS = 1_000_000
 MAX_SECONDS = 100_000_000  # three years: the clocks of a stack go further, though not for ever
+MAX_SHOWN = 200  # characters of a line, in an error
 MAX_SCRIPT = 4 << 20  # bytes
 
 
@@ -73,7 +74,7 @@ def parse(path: str, text: str, given: Sequence[ScriptOption] = ()) -> Script:
     try:
         return _parse(path, text, given)
     except ScriptError as error:
-        error.source = text.split("\n")[error.position.line - 1].strip()
+        error.source = text.split("\n")[error.position.line - 1].strip()[:MAX_SHOWN]
         raise
 
 

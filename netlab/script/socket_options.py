@@ -13,7 +13,7 @@ from netlab.script.sockets import CallError, Socket, UnsupportedCallError
 from netlab.script.stream_socket import StreamSocket
 from netlab.script.symbols import SYMBOLS
 from stack.tcp.constants import DEFAULT_MSS, FAST_OPEN_CLIENT, MOST_SYN_RETRANSMISSIONS
-from stack.tcp.controllers import DEFAULT_CONTROLLER
+from stack.tcp.controllers import DEFAULT_CONTROLLER, congestion_controller
 
 SOL_SOCKET, SOL_TCP = SYMBOLS["SOL_SOCKET"], SYMBOLS["IPPROTO_TCP"]
 SECOND = 1_000_000_000
@@ -110,7 +110,12 @@ def set_option(socket: Socket, level: int, name: int, value: object) -> None:
     elif key == QUICK_ACK and isinstance(socket, StreamSocket) and isinstance(value, int):
         socket.set_quick_acks(value)
     elif key == CONGESTION and isinstance(socket, StreamSocket) and isinstance(value, bytes):
-        _change(socket, {"congestion_control": value.rstrip(b"\0").decode("latin-1")})
+        name_of_control = value.rstrip(b"\0").decode("latin-1")
+        try:
+            congestion_controller(name_of_control, DEFAULT_MSS)
+        except SettingsError:
+            raise CallError(errno.ENOENT) from None
+        _change(socket, {"congestion_control": name_of_control})
     elif key == PACING and isinstance(socket, StreamSocket) and isinstance(value, int):
         _change(socket, {"pacing": value != NO_RATE, "most_rate": 0 if value == NO_RATE else value})
     else:
@@ -121,7 +126,7 @@ def _change(socket: StreamSocket, fields: dict[str, object]) -> None:
     try:
         socket.configure(replace(socket.settings, **fields))  # type: ignore[arg-type]
     except SettingsError:
-        raise CallError(errno.ENOENT if "congestion_control" in fields else errno.EINVAL) from None
+        raise CallError(errno.EINVAL) from None
 
 
 def get_option(socket: Socket, level: int, name: int) -> object:

@@ -31,6 +31,35 @@ def test_the_exit_status_says_what_came_of_it(folder, name, status):
     assert script(folder / f"{name}.pkt").exit_code == status
 
 
+HUGE = "9" * 5000
+ODD_FILES = [
+    (b"", 2, "found the end of the file, expected an event"),
+    (b"\xff\x00\xfe", 2, "it is not UTF-8 text"),
+    (b" " * (5 << 20), 2, "a script has at most 4194304 bytes"),
+    (b"--wonder=1\n0 close(3) = 0\n", 2, "there is no option --wonder"),
+    (b"--tolerance_percent=nan\n0 close(3) = 0\n", 2, "it is a number of percent"),
+    (GOOD.replace("\n", "\r\n").encode(), 0, "passed"),
+    (b"\xef\xbb\xbf" + GOOD.encode(), 0, "passed"),
+    (b"0 socket(" + b"[" * 5000 + b", 1, 2) = 3\n", 2, "expressions are nested 50 deep at most"),
+    (f"{HUGE} < S 0:0(0) win 1\n".encode(), 2, "a number of 5000 digits"),
+    (b"99999999999999999999 < S 0:0(0) win 1\n", 2, "a time is at most 100000000 seconds"),
+    (b"0 socket(..., SOCK_DGRAM, 0) = 3\n+0 bind(3, ..., ...) = 0\n+0 < udp (65535)\n", 1, "longer than a header"),
+    (b"0 socket(..., SOCK_DGRAM, 0) = 3\n+0 write(3, ..., 99999999999) = 1\n", 3, "99999999999 bytes in one call"),
+    (b"0 socket(..., SOCK_DGRAM, 0) = 3\n+0 write(3, ..., -5) = 1\n", 3, "-5 bytes in one call"),
+    (b'0 socket(..., SOCK_STREAM, 0) = 3\n+0 setsockopt(3, SOL_TCP, TCP_CONGESTION, "\\xff", 4) = 0\n', 1, "ENOENT"),
+]
+
+
+@pytest.mark.parametrize(("content", "status", "message"), ODD_FILES, ids=[message for _, _, message in ODD_FILES])
+def test_an_odd_file_is_said_to_be_one(tmp_path, content, status, message):
+    (tmp_path / "x.pkt").write_bytes(content)
+    result = script(tmp_path / "x.pkt")
+    assert result.exit_code == status, result.output
+    assert message in result.output
+    assert "Traceback" not in result.output
+    assert max(map(len, result.output.splitlines())) < 400
+
+
 def test_a_folder_stands_for_its_scripts(folder):
     result = script(folder)
     assert result.exit_code == 1
