@@ -13,6 +13,7 @@ The way of a script, which is also the reading order:
   into those on the wire and back, ``packets`` builds and dissects with scapy, which so judges the stack from outside,
   and ``compare`` says what differs. ``system_calls`` has the calls, on the sockets of ``stream_socket`` and
   ``datagram_socket``: a thin layer over the stack's interface, with the semantics and the numbers of Linux.
+- ``sysctl`` has what lines for the shell set, in scripts and in a file of defaults; ``shell_lines`` reads them.
 - ``wire`` is where stack and runner meet. The runner knows no other difference between simulated and live.
 - ``report`` is what came of it; ``session`` runs many.
 
