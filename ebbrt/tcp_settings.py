@@ -23,7 +23,8 @@ class SettingsError(ValueError):
 class TcpSettings:
     """Times are nanoseconds, sizes bytes.
 
-    nagle: hold short segments back while others are unacknowledged (the opposite of TCP_NODELAY).
+    nagle: hold short segments back while others are unacknowledged (the opposite of TCP_NODELAY). Turning it off sends
+    what is queued, even under a cork.
     cork: hold them back until there is a full one, or for one retransmission timeout (TCP_CORK).
     delayed_ack: acknowledge every second segment, or after a while; else each at once (TCP_QUICKACK, from which Linux
     returns by itself).

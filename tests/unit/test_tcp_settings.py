@@ -43,6 +43,35 @@ def test_a_cork_holds_short_segments_until_it_is_drawn():
     assert payloads(peer.take()) == [40]
 
 
+def test_turning_nagle_off_flushes_under_a_cork():
+    """As TCP_NODELAY does over kernel sockets (tcp(7)); what comes behind is held."""
+    peer = serving(TcpSettings(cork=True))
+    connection = peer.handlers[0].connection
+    connection.send(peer.node.buffer(bytes(40)))
+    assert peer.take() == []
+    connection.configure(TcpSettings(cork=True, nagle=False))
+    assert payloads(peer.take()) == [40]
+    connection.send(peer.node.buffer(bytes(30)))
+    assert peer.take() == []
+    connection.configure(TcpSettings(cork=True, nagle=False, keepalive=True))
+    assert peer.take() == []
+    connection.configure(TcpSettings(cork=True))
+    connection.disable_nagle()
+    assert payloads(peer.take()) == [30]
+
+
+def test_nagle_is_turned_off_in_an_upcall():
+    peer = serving(TcpSettings(cork=True))
+    handler = peer.handlers[0]
+
+    def answer(data):
+        handler.connection.send(peer.node.buffer(bytes(20)))
+        handler.connection.disable_nagle()
+
+    handler.receive = answer
+    assert payloads(peer.send("PA", b"question")) == [20]
+
+
 def test_a_cork_holds_nothing_longer_than_a_timeout():
     peer = serving(TcpSettings(cork=True))
     peer.handlers[0].connection.send(peer.node.buffer(b"late"))
