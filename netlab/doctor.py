@@ -27,7 +27,9 @@ PROGRAMS = {  # program -> Debian package
     "memcaslap": "libmemcached-tools",
     "memccapable": "libmemcached-tools",
     "tcpdump": "tcpdump",
+    "dnsmasq": "dnsmasq-base",
 }
+OPTIONAL = {"dnsmasq": "only `netlab up --dhcp` uses it"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ def _program(program: str, package: str) -> Check:
     found = shutil.which(program)
     if found:
         return Check(program, True, found)
-    return Check(program, False, "not installed", _as_root(f"apt-get install {package}"))
+    detail = "; ".join(["not installed", *filter(None, [OPTIONAL.get(program)])])
+    return Check(program, False, detail, _as_root(f"apt-get install {package}"), needed=program not in OPTIONAL)
 
 
 def _compiler() -> Check:

@@ -1,7 +1,7 @@
 """What the kernel says of the network interfaces in this namespace, as ``ip`` tells it.
 
-A program of its own for each question: a node that asks once keeps no netlink library in its memory, and ``/sys`` may
-show another namespace's interfaces.
+It is a program of its own: a node that asks once keeps no netlink library in its memory. ``/sys`` may show another
+namespace's interfaces.
 """
 
 import json
@@ -12,14 +12,19 @@ ANSWER_SECONDS = 5.0
 
 
 def links() -> dict[str, dict[str, Any]]:
-    """Every interface by its name, as ``ip -details -json link`` describes it; empty where there is no ``ip``."""
-    return {link["ifname"]: link for link in _ip("link")}
+    """Every interface by its name, as ``ip -details -json address`` describes it; empty where there is no ``ip``."""
+    try:
+        done = subprocess.run(
+            ["ip", "-details", "-json", "address"], capture_output=True, timeout=ANSWER_SECONDS, check=True
+        )
+        return {link["ifname"]: link for link in json.loads(done.stdout or "[]")}
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return {}
 
 
-def addresses(name: str) -> list[str]:
-    """The addresses of an interface, each with its prefix length: "198.18.0.1/16"."""
-    found = [link for link in _ip("address", "show", "dev", name) if link.get("ifname") == name]
-    return [f"{each['local']}/{each['prefixlen']}" for link in found for each in link["addr_info"] if "local" in each]
+def addresses(link: dict[str, Any]) -> list[str]:
+    """The addresses of one of them, each with its prefix length: "198.18.0.1/16"."""
+    return [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if "local" in each]
 
 
 def taps() -> list[str]:
@@ -29,13 +34,3 @@ def taps() -> list[str]:
         for name, link in links().items()
         if link.get("linkinfo", {}).get("info_kind") == "tun" and link["linkinfo"]["info_data"].get("type") == "tap"
     ]
-
-
-def _ip(*arguments: str) -> list[dict[str, Any]]:
-    try:
-        done = subprocess.run(
-            ["ip", "-details", "-json", *arguments], capture_output=True, timeout=ANSWER_SECONDS, check=True
-        )
-        return json.loads(done.stdout or "[]")  # type: ignore[no-any-return]
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return []

@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import Any
@@ -122,16 +122,28 @@ class Lab:
         self._relays: dict[str, subprocess.Popen[Any]] = {}  # by machine, of those that this process has started
 
     @classmethod
-    def create(cls, topology: Topology | None = None, name: str | None = None, *, detached: bool = False) -> "Lab":
+    def create(
+        cls,
+        topology: Topology | None = None,
+        name: str | None = None,
+        *,
+        detached: bool = False,
+        plain_taps: Collection[str] = (),
+    ) -> "Lab":
         """Make a lab, after removing what labs whose owner died have left.
 
         ``name`` None takes the first free of lab1, lab2... A ``detached`` lab is to outlive this process: it does from
         `detach` on, which says that it is finished.
+        ``plain_taps`` names nodes whose TAPs any program can open, and no node of several cores (``wiring.make_tap``).
         Raises PrivilegeError without the rights, RegistryError when the name is taken, NetlabError when the kernel
         lacks something; whatever it raises, nothing stays behind.
         """
         privilege.require()
         topology = default_topology() if topology is None else topology
+        for node in plain_taps:
+            if node not in [each.name for each in topology.nodes]:
+                known = ", ".join(each.name for each in topology.nodes) or "none"
+                raise UnknownMachineError(f"the topology has no node {node!r}", f"It has {known}.")
         with registry.locked():
             _clean_locked()
             record = registry.claim(name, topology, Owner.current())
@@ -140,7 +152,7 @@ class Lab:
         atexit.register(lab.delete)
         lab._catch_signals()
         try:
-            lab._build()
+            lab._build(plain_taps)
         except BaseException:
             lab.delete()
             raise
@@ -290,7 +302,7 @@ class Lab:
             raise UnknownMachineError(f"the lab {self.name!r} has no host {name!r}", f"It has {known}.")
         return self.hosts[name]
 
-    def _build(self) -> None:
+    def _build(self, plain_taps: Collection[str]) -> None:
         for machine in (self.switch, *self.hosts.values()):
             self.record.namespaces.append(machine.namespace)
             self.record.save()
@@ -301,7 +313,7 @@ class Lab:
                 self.record.save()
                 raise
         hosts = {host.name: host.namespace for host in self.hosts.values()}
-        wiring.build(self.name, self.topology, self.switch.namespace, hosts)
+        wiring.build(self.name, self.topology, self.switch.namespace, hosts, plain_taps)
 
     def _place(self, machine: str) -> Place:
         self._check_machine(machine)

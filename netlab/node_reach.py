@@ -6,6 +6,7 @@ the kernel's side of the TAP. So a question takes the whole way that a neighbour
 The asker's link address is that of the TAP itself, so a bridge keeps the answers, and nobody else hears any of it.
 """
 
+import errno
 import socket
 import struct
 from collections.abc import Callable
@@ -34,27 +35,29 @@ Address = IPv4Address | IPv6Address
 
 
 class Reach:
-    """Finds out whether a node is reached, and calls ``then`` with what stands in the way, a line each."""
+    """Finds out whether a node is reached, and calls ``then`` with what stands in the way, a line each.
+
+    It looks around when it is made, which takes too long for an event, and asks in ``begin``.
+    """
 
     def __init__(self, node: Node, then: Callable[[list[str]], object]) -> None:
         self.node = node
         self.then = then
+        self._links = interfaces.links()
         self._said: list[str] = []
         self._askers: list[Asker] = []
 
     def begin(self) -> None:
         """Ask, from within an event of core 0; ``then`` is called at the latest after ANSWER_TIME."""
-        links = interfaces.links()
         for interface in self.node.interfaces:
             name = interface.tap.name
-            if name in links:  # else there is no ``ip``, and nothing to look at
-                self._said += obstacles(name, _own(interface), links)
-            if "UP" not in links.get(name, {"flags": ["UP"]})["flags"]:
-                continue
+            seen = obstacles(name, _own(interface), self._links) if name in self._links else []
+            self._said += seen
             try:
                 self._askers.append(Asker(name, addresses_of(interface), self.node.events, self._go_on))
             except OSError as error:
-                self._said.append(f"whether the node answers on TAP {name} was not tried: {error.strerror}")
+                if error.errno != errno.ENETDOWN or not seen:
+                    self._said.append(f"whether the node answers on TAP {name} was not tried: {error.strerror}")
         self._timer = self.node.events.set_timer(ANSWER_TIME, self._finish)
         self._go_on()
 
@@ -137,15 +140,15 @@ def obstacles(tap: str, own: IPv4Interface, links: dict[str, dict[str, Any]]) ->
         said.append(f"{own} leaves nobody else on the link of TAP {tap}: the node answers no neighbour")
     master = link.get("master")
     if master is None:
-        said += _obstacles_here(tap, own)
+        said += _obstacles_here(tap, own, link)
     elif links.get(master, {}).get("linkinfo", {}).get("info_kind") == "bridge":
         said += _obstacles_on_bridge(tap, master, links)
     return said
 
 
-def _obstacles_here(tap: str, own: IPv4Interface) -> list[str]:
+def _obstacles_here(tap: str, own: IPv4Interface, link: dict[str, Any]) -> list[str]:
     """The TAP is no port: this machine itself has to be the peer."""
-    here = [ip_interface(address) for address in interfaces.addresses(tap)]
+    here = [ip_interface(address) for address in interfaces.addresses(link)]
     ipv4 = [address for address in here if isinstance(address, IPv4Interface)]
     if any(own.ip in address.network for address in ipv4):
         return []
@@ -167,7 +170,7 @@ def _obstacles_on_bridge(tap: str, bridge: str, links: dict[str, dict[str, Any]]
         if state != "forwarding":
             said.append(f"the bridge {bridge} does not forward frames of TAP {tap} yet: the port is {state}")
     others = [name for name, link in links.items() if link.get("master") == bridge and name != tap]
-    if not any("LOWER_UP" in links[name]["flags"] for name in others) and not interfaces.addresses(bridge):
+    if not any("LOWER_UP" in links[name]["flags"] for name in others) and not interfaces.addresses(links[bridge]):
         said.append(f"nobody else is on the bridge {bridge} of TAP {tap}: no other port of it is up")
     return said
 

@@ -12,7 +12,7 @@ import fcntl
 import functools
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,13 +65,16 @@ def quiet(namespace: str, ipv6: dict[str, str]) -> None:
     namespaces.run_in(namespace, write_settings)
 
 
-def build(lab: str, topology: Topology, switch: str, hosts: dict[str, str]) -> None:
-    """Make every device of the lab. ``switch`` and ``hosts`` (by machine) name its namespaces."""
+def build(lab: str, topology: Topology, switch: str, hosts: dict[str, str], plain_taps: Collection[str] = ()) -> None:
+    """Make every device of the lab. ``switch`` and ``hosts`` (by machine) name its namespaces.
+
+    plain_taps: nodes whose TAPs are for one queue, for whoever opens them with IFF_TAP and IFF_NO_PI.
+    """
     alias = alias_of(lab)
     quiet(switch, NO_IPV6)
     for namespace in hosts.values():
         quiet(namespace, QUIET_IPV6)
-    with_netlink(switch, lambda netlink: _build_switch(netlink, topology, hosts, alias))
+    with_netlink(switch, lambda netlink: _build_switch(netlink, topology, hosts, alias, plain_taps))
     for host in topology.hosts:
         configure = functools.partial(_configure_host, host=host, prefix_length=topology.prefix_length, alias=alias)
         with_netlink(hosts[host.name], configure)
@@ -97,14 +100,16 @@ def index_of(netlink: IPRoute, name: str) -> int:
     return int(netlink.link_lookup(ifname=name)[0])
 
 
-def _build_switch(netlink: IPRoute, topology: Topology, hosts: dict[str, str], alias: str) -> None:
+def _build_switch(
+    netlink: IPRoute, topology: Topology, hosts: dict[str, str], alias: str, plain_taps: Collection[str]
+) -> None:
     netlink.link("set", index=1, state="up")
     bridge = add_bridge(netlink, BRIDGE, alias, address=BRIDGE_MAC)
     for host in topology.hosts:
         peer = {"ifname": HOST_INTERFACE, "address": mac_address(host.address), "net_ns_fd": hosts[host.name]}
         netlink.link("add", ifname=host.name, kind="veth", peer=peer)
     for node in topology.nodes:
-        make_tap(node.name)
+        make_tap(node.name, node.name in plain_taps)
         netlink.link("set", index=index_of(netlink, node.name), address=tap_mac_address(node.address))
     for machine in topology.machines:
         netlink.link("set", index=index_of(netlink, machine.name), master=bridge, IFLA_IFALIAS=alias, state="up")
@@ -146,20 +151,22 @@ def _add_address(netlink: IPRoute, interface: int, address: IPv4Interface | IPv6
     """
     kernels = {"IFA_RT_PRIORITY": KERNELS_ROUTE}
     netlink.addr("add", index=interface, address=str(address.ip), prefixlen=address.network.prefixlen, **kernels)
-    ours = {"priority": OUR_ROUTE, "metrics": {"cc_algo": congestion_control()}}
-    source = str(address.ip)
-    netlink.route("add", dst=str(address.network), oif=interface, scope=RT_SCOPE_LINK, prefsrc=source, **ours)
+    ours: dict[str, Any] = {"priority": OUR_ROUTE, "metrics": {"cc_algo": congestion_control()}}
+    if address.version == 4:  # of IPv6 the kernel's has none either, and takes none while the address is tentative
+        ours["prefsrc"] = str(address.ip)
+    netlink.route("add", dst=str(address.network), oif=interface, scope=RT_SCOPE_LINK, **ours)
 
 
-def make_tap(name: str) -> None:
+def make_tap(name: str, plain: bool = False) -> None:
     """Make the TAP ``name``, for nodes of one core or of several, that stays when nobody has it open.
 
-    A node attaches to it later by name; with one queue it is like a TAP made for one. Called inside the switch's
-    namespace.
+    A node attaches to it later by name. Whether it is for several queues the kernel keeps for ever, and lets in only
+    who says the same; whether frames have a header, only as long as somebody has it open. plain: for one queue, so a
+    node of one core attaches to it, and any program that knows of neither. Called inside the switch's namespace.
     """
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
-        flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE
+        flags = IFF_TAP | IFF_NO_PI | (0 if plain else IFF_VNET_HDR | IFF_MULTI_QUEUE)
         fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
         fcntl.ioctl(descriptor, TUNSETOWNER, os.geteuid())
         fcntl.ioctl(descriptor, TUNSETPERSIST, 1)

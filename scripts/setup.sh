@@ -34,6 +34,9 @@ missing_packages() {
     if [ "$FOR" = tests ] && ! command -v udhcpd > /dev/null; then
         echo udhcpd
     fi
+    if [ "$FOR" = tests ] && ! command -v dnsmasq > /dev/null; then
+        echo dnsmasq-base
+    fi
     while read -r program package; do
         command -v "$program" > /dev/null || echo "$package"
     done <<< "gcc gcc

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from netlab import privilege
 from netlab.errors import NetlabError, UsageError
-from netlab.topology import load_topology
+from netlab.topology import default_topology, load_topology
 
 if TYPE_CHECKING:
     from netlab.registry import Record
@@ -24,6 +24,8 @@ Examples:
     netlab up                        # client, server and node on one bridge
     netlab up pair.toml --name pair  # your own topology
     netlab up --link node:delay=25ms,loss=1% --link client:to:rate=100mbit   # more: netlab link set --help
+    netlab up --dhcp                 # and a host with a DHCP server, which gives nodes their planned addresses
+    netlab up --plain-tap node       # for a stack of yours: docs/foreign-stacks.md
 
 A topology file:
 
@@ -75,6 +77,10 @@ def up(
     link: Annotated[
         list[str] | None, typer.Option(help="MACHINE:SETTINGS, each way; MACHINE:to:SETTINGS, or from, for one.")
     ] = None,
+    dhcp: Annotated[bool, typer.Option("--dhcp", help="Add a host with a DHCP server (dnsmasq).")] = False,
+    plain_tap: Annotated[
+        list[str] | None, typer.Option(help="A node whose TAP any program can open; of one queue.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Start a lab and leave it running until `netlab down`."""
@@ -83,10 +89,16 @@ def up(
     topology = None if file is None else load_topology(file)
     links = [parse_link(text) for text in link or ()]
     privilege.acquire()
-    from netlab.lab import Lab
+    from netlab import dhcp_server
+    from netlab.lab import Lab, require_program
 
-    lab = Lab.create(topology, name, detached=True)
+    if dhcp:
+        require_program(dhcp_server.PROGRAM)
+        topology = dhcp_server.with_server(topology or default_topology())
+    lab = Lab.create(topology, name, detached=True, plain_taps=plain_tap or ())
     try:
+        if dhcp:
+            dhcp_server.start(lab)
         for machine, to, from_ in links:
             lab.emulate(machine, to, from_)
         lab.detach()
