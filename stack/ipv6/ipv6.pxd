@@ -28,6 +28,7 @@ cdef unsigned int IPV6_SHORT
 cdef unsigned int IPV6_TCP_TO_GROUP
 cdef unsigned int IPV6_UNKNOWN_PROTOCOL
 cdef unsigned int PROTOCOL_ICMPV6
+cdef unsigned int NEIGHBOR_ADVERTISEMENT
 cdef unsigned int NEXT_HEADER_FIELD
 cdef unsigned int LINK_SCOPE
 cdef int UNRECOGNIZED_NEXT_HEADER
@@ -111,6 +112,7 @@ cdef class IPv6(InternetProtocol):
         self, IOBuf packet, unsigned int code, unsigned int pointer, bint even_to_group, long long now
     ) except *
     cdef Transport _transport(self, unsigned int next_header)
+    cdef bint _may_tell_conflict(self, Ipv6Header header, unsigned long long contiguous) noexcept
     @cython.locals(high=cython.ulonglong, low=cython.ulonglong, is_ours=cython.bint)
     cdef unsigned int _check(
         self, Ipv6Header header, unsigned int contiguous, unsigned int available, Ipv6Link link, bint link_group

@@ -31,6 +31,7 @@ from stack.ipv6.constants import (
     IPV6_SHORT,
     IPV6_TCP_TO_GROUP,
     IPV6_UNKNOWN_PROTOCOL,
+    NEIGHBOR_ADVERTISEMENT,
     NEXT_HEADER_FIELD,
     PARAMETER_PROBLEM,
     PROTOCOL_ICMPV6,
@@ -289,6 +290,12 @@ class IPv6(InternetProtocol):
             return self.icmp
         return None if next_header == PROTOCOL_ICMP else self.internet.transport(next_header)
 
+    def _may_tell_conflict(self, header: Ipv6Header, contiguous: int) -> bool:
+        """Whether a packet from an address of ours is what another owner of it sends (RFC 4862 section 5.4.4)."""
+        if header.next_header() != PROTOCOL_ICMPV6 or contiguous <= IPV6_HEADER:
+            return False
+        return header.mem[header.offset + IPV6_HEADER] == NEIGHBOR_ADVERTISEMENT
+
     def _check(
         self, header: Ipv6Header, contiguous: int, available: int, link: Ipv6Link | None, link_group: bool
     ) -> int:
@@ -304,7 +311,7 @@ class IPv6(InternetProtocol):
         low = header.source_low()
         if not is_host(high, low) and (high != 0 or low != 0):
             return IPV6_BAD_SOURCE  # a group, loopback, or an IPv4-mapped address (RFC 4291 sections 2.5.3, 2.7)
-        if link.has(high, low):
+        if link.has(high, low) and not self._may_tell_conflict(header, contiguous):
             return IPV6_BAD_SOURCE
         high = header.destination_high()
         low = header.destination_low()

@@ -107,10 +107,11 @@ class Ndp(NeighbourTable):
         if ours is not None:
             if ours.state == TENTATIVE:
                 self._duplicate(ours, options.target_mac, now)
+            elif options.target_mac == self.link.mac:  # a network has brought our own back
+                self.advertisements_ignored += 1
             else:
                 self.address_conflicts += 1
-                if options.target_mac != self.link.mac:  # else a network has brought our own back
-                    self.link.autoconfiguration.watcher.address_conflict(ours, options.target_mac)
+                self.link.autoconfiguration.watcher.address_conflict(ours, options.target_mac)
             return True
         neighbour = self.find(high, low)
         if neighbour is None or (neighbour.state == RESOLVING and not options.target_mac):

@@ -29,6 +29,9 @@ class User(AddressUser):
     def address_lost(self, mac: int) -> None:
         self.told.append(f"lost to {mac:012x}")
 
+    def address_conflict(self, mac: int) -> None:
+        self.told.append(f"conflict with {mac:012x}")
+
 
 class Machine:
     """A stack whose interface has no address yet."""
@@ -136,6 +139,7 @@ def test_a_static_address_serves_at_once_and_is_kept_whatever_happens() -> None:
     machine.give(op=1, psrc=NODE, pdst=PEER)
     assert len(machine.take()) == 1
     assert machine.interface.ipv4_address == int(ADDRESS.ip)
+    assert machine.user.told == ["ready", "conflict with 020000000002", "conflict with 020000000002"]
     counted = machine.stack.statistics()["addresses"]["0"]
     assert (counted["conflicts"], counted["announcements_sent"], counted["given_up"]) == (6, 4, 0)
 
@@ -145,11 +149,32 @@ def test_another_address_is_defended_once_and_then_given_up() -> None:
     machine.start(probe=False)
     path = machine.stack.internet.path(None, (0, 0xFFFF << 32 | 0xC6120003))
     machine.give(op=1, psrc=NODE, pdst=PEER)
-    assert machine.user.told == ["ready"]
+    assert machine.user.told == ["ready", "conflict with 020000000002"]
     machine.give(op=1, psrc=NODE, pdst=PEER)
-    assert machine.user.told == ["ready", "lost to 020000000002"]
+    assert machine.user.told == ["ready", "conflict with 020000000002", "lost to 020000000002"]
     assert machine.interface.ipv4_address == 0
     assert not path.leads_to_host(), "a connection would go on with the address"
+
+
+def test_a_static_address_can_be_asked_for_before_anybody_hears_of_it() -> None:
+    machine = Machine()
+    machine.claim.claim(ADDRESS, machine.user, machine.clock.now(), probe=False, keep=True, ask=True)
+    assert machine.interface.ipv4_address == int(ADDRESS.ip), "it serves meanwhile"
+    assert [(one.psrc, one.pdst) for one in machine.take()] == [("0.0.0.0", NODE)]
+    assert machine.next() == 0.2
+    assert machine.user.told == ["ready"]
+    assert [(one.psrc, one.pdst) for one in machine.take()] == [(NODE, NODE)]
+
+
+def test_who_has_a_static_address_is_told_of_and_not_answered_before_it_is_announced() -> None:
+    machine = Machine()
+    machine.claim.claim(ADDRESS, machine.user, machine.clock.now(), probe=False, keep=True, ask=True)
+    machine.take()
+    machine.give(op=2, psrc=NODE, pdst="0.0.0.0", hwdst=NODE_LINK)
+    assert machine.user.told == ["conflict with 020000000002"]
+    assert machine.take() == [], "the caches of others would lead to us"
+    machine.claim.release()
+    assert machine.interface.ipv4_address == 0
 
 
 def test_nothing_more_is_sent_from_an_address_that_was_changed() -> None:

@@ -7,11 +7,13 @@ from scapy.layers.inet6 import ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6NDOptDstLLAddr, I
 from scapy.layers.l2 import Ether
 
 from stack.address import halves, parse_address
+from stack.ipv6.autoconfiguration import Ipv6AddressWatcher
 from stack.ipv6.constants import DEPRECATED, PREFERRED
 from stack.ipv6.link import Ipv6Address
 from stack.ipv6.selection import label_of, select_source
 from stack.ipv6.settings import Ipv6Settings
-from tests.ipv6_harness import NODE, PEER_LINK, SECOND, Harness, group_link, prefix, solicited
+from tests.fakes import PEER_MAC
+from tests.ipv6_harness import NODE, NODE_LINK, PEER_LINK, SECOND, Harness, group_link, prefix, solicited
 
 HOUR = 3600
 AUTOMATIC = Ipv6Settings(automatic=True, probes=1)
@@ -24,6 +26,17 @@ def probes(frames: list[Ether]) -> list[Ether]:
 
 def public(harness: Harness) -> list[str]:
     return [text for text in harness.addresses() if not text.startswith("fe80")]
+
+
+class Watcher(Ipv6AddressWatcher):
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, int]] = []
+
+    def address_duplicate(self, address: Ipv6Address, mac: int) -> None:
+        self.told.append(("duplicate", str(IPv6Address(address.high << 64 | address.low)), mac))
+
+    def address_conflict(self, address: Ipv6Address, mac: int) -> None:
+        self.told.append(("conflict", str(IPv6Address(address.high << 64 | address.low)), mac))
 
 
 # Duplicate address detection
@@ -52,14 +65,26 @@ def test_a_tentative_address_receives_nothing() -> None:
     assert harness.take() == []
 
 
+def test_somebody_else_with_an_address_that_we_have_is_told_of_but_not_our_own_echo() -> None:
+    harness = Harness()
+    harness.link.autoconfiguration.watcher = watcher = Watcher()
+    for link in (NODE_LINK, PEER_LINK):
+        harness.give_nd(ICMPv6ND_NA(tgt=NODE, S=0) / ICMPv6NDOptDstLLAddr(lladdr=link), NODE, "ff02::1")
+    assert watcher.told == [("conflict", NODE, int.from_bytes(PEER_MAC, "big"))]
+    assert harness.counter("ndp", "address_conflicts") == 1
+    assert NODE in harness.addresses()
+
+
 @pytest.mark.parametrize("by", ["owner", "rival"])
 def test_an_address_that_somebody_has_or_wants_is_not_taken(by: str) -> None:
     harness = Harness(FIXED)
+    harness.link.autoconfiguration.watcher = watcher = Watcher()
     harness.advance(SECOND)
     if by == "owner":
         harness.give_nd(ICMPv6ND_NA(tgt=NODE, S=0) / ICMPv6NDOptDstLLAddr(lladdr=PEER_LINK), NODE, "ff02::1")
     else:
         harness.give_nd(ICMPv6ND_NS(tgt=NODE), "::", solicited(NODE))
+    assert watcher.told == [("duplicate", NODE, int.from_bytes(PEER_MAC, "big") if by == "owner" else 0)]
     harness.advance(5 * SECOND)
     assert NODE not in harness.addresses()
     assert harness.counter("ndp", "addresses_duplicate") == 1

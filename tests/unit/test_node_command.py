@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from netlab.commands.node import _parse_attachments, _parse_route
+from netlab.commands.node import _parse_attachments, _parse_ipv6, _parse_route
 from netlab.errors import NetlabError
 from netlab.node_config import Attachment, StaticRoute
 from netlab.node_interfaces import mac_of
@@ -19,7 +19,14 @@ def test_each_tap_has_an_address_or_dhcp() -> None:
 
 
 @pytest.mark.parametrize(
-    ("taps", "addresses", "named"), [(["a", "b"], ["dhcp"], "2 --tap"), (["a"], ["198.18.0.300/16"], "198.18.0.300")]
+    ("taps", "addresses", "named"),
+    [
+        (["a", "b"], ["dhcp"], "2 --tap"),
+        (["a"], ["198.18.0.300/16"], "198.18.0.300"),
+        (["a"], ["198.18.0.3"], "does not say the length"),  # it was taken for /32
+        (["a"], ["198.18.0.3/"], "does not say the length"),
+        (["a"], ["198.18.0.3/255.255.0.0"], "does not say the length"),
+    ],
 )
 def test_what_is_wrong_with_them_is_said(taps: list[str], addresses: list[str], named: str) -> None:
     with pytest.raises(NetlabError, match=named):
@@ -42,3 +49,9 @@ def test_a_nodes_link_address_is_its_own_and_stays_with_its_tap() -> None:
     assert macs[0].hex(":") == mac_address("198.18.0.3")
     assert len({*macs, *addresses}) == 8
     assert all(mac[0] & 3 == 2 for mac in macs), "locally administered, of one machine"
+
+
+@pytest.mark.parametrize("text", ["fd00::3", "fd00::3/"])
+def test_an_ipv6_address_has_its_prefix_length_too(text: str) -> None:
+    with pytest.raises(NetlabError, match="does not say the length"):
+        _parse_ipv6([text])
