@@ -111,7 +111,7 @@ class Capture:
     @property
     def sidecar(self) -> Path:
         """Where it is written what made the capture."""
-        return self.path.with_name(self.path.name + ".json")
+        return self.path.parent / f"{self.path.name}.json"
 
     def __enter__(self) -> "Capture":
         self.start()
@@ -358,10 +358,10 @@ def require_place(path: Path, sidecar: Path) -> None:
 
     What is there may be an older capture of ours with its sidecar, and nothing else.
     """
-    part = path.with_name(path.name + PART)
     try:
         if path.is_dir():
             raise CaptureError(f"{path} is a folder; name a file in it")
+        part = path.with_name(path.name + PART)
         path.parent.mkdir(parents=True, exist_ok=True)
         for each, is_ours in ((path, _is_capture_of_ours), (sidecar, lambda found: _is_sidecar_of(path, found))):
             if each.exists() and not (each.is_file() and is_ours(each)):

@@ -197,17 +197,6 @@ def test_a_full_disk_keeps_and_names_what_fitted(tmp_path: Path, lab: str) -> No
     end_of(path)
 
 
-@pytest.mark.usefixtures("traffic")
-def test_timeout_ends_it_with_its_file(tmp_path: Path, lab: str) -> None:
-    path = tmp_path / "a.pcapng"
-    command = ["timeout", "8", *NETLAB, "capture", "client", "--lab", lab, "-o", str(path)]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 124  # timeout's own
-    assert "ended by: SIGTERM" in done.stdout
-    assert len(list(read_packets(path))) > 100
-    end_of(path)
-
-
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
