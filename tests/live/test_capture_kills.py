@@ -95,6 +95,14 @@ def written_by_tcpdump(path: Path) -> int:
     return 0
 
 
+def started(path: Path) -> None:
+    """Return when a process of the capture is there."""
+    deadline = time.monotonic() + 20
+    while not ours(path):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def end_of(path: Path) -> None:
     """Return when no process of the capture is left."""
     deadline = time.monotonic() + 20
@@ -121,7 +129,9 @@ def test_what_tcpdump_had_written_is_kept(tmp_path: Path, lab: str, seed: int) -
     try:
         assert process.stderr is not None
         if step == STEPS[0]:
-            time.sleep(chance.uniform(0, 1.5))
+            if chance.random() < 0.6:
+                started(path)
+            time.sleep(chance.uniform(0, 0.4))
         else:
             listened = "Listening" in process.stderr.readline()
             assert listened
