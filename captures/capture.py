@@ -162,17 +162,17 @@ class Capture:
         self._thread(self._watch)
 
     def _await_listening(self) -> None:
-        """Return when tcpdump listens or the capture was told to end; CaptureError when it will not."""
+        """Return when tcpdump listens; CaptureError when it will not. `end` has to wait for that too: it is soon."""
         deadline = time.monotonic() + START_TIMEOUT
         with self._changed:
-            while not self._listening() and not self._told:
+            while not self._listening():
                 if self._exited() or time.monotonic() > deadline:
                     said = " ".join(self._said) or f"no word from it within {START_TIMEOUT:.0f} s"
                     raise CaptureError(f"tcpdump does not listen on {self.interface}: {said}")
                 self._changed.wait(WATCH_INTERVAL)
 
     def end(self, by: str) -> None:
-        """Make `start` and `wait` return. A signal's handler may call this, at any time and more than once."""
+        """Make `wait` return. A signal's handler may call this, at any time and more than once."""
         self._told = self._told or by
 
     def wait(self) -> None:
@@ -189,8 +189,7 @@ class Capture:
         elapsed = time.monotonic() - self._started
         self._end(self._told or "stop")
         try:
-            if self._listening():  # before that, the signal that asks it for its counters would kill it
-                self._catch_up()
+            self._catch_up()
         finally:
             self._end_process()
             written = self._writer.finish()
@@ -299,7 +298,7 @@ class Capture:
             problem = f"tcpdump failed: {self._said[-1] if self._said else self._process.returncode}"
         if "path" not in written:
             if not self._writer.part.exists():
-                raise CaptureError(f"nothing was captured: {problem or f'ended by {ended_by} before tcpdump began'}")
+                raise CaptureError(f"nothing was captured: {problem or 'tcpdump wrote nothing'}")
             path, problem = self._writer.part, "the process that wrote the file was killed"
         elif written["path"] != str(self.path.resolve()):
             path = Path(written["path"])
