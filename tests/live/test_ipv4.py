@@ -1,5 +1,6 @@
 """IPv4 on a real TAP: fragments, DHCP, interfaces, routes, conflicts. The kernel and udhcpd are the peers."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,62 @@ def test_fragments_reach_a_node_of_two_cores(tmp_path: Path) -> None:
         assert " 0% packet loss" in result.stdout, result.stdout
 
 
+def shown(node: RunningNode, address: str, *options: str) -> str:
+    """What ping says of the options in the answer, the address of who answers and the times left out."""
+    argv = ["ping", "-c", "1", "-W", "2", *options, address]
+    result = node.client.run(argv, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    lines = result.stdout.split("time=")[1].split("---")[0].splitlines()[1:]
+    text = re.sub(r"-?\b\d+( absolute)?( not-standard)?$", "TIME", "\n".join(lines), flags=re.MULTILINE)
+    return text.replace(address, "HOST")
+
+
+@pytest.mark.parametrize("options", [("-R",), ("-R", "-s", "3000"), ("-T", "tsonly"), ("-T", "tsandaddr")])
+def test_the_route_and_times_that_ping_records_are_those_of_linux(node: RunningNode, options: tuple[str, ...]) -> None:
+    linux = shown(node, node.lab.hosts["server"].address, *options)
+    assert "RR:" in linux or "TS:" in linux
+    assert shown(node, node.address, *options) == linux
+
+
+NARROW = """
+import sys
+from scapy.all import ICMP, IP, Raw, conf, send, sr1
+conf.verb = 0
+node, client = sys.argv[1:]
+reply = sr1(IP(src=client, dst=node) / ICMP(id=7) / Raw(bytes(1400)), timeout=2)
+send(IP(src=client, dst=node) / ICMP(type=3, code=4, nexthopmtu=600) / Raw(bytes(reply)[:28]))
+"""
+
+
+def test_long_answers_go_in_fragments_where_a_router_says_that_the_path_is_narrow(tmp_path: Path) -> None:
+    with running_node(tmp_path) as node:
+        assert " 0% packet loss" in ping(node, 1400).stdout
+        before = node.statistics()["stack"]["ipv4"]
+        result = node.in_client(NARROW, node.client.address)
+        assert result.returncode == 0, result.stderr
+        assert " 0% packet loss" in ping(node, 1400).stdout
+        after = node.statistics()["stack"]["ipv4"]
+        assert before["sent_in_fragments"] == 0
+        assert after["sent_in_fragments"] >= 3
+        assert after["sent_fragments"] == 3 * after["sent_in_fragments"]
+
+
+IDENTIFICATIONS = """
+import sys
+from scapy.all import ICMP, IP, TCP, UDP, conf, sr1
+conf.verb = 0
+probes = [ICMP(), TCP(sport=5, dport=9, flags="SA"), TCP(sport=6, dport=11211, flags="S"), UDP(dport=9)]
+for probe in probes * 2:
+    answer = sr1(IP(src=sys.argv[2], dst=sys.argv[1]) / probe, timeout=2)
+    print(answer.id, answer.flags)
+"""
+
+
+def test_answers_of_a_node_do_not_count_what_it_sends(node: RunningNode) -> None:
+    result = node.in_client(IDENTIFICATIONS, node.client.address)
+    assert result.stdout.splitlines() == ["0 DF"] * 8, result.stdout + result.stderr
+
+
 # DHCP
 
 
@@ -88,6 +145,30 @@ def test_an_address_from_dhcp_is_renewed(tmp_path: Path, cores: str) -> None:
             script = "import socket, sys; socket.create_connection((sys.argv[1], 11211), timeout=2)"
             assert node.in_client(script).returncode == 0
         assert " 0% packet loss" in ping(node, 56).stdout
+        server.terminate()
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+        process.stdout.close()
+
+
+def test_dhcp_gives_one_address_and_a_router_beside_it(tmp_path: Path) -> None:
+    """As some providers do it: a mask of all ones, and a router outside that answers ARP on the link."""
+    (tmp_path / "leases").touch()
+    configuration = tmp_path / "udhcpd.conf"
+    text = UDHCPD.format(first="198.18.7.7", folder=tmp_path)
+    configuration.write_text(text.replace("255.255.0.0", "255.255.255.255"))
+    with Lab.create() as lab:
+        client = lab.hosts["client"]
+        server = client.popen(["udhcpd", "-f", str(configuration)], stderr=subprocess.DEVNULL)
+        argv = [sys.executable, "-m", "netlab.cli", "node", "run", "memcached", "--tap", "node", "--ip", "dhcp"]
+        process = lab.node_popen("node", argv, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready: memcached on 198.18.7.7:11211"), "it got no address"
+        node = RunningNode(lab, process, tmp_path / "node.json")
+        node.address = "198.18.7.7"
+        client.run(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"], check=True)
+        for source in ("198.18.0.1", "192.0.2.1"):  # the router itself, and somebody behind it
+            assert " 0% packet loss" in ping(node, 56, "-I", source).stdout
         server.terminate()
         process.terminate()
         assert process.wait(timeout=10) == 0

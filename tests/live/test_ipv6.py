@@ -69,6 +69,46 @@ def test_ping_of_every_size_is_answered(node: RunningNode) -> None:
         assert result.returncode == 0, result.stdout + result.stderr
 
 
+HEADERS = """
+import sys, time
+from scapy.all import *
+conf.verb = 0
+header = IPv6(src=sys.argv[2], dst=sys.argv[1])
+echo = ICMPv6EchoRequest(id=7, data=bytes(40))
+plain = bytes(header / echo)[40:]  # with its checksum
+
+def with_headers(count):
+    packet = echo
+    for _ in range(count):
+        packet = IPv6ExtHdrDestOpt() / packet
+    return packet
+
+hop_by_hop = IPv6ExtHdrFragment(id=7, nh=0) / Raw(bytes(IPv6ExtHdrHopByHop(nh=58)) + plain)
+for packet in (with_headers(8), with_headers(48), hop_by_hop):
+    is_answer = lambda p: IPv6 in p and p[IPv6].src == header.dst and p[IPv6].nh == 58 and p[IPv6].payload.type < 130
+    sniffer = AsyncSniffer(iface="eth0", lfilter=is_answer)
+    sniffer.start()
+    time.sleep(0.3)
+    send(header / packet)
+    time.sleep(0.3)
+    (answer,) = sniffer.stop()
+    answer = answer[IPv6].payload
+    print(type(answer).__name__, answer.code, getattr(answer, "ptr", ""))
+"""
+
+
+def test_extension_headers_are_answered_as_linux_answers_them(node: RunningNode) -> None:
+    def answers(address: str) -> str:
+        argv = [sys.executable, "-c", HEADERS, address, node.client.ipv6]
+        result = node.client.run(argv, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stderr
+        return result.stdout  # type: ignore[no-any-return]
+
+    linux = answers(node.lab.hosts["server"].ipv6)
+    assert linux.split() == ["ICMPv6EchoReply", "0", "ICMPv6EchoReply", "0", "ICMPv6ParamProblem", "1", "40"]
+    assert answers(node_ipv6(node.lab)) == linux
+
+
 def test_memcached_stores_over_ipv6(node: RunningNode) -> None:
     result = node.client.run(
         [sys.executable, "-c", STORE, node_ipv6(node.lab)], capture_output=True, text=True, timeout=60
