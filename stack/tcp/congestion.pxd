@@ -11,9 +11,12 @@ cdef class CongestionControl:
     cdef HyStart _hystart
     cdef unsigned int _undo_cwnd
     cdef unsigned int _undo_ssthresh
+    cdef unsigned int _max_flight
+    cdef unsigned int _round_left
     cpdef void start(self, unsigned int mss, bint syn_lost) noexcept
     cpdef str name(self)
     cpdef void acknowledged(self, unsigned int count, unsigned int flight, long long rtt, long long now) except *
+    cdef bint _is_unused(self, unsigned int count, unsigned int flight) noexcept
     cpdef void application_limited(self, long long now) except *
     cpdef void avoid(self, unsigned int count, long long rtt, long long now) except *
     cpdef void reduce(self, unsigned int flight, long long now) except *

@@ -28,6 +28,8 @@ class CongestionControl:
         self._hystart: HyStart | None = None
         self._undo_cwnd = 0  # 0: there is nothing to take back
         self._undo_ssthresh = 0
+        self._max_flight = 0  # the most that was outstanding in this round trip
+        self._round_left = 0  # bytes until it ends
 
     def start(self, mss: int, syn_lost: bool) -> None:
         """The segment size is agreed: the initial window, one segment if the SYN was lost (RFC 6928 section 2)."""
@@ -44,12 +46,25 @@ class CongestionControl:
 
         ``rtt``: a round trip that this acknowledgment measured, or 0.
         """
-        if 2 * flight < self.cwnd:
+        if self._is_unused(count, flight):
             self.application_limited(now)
         elif self.cwnd < self.ssthresh:
             self._slow_start(count, flight, rtt)
         else:
             self.avoid(count, rtt, now)
+
+    def _is_unused(self, count: int, flight: int) -> bool:
+        """Whether the window was at least twice what was outstanding, at any time in this round trip.
+
+        In a round trip, since the flight shrinks with every acknowledgment of a window that was full: what is
+        acknowledged last found little outstanding, and is no less a sign that the path takes the whole.
+        """
+        if self._round_left == 0:
+            self._max_flight = self._round_left = flight
+        elif flight > self._max_flight:
+            self._max_flight = flight
+        self._round_left -= min(count, self._round_left)
+        return 2 * self._max_flight <= self.cwnd
 
     def application_limited(self, now: int) -> None:
         """Not the window was the limit: nothing was learnt from this acknowledgment (RFC 7661 section 4.3)."""
@@ -96,6 +111,7 @@ class CongestionControl:
         """Keep the windows for ``undo``."""
         self._undo_cwnd = self.cwnd
         self._undo_ssthresh = self.ssthresh
+        self._round_left = 0  # what is acknowledged in recovery is not counted here
 
     def _slow_start(self, count: int, flight: int, rtt: int) -> None:
         """Up to ssthresh by what was acknowledged; the first time, without a threshold, as HyStart++ says."""

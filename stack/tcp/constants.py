@@ -88,7 +88,7 @@ MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 
 INITIAL_RTO = SECOND  # RFC 6298 (2.1)
-LEAST_RTO = 200 * MILLISECOND  # RFC 6298 (2.4) says one second; Linux's 200 ms, since that is what peers run with
+MIN_DEVIATION = 200 * MILLISECOND  # what a timeout is longer than a round trip, at least: tcp_rto_min of Linux
 MOST_RTO = 60 * SECOND  # RFC 6298 (2.5)
 LEAST_PROBE_TIME = 10 * MILLISECOND  # of a loss probe: a busy peer answers late
 MOST_ACK_DELAY = 200 * MILLISECOND  # of a peer that waits for a second segment (TLP.max_ack_delay, RFC 8985)

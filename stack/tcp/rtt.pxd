@@ -1,7 +1,6 @@
 cdef long long INITIAL_RTO
-cdef long long LEAST_RTO
 cdef long long LEAST_RTT_TIME
-cdef long long MILLISECOND
+cdef long long MIN_DEVIATION
 cdef long long MOST_RTO
 
 cdef class RoundTripEstimator:

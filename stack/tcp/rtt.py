@@ -3,7 +3,7 @@
 Which measurements count is the caller's business (Karn's algorithm: never an ambiguous one).
 """
 
-from stack.tcp.constants import INITIAL_RTO, LEAST_RTO, LEAST_RTT_TIME, MILLISECOND, MOST_RTO
+from stack.tcp.constants import INITIAL_RTO, LEAST_RTT_TIME, MIN_DEVIATION, MOST_RTO
 
 
 class RoundTripEstimator:
@@ -35,11 +35,15 @@ class RoundTripEstimator:
             self._least_time = now
 
     def recompute(self) -> None:
-        """The timeout without backoff, from what has been measured; G, the clock's granularity, is 1 ms."""
+        """The timeout without backoff, from what has been measured.
+
+        However steady the round trip has been, one more delayed ACK of the peer must not look like a loss: so there is
+        a floor below the deviation's part, as in Linux, and not, as in (2.4), below the sum.
+        """
         if self.srtt == 0:
             self.rto = INITIAL_RTO
             return
-        self.rto = min(max(self.srtt + max(MILLISECOND, 4 * self.rttvar), LEAST_RTO), MOST_RTO)
+        self.rto = min(self.srtt + max(4 * self.rttvar, MIN_DEVIATION), MOST_RTO)
 
     def back_off(self, most: int) -> None:
         """Double the timeout after it has run out (5.5), up to ``most`` or to where all end; 0: only those."""
