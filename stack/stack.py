@@ -64,11 +64,11 @@ class Stack:
         identifications = Identifications(random, secret, *share)
         self.ipv4 = IPv4(self.internet, self.interfaces, self.routes, identifications)
         self.internet.ipv4 = self.ipv4
-        self.icmp = Icmp(self.ipv4, allocator)
+        self.icmp = Icmp(self.ipv4, allocator, random)
         self.internet.icmp = self.icmp
         self.ipv6 = IPv6(self.internet, self.interfaces, random, secret)
         self.internet.ipv6 = self.ipv6
-        self.icmpv6 = Icmpv6(self.ipv6, allocator)
+        self.icmpv6 = Icmpv6(self.ipv6, allocator, random)
         self.udp = Udp(self.internet, allocator, clock, random)
         self.due = Due()
         self._timed: list[Timed] = []

@@ -6,6 +6,8 @@ Errors are never sent about errors, broadcasts or fragments, and at a bounded ra
 time it is given.
 """
 
+import random
+
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from stack.constants import (
@@ -33,13 +35,13 @@ QUOTED_PAYLOAD = 8  # bytes behind the IPv4 header that an error quotes (RFC 792
 
 
 class Icmp(Transport):
-    """ICMP for one ``IPv4``, where it registers itself."""
+    """ICMP for one ``IPv4``, where it registers itself. random: for the limit of errors."""
 
-    def __init__(self, ip: IPv4, allocator: MemoryAllocator) -> None:
+    def __init__(self, ip: IPv4, allocator: MemoryAllocator, random: random.Random) -> None:
         self.ip = ip
         self.allocator = allocator
         self._header = IcmpHeader(allocator.memory)
-        self._error_limit = ErrorLimit()
+        self._error_limit = ErrorLimit(random)
         # Each received message is counted in ``received`` and in one of the next nine.
         self.received = 0
         self.too_short = 0

@@ -5,6 +5,8 @@ It also takes the messages that are about the link itself, and gives them to who
 a token bucket that fills with the time it is given.
 """
 
+import random
+
 from ebbrt.iobuf import IOBuf, allocate
 from ebbrt.memory import MemoryAllocator
 from stack.constants import ERROR_TOO_BIG, ICMP_HEADER
@@ -35,14 +37,14 @@ LONGEST_MESSAGE = 2048  # bytes of a message about the link that are looked at
 
 
 class Icmpv6(Transport):
-    """ICMPv6 for one ``IPv6``, where it registers itself."""
+    """ICMPv6 for one ``IPv6``, where it registers itself. random: for the limit of errors."""
 
-    def __init__(self, ip: IPv6, allocator: MemoryAllocator) -> None:
+    def __init__(self, ip: IPv6, allocator: MemoryAllocator, random: random.Random) -> None:
         self.ip = ip
         self.internet = ip.internet
         self.allocator = allocator
         self._header = IcmpHeader(allocator.memory)
-        self._error_limit = ErrorLimit()
+        self._error_limit = ErrorLimit(random)
         # Each received message is counted in ``received`` and in one of the next ten.
         self.received = 0
         self.too_short = 0

@@ -232,14 +232,15 @@ def test_no_error_about_groups_nobody_or_errors() -> None:
 
 def test_errors_are_limited_and_recover() -> None:
     harness = Harness()
-    for _ in range(80):
+    for _ in range(200):
         harness.give_ip(datagram())
-    assert len(harness.take()) == 50
-    assert harness.counter("icmpv6", "errors_limited") == 30
-    harness.advance(2_000_000)
-    for _ in range(5):
+    sent = len(harness.take())
+    assert 25 <= sent <= 100
+    assert harness.counter("icmpv6", "errors_limited") == 200 - sent
+    harness.advance(20_000_000)
+    for _ in range(200):
         harness.give_ip(datagram())
-    assert len(harness.take()) == 2
+    assert 10 <= len(harness.take()) <= 50
 
 
 @pytest.mark.parametrize(
