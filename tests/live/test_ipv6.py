@@ -178,16 +178,6 @@ def neighbours(node: RunningNode) -> str:
     return str(node.client.run(["ip", "-6", "neigh"], capture_output=True, text=True).stdout)
 
 
-def test_an_address_that_linux_has_is_not_taken(tmp_path: Path) -> None:
-    address = "fd6e:6574:6c61:62::c612:1"  # the client's
-    with running_node(tmp_path, "--ip6", f"{address}/64") as node:
-        counted = node.statistics()["stack"]["ndp"]
-        assert counted["addresses_duplicate"] == 1
-        assert counted["addresses"] == 1
-        result = node.lab.hosts["server"].run(["ping", "-6", "-c", "1", "-W", "2", address], capture_output=True)
-        assert result.returncode == 0
-
-
 def test_groups_are_reported_as_tshark_reads_it(tmp_path: Path) -> None:
     with Lab.create() as lab:
         listener = lab.hosts["client"].popen(

@@ -90,7 +90,7 @@ def test_a_name_of_sixteen_bytes_is_not_cut(lab: Lab, options: list[str]) -> Non
 
 def test_what_is_no_tap_is_told_so(lab: Lab) -> None:
     for options in ([], ["--plain-tap"], ["--cores", "2"]):
-        assert "it is no TAP" in refusal(lab.switch, "--tap", "bridge", "--ip", "198.18.0.3/16", *options)
+        assert "it is no TAP" in refusal(lab.switch, "--tap", "bridge", "--ip", f"{FREE}/16", *options)
 
 
 def test_a_tap_that_is_down_is_said(lab: Lab) -> None:
