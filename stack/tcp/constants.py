@@ -84,6 +84,12 @@ RECOVERY = 1
 LOSS = 2
 REDUCED = 3
 
+# What became of a part of the flight: bits of a record in stack/tcp/sent.py. In flight is neither of the first two.
+SACKED = 1
+LOST = 2
+RESENT = 4  # it was sent more than once
+FOLLOWS = 8  # ... and at the same instant as what had not been sent before, but after that
+
 MILLISECOND = 1_000_000
 SECOND = 1_000_000_000
 

@@ -152,6 +152,7 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
         connection.rtt.sample(now - connection.last_send, now)
     early = connection.is_early()
     if not early:
+        connection.last_send = now
         _take_acknowledgment(connection, segment)
         connection.congestion.start(connection.snd_mss, connection.retries > 0)
     connection.retries = 0
@@ -162,8 +163,10 @@ def establish(connection: Tcb, segment: Segment, now: int) -> None:
     connection.engine.counters.established += 1
     if connection.fin_queued:
         transition(connection, CLOSE)
+    connection.last_data_received = now
     listener = connection.listener
     if listener is None:
+        connection.bytes_acknowledged += 1
         tell_connected(connection)
         return
     connection.listener = None
@@ -278,6 +281,7 @@ def _receive_syn(engine: Engine, listener: Listener, segment: Segment, now: int)
     engine.connections.insert(connection)
     engine.counters.passive_opens += 1
     listener.pending += 1
+    connection.segments_received = 1
     connection.listener = listener
     passive_open(connection)
     _take_syn(connection, segment, now)

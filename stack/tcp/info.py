@@ -1,7 +1,8 @@
 """How a connection is doing: a snapshot under the names that Linux's TCP_INFO has for it, in its units and codes.
 
 So a script, a plot or a person reads the same of a node's connection as of a Linux host's. Windows of congestion are
-in segments, times in microseconds (``last_...``: milliseconds). What this stack does not know is left out.
+in segments, times in microseconds (``last_...``: milliseconds, since then or since the handshake). Bytes are payload;
+a FIN, and the SYN of who opens the connection, count as one each. What this stack does not know is left out.
 """
 
 from stack.tcp.constants import (
@@ -14,11 +15,15 @@ from stack.tcp.constants import (
     FIN_WAIT_2,
     LAST_ACK,
     LISTEN,
+    LOSS,
+    LOST,
     MILLISECOND,
     MOST_WINDOW,
     OPEN,
     RECOVERY,
     REDUCED,
+    RESENT,
+    SACKED,
     SYN_RECEIVED,
     SYN_SENT,
     TIME_WAIT,
@@ -41,6 +46,7 @@ LINUX_STATES = {  # include/net/tcp_states.h
     LISTEN: 10,
     CLOSING: 11,
 }
+PEER_HAS_CLOSED = (CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT)
 OPTION_TIMESTAMPS = 1  # TCPI_OPT_ of linux/tcp.h
 OPTION_SACK = 2
 OPTION_WINDOW_SCALE = 4
@@ -67,6 +73,7 @@ def info(connection: Tcb, now: int) -> dict[str, int]:
         "tcpi_advmss": connection.our_mss() - (TIMESTAMPS_LENGTH if connection.timestamps else 0),
         "tcpi_last_data_sent": (now - connection.last_send) // MILLISECOND,
         "tcpi_last_data_recv": (now - connection.last_data_received) // MILLISECOND,
+        "tcpi_last_ack_recv": (now - connection.last_received) // MILLISECOND,
         **_timers(connection),
         **_sending(connection),
         **_receiving(connection),
@@ -107,16 +114,13 @@ def _sending(connection: Tcb) -> dict[str, int]:
     queue = connection.queue
     mss = connection.snd_mss
     ssthresh = congestion.ssthresh
-    sent = connection.sent
     return {
         "tcpi_ca_state": _congestion_state(connection),
         "tcpi_snd_mss": mss,
         "tcpi_snd_cwnd": congestion.cwnd // mss,
         "tcpi_snd_ssthresh": NEVER_SET if ssthresh >= MOST_WINDOW else ssthresh // mss,
         "tcpi_snd_wnd": connection.snd_wnd,
-        "tcpi_unacked": -(-connection.flight() // mss),
-        "tcpi_sacked": 0 if sent is None else -(-sent.sacked_bytes // mss),
-        "tcpi_lost": 0 if sent is None else -(-sent.lost_bytes // mss),
+        **_segments(connection),
         "tcpi_notsent_bytes": queue.length - queue.sent,
         "tcpi_total_retrans": connection.segments_retransmitted,
         "tcpi_bytes_acked": connection.bytes_acknowledged,
@@ -126,13 +130,34 @@ def _sending(connection: Tcb) -> dict[str, int]:
     }
 
 
+def _segments(connection: Tcb) -> dict[str, int]:
+    """How many segments are in flight, and what is known of them.
+
+    What is lost stays so until it has arrived, though it has been sent again. What a loss probe repeats is not lost.
+    """
+    mss = connection.snd_mss
+    sent = connection.sent
+    fin = connection.fin_sent()
+    if sent is None:
+        flight = connection.flight()
+        unacked = -(-(flight - 1 if fin and flight > 1 else flight) // mss)
+        return {"tcpi_unacked": unacked, "tcpi_sacked": 0, "tcpi_lost": 0, "tcpi_retrans": 0}
+    recovering = connection.recovery_state in (RECOVERY, LOSS)
+    return {
+        "tcpi_unacked": sent.segments(mss, fin, 0, 0),
+        "tcpi_sacked": sent.segments(mss, fin, SACKED, 0) if connection.sack else sent.sacked_segments,
+        "tcpi_lost": sent.segments(mss, fin, LOST | RESENT if recovering else LOST, 0),
+        "tcpi_retrans": sent.segments(mss, fin, RESENT, LOST),
+    }
+
+
 def _receiving(connection: Tcb) -> dict[str, int]:
     """What has come in, and what may."""
     return {
         "tcpi_rcv_mss": connection.rcv_mss,
         "tcpi_rcv_space": connection.rcv_space,
         "tcpi_rcv_ssthresh": connection.receive_buffer,
-        "tcpi_bytes_received": connection.bytes_received,
+        "tcpi_bytes_received": connection.bytes_received + (connection.state in PEER_HAS_CLOSED),  # its FIN counts
         "tcpi_segs_in": connection.segments_received,
         "tcpi_data_segs_in": connection.data_segments_received,
     }

@@ -65,6 +65,8 @@ cdef class Sent:
     cpdef void resend(self, unsigned int length, long long now) except *
     @cython.locals(last=cython.Py_ssize_t)
     cpdef void lose_last(self, unsigned int mss) except *
+    @cython.locals(at=cython.Py_ssize_t, state=cython.uint, length=cython.uint, count=cython.uint)
+    cpdef unsigned int segments(self, unsigned int mss, bint fin, unsigned int some, unsigned int none) noexcept
     cdef unsigned int _end(self, Py_ssize_t at) noexcept
     @cython.locals(low=cython.Py_ssize_t, high=cython.Py_ssize_t, middle=cython.Py_ssize_t)
     cdef Py_ssize_t _find(self, unsigned int sequence) noexcept

@@ -15,14 +15,8 @@ Besides, this counts what the acknowledgment under way has delivered, as RACK, P
 """
 
 from ebbrt.constants import FOREVER
-from stack.tcp.constants import LEAST_RECORDS, MASK32, MOST_RECORDS
+from stack.tcp.constants import FOLLOWS, LEAST_RECORDS, LOST, MASK32, MOST_RECORDS, RESENT, SACKED
 from stack.tcp.sequence import seq_le, seq_lt
-
-# What a record is: bits. In flight is neither of the first two.
-SACKED = 1
-LOST = 2
-RESENT = 4  # it was sent more than once
-FOLLOWS = 8  # ... and at the same instant as what had not been sent before, but after that
 
 
 class Sent:
@@ -264,6 +258,21 @@ class Sent:
         if (self.end - self._start[last]) & MASK32 > mss:
             self._split(last, (self.end - mss) & MASK32)
         self._lose(self._first + self.count - 1)
+
+    def segments(self, mss: int, fin: bool, some: int, none: int) -> int:
+        """In how many segments of at most ``mss`` bytes the records lie that have ``some`` bit, and none of ``none``.
+
+        some: bits of a record's state; 0: all records. fin: the last byte of all is a FIN, which is no segment more.
+        """
+        count = 0
+        for at in range(self._first, self._first + self.count):
+            state = self._state[at]
+            if (some == 0 or state & some) and not state & none:
+                length = (self._end(at) - self._start[at]) & MASK32
+                if fin and length > 1 and at + 1 == self._first + self.count:
+                    length -= 1
+                count += (length + mss - 1) // mss
+        return count
 
     # The arrays
 

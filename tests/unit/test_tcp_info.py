@@ -74,6 +74,40 @@ def test_retransmissions_under_way_and_in_all():
     assert (info["tcpi_retransmits"], info["tcpi_total_retrans"]) == (0, 2)
 
 
+def test_before_any_data_the_times_count_from_the_handshake():
+    wire = Wire(delay=25 * MILLISECOND)
+    connection, _, receiving, _ = open_pair(wire)
+    wire.run(seconds=2)
+    for info in (connection.info(), receiving.info()):
+        assert info["tcpi_last_data_sent"] == info["tcpi_last_data_recv"] == info["tcpi_last_ack_recv"]
+        assert 2000 <= info["tcpi_last_data_recv"] <= 2050
+    assert (connection.info()["tcpi_bytes_acked"], receiving.info()["tcpi_bytes_acked"]) == (1, 0)  # the SYN's
+    assert (connection.info()["tcpi_segs_in"], receiving.info()["tcpi_segs_in"]) == (1, 2)
+
+
+def test_what_is_lost_stays_lost_until_it_has_arrived():
+    peer, connection = established()
+    connection.send(peer.node.buffer(bytes(14_600)))
+    peer.wait(0.3)
+    info = connection.info()  # a timeout: the first is sent again, the rest has to wait
+    assert (info["tcpi_unacked"], info["tcpi_lost"], info["tcpi_retrans"]) == (10, 10, 1)
+    assert info["tcpi_ca_state"] == 4
+
+
+def test_a_fin_is_no_segment_of_its_own_behind_data():
+    peer, connection = established()
+    connection.send(peer.node.buffer(bytes(11 * 1460)))
+    connection.close()
+    sent = peer.take()
+    assert connection.info()["tcpi_unacked"] == 10
+    peer.send("A", ack=(sent[0].seq + 14_600) & 0xFFFFFFFF)
+    info = connection.info()
+    assert (info["tcpi_unacked"], info["tcpi_state"]) == (1, 4)
+    peer.send("FA")
+    info = connection.info()
+    assert (info["tcpi_bytes_acked"], info["tcpi_bytes_received"]) == (11 * 1460 + 1, 1)  # both FINs are counted
+
+
 def test_probes_of_a_closed_window():
     peer, connection = established()
     peer.send("A", window=0)
