@@ -3,9 +3,6 @@ import cython
 from stack.path_search cimport PathSearch
 
 cdef long long FOREVER
-cdef long long MTU_LIFETIME
-cdef unsigned int MIN_IPV4_MTU
-cdef unsigned int MIN_IPV6_MTU
 
 cdef class PathMtu:
     cdef readonly unsigned int version
