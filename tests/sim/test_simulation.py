@@ -46,6 +46,17 @@ def test_time_passes_as_the_link_says(simulation: Simulation) -> None:
     assert simulation.now() == pytest.approx(0.6, abs=1e-3)  # three round trips: ARP, SYN, the byte itself
 
 
+def test_nodes_of_one_address_differ_in_their_link_addresses_and_so_see_the_conflict(simulation: Simulation) -> None:
+    nodes = [simulation.add_node(name, "198.18.0.1/15") for name in ("a", "b")]
+    macs = [node.ports[0].device.mac for node in nodes]
+    assert macs[0] != macs[1]
+    assert all(mac[0] == 2 for mac in macs), "locally administered"
+    simulation.link(*nodes)
+    nodes[1].call(nodes[1].stack.interfaces[0].arp.announce)
+    simulation.run(seconds=1)
+    assert nodes[0].statistics()["stack"]["arp"]["address_conflicts"] == 1
+
+
 def test_nothing_left_to_happen_ends_a_run(simulation: Simulation) -> None:
     simulation.add_node("alone")
     assert simulation.run(seconds=3600)
