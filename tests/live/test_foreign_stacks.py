@@ -53,6 +53,34 @@ def test_the_example_answers_a_ping(plain: Lab, tmp_path: Path) -> None:
     assert " 0% packet loss" in done.stdout, done.stdout
 
 
+PYTAP2 = """
+from pytap2 import TapDevice, TapMode
+from scapy.layers.l2 import ARP, Ether
+tap = TapDevice(TapMode.Tap)
+print(tap.name, flush=True)
+while True:
+    asked = Ether(tap.read())
+    if ARP in asked and asked[ARP].op == 1 and asked[ARP].pdst == "198.18.0.77":
+        mac = "02:00:00:00:00:77"
+        answer = ARP(op=2, hwsrc=mac, psrc="198.18.0.77", hwdst=asked.src, pdst=asked[ARP].psrc)
+        tap.write(bytes(Ether(src=mac, dst=asked.src) / answer))
+"""
+
+
+def test_a_tap_that_pytap2_makes_joins_the_lab(plain: Lab) -> None:
+    client = plain.hosts["client"]
+    process = plain.switch.popen([sys.executable, "-P", "-c", PYTAP2], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    name = process.stdout.readline().strip()
+    plain.switch.run(["ip", "link", "set", name, "master", "bridge", "up"], check=True)
+    client.run(["ping", "-c", "1", "-W", "5", "198.18.0.77"], capture_output=True, timeout=60)
+    known = client.run(["ip", "neighbour", "show", "198.18.0.77"], capture_output=True, text=True, check=True).stdout
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    assert "lladdr 02:00:00:00:00:77" in known
+
+
 def test_the_table_of_flags_is_true(plain: Lab) -> None:
     assert opened(plain, TAP | NO_PI) == "open"
     assert opened(plain, TAP | NO_PI | VNET_HDR) == "open"
