@@ -125,6 +125,7 @@ def syn_sent_arrives(connection: Tcb, segment: Segment, now: int) -> bool:
     if not segment.flags & SYN:
         engine.counters.drop(DROP_UNACCEPTABLE_HANDSHAKE)
         return False
+    connection.segments_received += 1
     _take_syn(connection, segment, now)
     if acknowledged:
         _take_window(connection, segment, 0)
