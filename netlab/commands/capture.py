@@ -16,6 +16,8 @@ from netlab.errors import NetlabError
 from netlab.python import module_command
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from captures.capture import CaptureResult
     from captures.diff import Comparison, Value
     from captures.replay import ReplayResult
@@ -231,26 +233,49 @@ def parse_address(text: str) -> tuple[str, int]:
 
 def _show_comparison(result: "Comparison") -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("", Path(result.a).name, Path(result.b).name, "", title_justify="left")
-    section = ""
-    for row in result.rows:
-        if row.section != section:
-            section = row.section
-            table.add_section()
-            table.add_row(f"[bold]{section}[/bold]", "", "", "")
-        mark = "[yellow]differs[/yellow]" if row.differs else ""
-        table.add_row(f"  {row.name}", _shown(row.a), _shown(row.b), mark)
     console = Console()
-    console.print(table)
+    console.print(_comparison_table(result, console.width))
     for note in result.notes:
         console.print(f"Note: {note}", markup=False, highlight=False)
     console.print(f"{len(result.differing())} of {len(result.rows)} rows differ.", highlight=False)
 
 
+def _comparison_table(result: "Comparison", width: int) -> "Table":
+    """Both captures' values, row by row; where there is room for no more, a value that differs is coloured only."""
+    from rich.markup import escape
+
+    from netlab.tables import Column, fitted
+
+    room = max(8, min(22, (width - 20) // 2))  # of a capture's values
+    columns = [
+        Column("what", "left", wrap=36),
+        Column(_name(result.a, room), "left", wrap=room),
+        Column(_name(result.b, room), "left", wrap=room),
+        Column("", "left", rank=1),
+    ]
+    rows: list[tuple[str, ...]] = []
+    section = ""
+    for row in result.rows:
+        if row.section != section:
+            section = row.section
+            rows += [(), (f"[bold]{section}[/bold]", "", "", "")]
+        mark = "[yellow]differs[/yellow]" if row.differs else ""
+        values = (f"[yellow]{each}[/yellow]" if mark else each for each in (_shown(row.a), _shown(row.b)))
+        rows.append((f"  {escape(row.name)}", *values, mark))
+    return fitted(columns, rows, width)
+
+
+def _name(path: str, room: int) -> str:
+    """A capture's name, short enough for the head of a column."""
+    name = Path(path).name
+    return name if len(name) <= room else f"{name[: room - 1]}…"
+
+
 def _shown(value: "Value") -> str:
-    return f"{value:,.3f}" if isinstance(value, float) else str(value)
+    from rich.markup import escape
+
+    return f"{value:,.3f}" if isinstance(value, float) else escape(str(value))
 
 
 def _show_replay(result: "ReplayResult") -> None:

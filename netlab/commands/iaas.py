@@ -12,6 +12,7 @@ from rich.table import Table
 from netlab import privilege
 from netlab.commands.lab import JsonOption, only_lab
 from netlab.errors import NetlabError, UsageError
+from netlab.tables import Column, fitted
 
 LabOption = Annotated[str | None, typer.Option("--lab", help="Which lab; may be left out when one runs.")]
 PoolOption = Annotated[int, typer.Option("--pool", min=0, max=256, help="Dormant nodes to keep.")]
@@ -85,7 +86,8 @@ def status(lab_name: LabOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         typer.echo(json.dumps({"machines": answer["machines"], "statistics": answer["statistics"]}, indent=1))
     else:
-        Console(highlight=False).print(_table(answer["machines"]))
+        console = Console(highlight=False)
+        console.print(_table(answer["machines"], console.width))
 
 
 def _limit(text: str) -> tuple[str, int]:
@@ -95,12 +97,18 @@ def _limit(text: str) -> tuple[str, int]:
     return uid, int(nodes)
 
 
-def _table(machines: list[dict[str, Any]]) -> Table:
-    table = Table()
-    for column in ("machine", "state", "address", "user", "node", "size", "for"):
-        table.add_column(column, no_wrap=True)
-    for machine in machines:
-        table.add_row(
+def _table(machines: list[dict[str, Any]], width: int) -> Table:
+    columns = [
+        Column("machine", "left"),
+        Column("state", "left"),
+        Column("address", "left"),
+        Column("user", "left", rank=2),
+        Column("node", rank=1),
+        Column("size", rank=4),
+        Column("for", rank=3),
+    ]
+    rows = [
+        (
             machine["machine"],
             machine["state"],
             machine["address"],
@@ -109,7 +117,9 @@ def _table(machines: list[dict[str, Any]]) -> Table:
             f"{machine['cores']} x {machine['memory'] // machine['cores'] >> 20} MiB",
             f"{machine['seconds']:.1f} s",
         )
-    return table
+        for machine in machines
+    ]
+    return fitted(columns, rows, width)
 
 
 def _user(uid: int) -> str:

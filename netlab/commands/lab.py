@@ -11,6 +11,7 @@ from rich.table import Table
 
 from netlab import privilege
 from netlab.errors import NetlabError, UsageError
+from netlab.tables import Column, fitted
 from netlab.topology import default_topology, load_topology
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def up(
     if as_json:
         typer.echo(json.dumps(lab.record.document(), indent=1))
     else:
-        _console().print(_table([lab.record]))
+        _console().print(_table([lab.record], _console().width))
 
 
 def down(
@@ -151,7 +152,7 @@ def status(as_json: JsonOption = False) -> None:
         typer.echo(json.dumps([*map(_described, records), *damaged], indent=1))
         return
     if records:
-        _console().print(_table(records))
+        _console().print(_table(records, _console().width))
     elif not errors:
         _console().print("no lab runs; `netlab up` starts one")
     for error in errors:
@@ -217,24 +218,35 @@ def _described(record: "Record") -> dict[str, Any]:
     return {**record.document(), "state": _state(record)}
 
 
-def _table(records: "list[Record]") -> Table:
-    table = Table("lab", "state", "machine", "kind", "address", "CPU", "shaped to")
+def _table(records: "list[Record]", width: int) -> Table:
+    columns = [
+        Column("lab", "left"),
+        Column("state", "left", rank=2, wrap=16),
+        Column("machine", "left"),
+        Column("kind", "left", rank=3),
+        Column("address", "left"),
+        Column("CPU", rank=5),
+        Column("shaped to", rank=4),
+    ]
+    rows = []
     for record in records:
         length = record.topology.prefix_length
         lab, state = record.name, _state(record)
         for machine in record.topology.machines:
             rate = record.shaped.get(machine.name)
-            table.add_row(
-                lab,
-                state,
-                machine.name,
-                "host" if machine in record.topology.hosts else "node",
-                f"{machine.address}/{length}",
-                str(record.cpus.get(machine.name, "")),
-                "" if rate is None else f"{rate / 1e6:g} Mb/s",
+            rows.append(
+                (
+                    lab,
+                    state,
+                    machine.name,
+                    "host" if machine in record.topology.hosts else "node",
+                    f"{machine.address}/{length}",
+                    str(record.cpus.get(machine.name, "")),
+                    "" if rate is None else f"{rate / 1e6:g} Mb/s",
+                )
             )
             lab = state = ""
-    return table
+    return fitted(columns, rows, width)
 
 
 def _console() -> Console:

@@ -10,6 +10,8 @@ from netlab.commands.lab import JsonOption, only_lab
 from netlab.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from netlab.lab import Lab
 
 SET_EPILOG = """
@@ -119,17 +121,32 @@ def _print(links: dict[str, dict[str, Any] | None], as_json: bool) -> None:
         typer.echo(json.dumps(links, indent=1))
         return
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("link", "settings", "frames", "what became of them")
+    console = Console(highlight=False)
+    console.print(_table(links, console.width))
+
+
+def _table(links: dict[str, dict[str, Any] | None], width: int) -> "Table":
+    from netlab.tables import Column, fitted
+
+    columns = [
+        Column("link", "left"),
+        Column("settings", "left", wrap=26 if width >= 80 else 14),
+        Column("frames"),
+        Column("what became of them", "left", rank=1, wrap=36),
+    ]
+    rows = []
     for machine, link in links.items():
         for direction in ("to", "from"):
             if link is None:
-                table.add_row(f"{direction} {machine}", "clear", "", "")
+                rows.append((f"{direction} {machine}", "clear", "", ""))
                 continue
             counted = link[direction]["statistics"]
-            frames = counted.pop("frames")
-            del counted["bytes"]
-            told = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counted.items() if count)
-            table.add_row(f"{direction} {machine}", link[direction]["settings"] or "at once", f"{frames:,}", told)
-    Console(highlight=False).print(table)
+            told = ", ".join(
+                f"{name.replace('_', ' ')} {count:,}"
+                for name, count in counted.items()
+                if count and name not in ("frames", "bytes")
+            )
+            settings = (link[direction]["settings"] or "at once").replace(",", ", ")
+            rows.append((f"{direction} {machine}", settings, f"{counted['frames']:,}", told))
+    return fitted(columns, rows, width)
