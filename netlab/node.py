@@ -69,7 +69,7 @@ class Node:
     @classmethod
     def boot(cls, config: NodeConfig) -> "Node":
         """Core 0 of a node whose cores all serve as soon as ``run`` is called. Raises NodeError."""
-        _check(config)
+        check_config(config)
         try:
             hardware = Hardware.open(config)
             # Before anything of core 0 is made: the others would inherit it.
@@ -327,8 +327,8 @@ class Node:
 _this_core: Node | None = None  # for functions that another core calls by name
 
 
-def _check(config: NodeConfig) -> None:
-    """Raise NodeError for what cannot be."""
+def check_config(config: NodeConfig) -> None:
+    """Raise NodeUsageError for what cannot be, wherever it is."""
     if config.application is not None:
         check_application(config.application, APPLICATIONS)
     if not 1 <= config.cores <= MOST_CORES:

@@ -110,7 +110,7 @@ def run(
     """Boot a node and serve until SIGTERM or Ctrl-C."""
     from drivers.virtio.tap import exists, set_up
     from ebbrt.configuration import Configuration, ConfigurationError
-    from netlab.node import Node, NodeConfig
+    from netlab.node import Node, NodeConfig, check_config
     from netlab.node_config import port_of
     from netlab.node_place import check_place
     from netlab.node_reach import Reach
@@ -143,6 +143,7 @@ def run(
         configuration=configuration,
         arguments=tuple(arguments or ()),
     )
+    check_config(config)
     check_place(config)
     made = [attachment.tap for attachment in config.attachments() if not exists(attachment.tap)]
     node = Node.boot(config)

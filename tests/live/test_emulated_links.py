@@ -164,7 +164,7 @@ def test_links_on_the_command_line():
     try:
         changed = netlab("link", "set", "node", "--to", "loss=2%", "--lab", "linkcli")
         assert "loss=2%" in changed.stdout
-        assert netlab("link", "set", "node", "loss=2", "--lab", "linkcli").returncode == 1
+        assert netlab("link", "set", "node", "loss=2", "--lab", "linkcli").returncode == 2
         shown = json.loads(netlab("link", "show", "--json", "--lab", "linkcli").stdout)
         assert [shown["node"][way]["settings"] for way in ("to", "from")] == ["loss=2%", "delay=25ms,loss=1%"]
         assert [shown["client"][way]["settings"] for way in ("to", "from")] == ["rate=100mbit", ""]
