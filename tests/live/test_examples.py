@@ -64,5 +64,5 @@ def test_an_event_manager_that_is_none_is_refused_by_name() -> None:
     argv = ["unshare", "--net", sys.executable, "-m", "netlab.cli", "node", "run", "memcached"]
     argv += ["--tap", "t", "--make-tap", "--ip", "198.18.0.3/16", "--ebb", "event_manager=json:dumps"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=20)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "--ebb: json:dumps cannot be the event_manager" in done.stderr
