@@ -8,9 +8,13 @@ Headroom belongs to one view only: the one that ``allocate`` returned. Views mad
 received frames own none, since what lies before their data is somebody else's.
 """
 
+import cython
+
 from ebbrt.memory import Buffer, MemoryAllocator, NodeMemory
 
 
+@cython.freelist(128)  # the order matters: docs/adr/0001-compiler.md
+@cython.cclass
 class IOBuf:
     """``length`` bytes of node memory from offset ``start``, kept alive by ``buffer``; ``next`` continues the data.
 
