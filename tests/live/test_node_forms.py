@@ -87,20 +87,20 @@ def test_a_node_without_application_takes_one_later_and_any_event_manager(cores:
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("options", "reason", "status"),
     [
-        (["--ring-size", "3"], "power of two"),
-        (["--ring-size", "3", "--cores", "2"], "power of two"),
-        (["--cores", "2", "--plain-tap"], "one core only"),
-        (["--cores", "2", "--memory", "24576", "--cpus", "9999"], "may not run on CPU 9999"),
-        (["--cpus", "a,b"], "Write it as 0,1"),
-        (["--cores", "64", "--memory", "24576"], "up to 32 GiB"),
+        (["--ring-size", "3"], "power of two", 2),
+        (["--ring-size", "3", "--cores", "2"], "power of two", 2),
+        (["--cores", "2", "--plain-tap"], "one core only", 2),
+        (["--cores", "2", "--memory", "24576", "--cpus", "9999"], "may not run on CPU 9999", 2),
+        (["--cpus", "a,b"], "Write it as 0,1", 2),
+        (["--cores", "64", "--memory", "24576"], "up to 32 GiB", 1),
     ],
 )
-def test_what_cannot_be_booted_is_said_and_nothing_is_left(options: list[str], reason: str) -> None:
+def test_what_cannot_be_booted_is_said_and_nothing_is_left(options: list[str], reason: str, status: int) -> None:
     with Lab.create() as lab:
         process = lab.node_popen("node", node_command(lab.taps["node"], *options), stderr=subprocess.PIPE, text=True)
         _, said = process.communicate(timeout=10)
-        assert process.returncode == 1
+        assert process.returncode == status
         assert reason in said
         assert "Traceback" not in said
