@@ -60,7 +60,8 @@ def test_ctrl_c_of_a_front_end_is_no_traceback(tmp_path: Path) -> None:
     program = tmp_path / "mine.py"
     program.write_text(
         "from ebbrt.front_end import run\nfrom ebbrt.future import Promise\n"
-        "async def main(runtime):\n    print('waiting', flush=True)\n    await Promise().future\nrun(main)\n"
+        "async def main(runtime):\n    never = Promise()\n    print('waiting', flush=True)\n"
+        "    await never.future\nrun(main)\n"
     )
     process = subprocess.Popen(
         [sys.executable, str(program)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
