@@ -17,7 +17,7 @@ from typing import NamedTuple
 from captures import memcached_binary as protocol
 from captures.flows import Connection
 from captures.memcached_binary import Exchange, Message
-from captures.replay_plan import Step, packet_at
+from captures.replay_plan import Step, packet_of
 
 STORING = frozenset((0x01, 0x02, 0x03, 0x11, 0x12, 0x13))  # SET, ADD, REPLACE, and quiet
 CHANGING = frozenset((0x05, 0x06, 0x0E, 0x0F, 0x15, 0x16, 0x19, 0x1A))  # INCREMENT, DECREMENT, APPEND, PREPEND
@@ -113,18 +113,13 @@ class _Store:
             self.values[key] = DELETED
         elif opcode in FLUSHING:
             self.values.clear()
-            self.otherwise = (
-                DELETED if data[4] == 0 else _digest(data, self.otherwise)
-            )  # with extras: at some later time
+            at_once = data[4] == 0  # extras name a later time
+            self.otherwise = DELETED if at_once else _digest(data, self.otherwise)
 
 
 def _answer(connection: Connection, exchange: Exchange) -> Answer:
     replies = tuple(_masked(connection.server.stream, reply) for reply in exchange.replies)
-    if exchange.replies:
-        packet = packet_at(connection.server, exchange.replies[0].offset)
-    else:
-        packet = packet_at(connection.client, exchange.request.offset)
-    return Answer(_digest(*replies), packet, exchange.request.opcode, replies)
+    return Answer(_digest(*replies), packet_of(connection, exchange), exchange.request.opcode, replies)
 
 
 def _masked(stream: bytearray, message: Message) -> bytes:

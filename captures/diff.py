@@ -12,11 +12,10 @@ capture has some.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from captures import memcached_binary as protocol
-from captures.answers import Answers, answered_apart
+from captures.answers import Answers, Apart, answered_apart
 from captures.files import CaptureError
 from captures.flows import Connection, Direction, Trace, read_trace
 from captures.replay_plan import Step, connection_steps
@@ -82,9 +81,10 @@ def compare(a: Path, b: Path, *, port: int = 11211, tolerance: float = TOLERANCE
     one, other = _summary_of(a, port), _summary_of(b, port)
     result = Comparison(str(a), str(b), tolerance)
     result.rows += _totals(one, other)
-    result.rows += _application(one.answers, other.answers)
+    apart = list(answered_apart(one.answers, other.answers))
+    result.rows += _application(one.answers, other.answers, len(apart))
     result.notes = [f"{a.name}: {note}" for note in one.notes] + [f"{b.name}: {note}" for note in other.notes]
-    result.notes += _told_apart(one.answers, other.answers, (a.name, b.name))
+    result.notes += _told_apart(apart[:MAX_TOLD], (a.name, b.name))
     for who, side in (("client", Summary.clients), ("server", Summary.servers)):
         result.rows += _handshake(f"{who}'s handshake", side(one), side(other))
     for who, side in (("client sends", Summary.clients), ("server sends", Summary.servers)):
@@ -148,21 +148,20 @@ def summarise(trace: Trace, port: int) -> Summary:
     return summary
 
 
-def _application(one: Answers, other: Answers) -> Iterator[Row]:
-    """What was asked and what was answered, byte for byte."""
+def _application(one: Answers, other: Answers, apart: int) -> Iterator[Row]:
+    """What was asked and what was answered, byte for byte; ``apart``: questions that were answered otherwise."""
     section = "application bytes"
     a, b = one.requests, other.requests
     yield Row(section, "distinct requests", len(a), len(b), False)
     yield Row(section, "... that the other lacks", len(a - b), len(b - a), a != b)
     common = len(one.by_question.keys() & other.by_question.keys())
-    apart = sum(1 for _ in answered_apart(one, other))
     yield Row(section, "questions in both", common, common, False)
     yield Row(section, "... answered otherwise", apart, apart, apart > 0)
 
 
-def _told_apart(one: Answers, other: Answers, names: tuple[str, str]) -> Iterator[str]:
-    """The first answers that differ, each with its packets."""
-    for apart in islice(answered_apart(one, other), MAX_TOLD):
+def _told_apart(answers: Sequence[Apart], names: tuple[str, str]) -> Iterator[str]:
+    """Answers that differ, in words, each with its packets."""
+    for apart in answers:
         opcode = protocol.opcode_name(apart.opcode)
         a, b = (f"packet {packet} of {name}" for packet, name in zip(apart.packets, names, strict=True))
         yield f"{opcode} answered otherwise: {apart.what} ({a}, {b})"

@@ -22,7 +22,7 @@ from captures import memcached_binary as protocol
 from captures.flows import Connection, read_trace
 from captures.memcached_binary import CAS_END, CAS_START, Exchange, Message
 from captures.reach import OutsideLabError, require_lab
-from captures.replay_plan import Plan, Step, packet_at, pieces, plan_replay
+from captures.replay_plan import Plan, Step, packet_of, pieces, plan_replay
 
 DIFFERENCES_KEPT = 20
 SURPLUS_KEPT = 3  # of them, replies to nothing: they must not crowd out what came of them
@@ -345,10 +345,7 @@ class Judge:
         self._note(exchange, reason, old, new)
 
     def _note(self, exchange: Exchange, reason: str, old: bytes, new: bytes) -> None:
-        if exchange.replies:
-            packet = packet_at(self.recorded.server, exchange.replies[0].offset)
-        else:
-            packet = packet_at(self.recorded.client, exchange.request.offset)
+        packet = packet_of(self.recorded, exchange)
         opcode = protocol.opcode_name(exchange.request.opcode)
         self.replayer.note(packet, self.recorded, opcode, reason, old, new)
 

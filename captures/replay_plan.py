@@ -120,6 +120,13 @@ def packet_at(side: Direction, offset: int) -> int:
     return side.chunks[bisect_right(side.chunks, offset, key=_CHUNK_OFFSET) - 1].packet
 
 
+def packet_of(connection: Connection, exchange: Exchange) -> int:
+    """The number of the packet that brought the first reply; without one, of that which brought the request."""
+    if exchange.replies:
+        return packet_at(connection.server, exchange.replies[0].offset)
+    return packet_at(connection.client, exchange.request.offset)
+
+
 def _join_pipelined(plan: Plan) -> list[Step]:
     """Join neighbouring steps of one connection whose requests were all sent before the first was answered."""
     joined: list[Step] = []
