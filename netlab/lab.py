@@ -27,7 +27,7 @@ from netlab.emulation.insertion import Place
 from netlab.emulation.settings import LinkSettings
 from netlab.errors import NetlabError, UsageError
 from netlab.registry import Owner, Record
-from netlab.topology import Topology, default_topology, ipv6_address, mac_address
+from netlab.topology import SWITCH, Topology, default_topology, ipv6_address, mac_address
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULT_BUFFER = 4 << 20  # bytes: 64 connections x 8 KiB outstanding, eight times over
@@ -100,11 +100,11 @@ class Lab:
         self.name = record.name
         self.topology = topology
         self.bridge = wiring.BRIDGE
-        self.switch = Host("switch", _namespace(record.name, "switch"), "", length, wiring.BRIDGE)
+        self.switch = Host(SWITCH, registry.namespace_of(record.name, SWITCH), "", length, wiring.BRIDGE)
         self.hosts = {
             host.name: Host(
                 host.name,
-                _namespace(record.name, host.name),
+                registry.namespace_of(record.name, host.name),
                 host.address,
                 length,
                 wiring.HOST_INTERFACE,
@@ -398,10 +398,6 @@ def _delete_recorded(record: Record) -> None:
     namespaces.remove_with_processes(record.namespaces)
     record.namespaces.clear()
     record.forget()
-
-
-def _namespace(lab: str, machine: str) -> str:
-    return f"{registry.prefix(lab)}{machine}"
 
 
 def require_program(program: str) -> None:

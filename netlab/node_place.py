@@ -13,7 +13,7 @@ from netlab import interfaces, namespaces, registry
 from netlab.errors import NetlabError
 from netlab.node_config import Attachment, NodeConfig, NodeError
 from netlab.registry import Record
-from netlab.topology import ipv6_address
+from netlab.topology import SWITCH, ipv6_address
 
 
 def check_place(config: NodeConfig) -> None:
@@ -21,20 +21,25 @@ def check_place(config: NodeConfig) -> None:
     lab = lab_here()
     for attachment in config.attachments():
         if not config.make_tap and not exists(attachment.tap):
-            raise NodeError(f"there is no TAP {attachment.tap} in this network namespace", _where(attachment.tap, lab))
+            raise NodeError(f"there is no TAP {attachment.tap} in this network namespace", _where(attachment.tap))
         if lab is not None:
             _check_owner(attachment, lab)
 
 
 def lab_here() -> Record | None:
     """The lab in one of whose network namespaces this process is, or None."""
-    here = os.stat("/proc/thread-self/ns/net")
     for record in _records():
-        for name in record.namespaces:
-            with contextlib.suppress(OSError):
-                if os.path.samestat(here, namespaces.path_of(name).stat()):
-                    return record
+        if any(_is_here(name) for name in record.namespaces):
+            return record
     return None
+
+
+def _is_here(namespace: str) -> bool:
+    """Whether this process is in the network namespace of that name."""
+    try:
+        return os.path.samestat(os.stat("/proc/thread-self/ns/net"), namespaces.path_of(namespace).stat())
+    except OSError:
+        return False
 
 
 def _records() -> list[Record]:
@@ -45,10 +50,11 @@ def _records() -> list[Record]:
     return found
 
 
-def _where(tap: str, here: Record | None) -> str:
+def _where(tap: str) -> str:
     """What to do about a TAP that is not here."""
     for record in _records():
-        if any(node.name == tap for node in record.topology.nodes) and record != here:
+        planned = any(node.name == tap for node in record.topology.nodes)
+        if planned and not _is_here(registry.namespace_of(record.name, SWITCH)):
             return f"The lab {record.name!r} has one: netlab exec --lab {record.name} switch -- netlab node run ..."
     taps = interfaces.taps()
     if taps:

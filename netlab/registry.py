@@ -239,6 +239,11 @@ def prefix(name: str) -> str:
     return f"netlab.{name}."
 
 
+def namespace_of(lab: str, machine: str) -> str:
+    """The name of the network namespace of a machine of ``lab``, its switch among them."""
+    return f"{prefix(lab)}{machine}"
+
+
 def free_name() -> str:
     """The first of ``lab1``, ``lab2``... that no lab has."""
     taken = set(names())

@@ -17,7 +17,8 @@ from typing import Any
 from netlab.errors import UsageError
 
 BENCHMARK_RANGE = ipaddress.IPv4Network("198.18.0.0/15")  # RFC 2544 appendix C: never routed on the Internet
-RESERVED_NAMES = frozenset({"bridge", "switch", "lo", "all", "default"})
+SWITCH = "switch"  # the machine of every lab whose network namespace holds the bridge and the TAPs
+RESERVED_NAMES = frozenset({"bridge", SWITCH, "lo", "all", "default"})
 ULA = ipaddress.IPv6Network("fd6e:6574:6c61:62::/64")  # RFC 4193; "netlab", as nobody outside ever sees it
 NAME = re.compile(r"[a-z][a-z0-9-]{0,14}")  # a machine's name is also its port's, and IFNAMSIZ leaves 15 bytes
 

@@ -211,9 +211,10 @@ def _again_in(lab_name: str | None, origin: str | None, arguments: list[str]) ->
     privilege.acquire()
     from netlab import namespaces
     from netlab.lab import Lab
+    from netlab.topology import SWITCH
 
     lab = Lab.open(only_lab() if lab_name is None else lab_name)
-    host = lab.host(next(iter(lab.hosts), "switch") if origin is None else origin)
+    host = lab.host(next(iter(lab.hosts), SWITCH) if origin is None else origin)
     argv = namespaces.command_in(host.namespace, module_command("netlab.cli", *arguments), dies_with_parent=False)
     os.execvp(argv[0], argv)
 

@@ -11,7 +11,7 @@ import typer
 from netlab import privilege, python
 from netlab.commands.iaas import PoolOption
 from netlab.errors import UsageError
-from netlab.topology import Machine, Topology
+from netlab.topology import SWITCH, Machine, Topology
 
 if TYPE_CHECKING:
     from netlab.lab import Host, Lab
@@ -56,7 +56,7 @@ def run(
     if lab_name is not None:
         end_by_exception()  # as a lab of our own does
         lab = Lab.open(lab_name)
-        status = run_in(lab, lab.host(next(iter(lab.hosts), "switch") if host is None else host), argv, pool)
+        status = run_in(lab, lab.host(next(iter(lab.hosts), SWITCH) if host is None else host), argv, pool)
     else:
         with Lab.create(Topology("198.18.0.0/16", (FRONT_END,), ())) as lab:
             status = run_in(lab, lab.hosts[FRONT_END.name], argv, pool)
